@@ -1,0 +1,96 @@
+# `make help` lists the targets. What follows `##` is a target's help text.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+RUN := $(BIN)/python -m experiments
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Given on make's command line only: an environment variable of such a name is somebody else's.
+TIER :=
+SEEDS :=
+WORKERS :=
+AGENTS :=
+NAME :=
+EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
+
+##@ Start here
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
+	@for name in $(EXPERIMENTS); do \
+	  printf '  %-18s %s\n' "$$name" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' experiments/$$name.py 2>/dev/null | head -1)"; done
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv and install everything (uv where it is on the PATH, else pip); instant when done
+
+.PHONY: demo
+demo: $(STAMP) ## The main job, small: SERENE in the deceptive maze, about two minutes on two cores
+	@$(RUN) demo
+
+.PHONY: doctor
+doctor: $(STAMP) ## Say what this machine has and what is missing
+	@$(RUN) doctor
+
+##@ Check
+.PHONY: test
+test: $(STAMP) ## The fast tests, minutes [JOBS=n]
+	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## The slow tests, more minutes [JOBS=n]
+	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+.PHONY: lint
+lint: $(STAMP) ## Style, format and types: ruff and pyright
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet --diff .
+	@$(BIN)/pyright --warnings
+
+.PHONY: format
+format: $(STAMP) ## Put imports and layout right
+	@$(BIN)/ruff check --quiet --select I --fix .
+	@$(BIN)/ruff format --quiet .
+
+##@ Measure
+.PHONY: report
+report: $(STAMP) ## Write results/ anew from the committed tables, or one experiment's from its runs [NAME=it]
+	@$(RUN) report $(or $(NAME),--all)
+
+.PHONY: bench
+bench: $(STAMP) ## Measure speed and memory into results/bench/ [NAME=one of them]
+	@$(RUN) bench $(NAME)
+
+##@ Tidy up
+.PHONY: clean
+clean: ## Remove .venv, caches and builds; never results
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find agents envs experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: $(EXPERIMENTS)
+$(EXPERIMENTS): $(STAMP)
+	@$(RUN) run $@ $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
+
+# One stamp for all targets: `make -j test lint` sets up once, and an interrupted set-up starts again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Prospect needs Python 3.11 or newer: try make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV); \
+	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
+
+.DEFAULT:
+	$(error no target or experiment '$@': `make help` lists them)

@@ -1,0 +1,202 @@
+"""The page to read first: what an agent is.
+
+An agent is a frozen dataclass of its hyper-parameters with pure methods; all that it learns is one pytree,
+its state. It says which experience it wants, and the driver (`experiments.train`) brings it:
+
+    state = agent.init(key)
+    repeat   phase = agent.phase(state)
+             behaviour, active = agent.explore(state, key, phase)
+             data = what agent.wants[phase] asks for, gathered by a kernel of `envs.rollout`
+             state, metrics = agent.learn(state, data, key, phase)
+
+No agent has a training loop, a log, a seed or a file. Keys: every `key` argument is consumed by the call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import jax.numpy as jnp
+
+from envs.api import (
+    Array,
+    Batch,
+    Box,
+    Dataset,
+    Dict,
+    Discrete,
+    Episodes,
+    Inputs,
+    Key,
+    Segment,
+    Spec,
+    Transitions,
+    Tree,
+)
+
+__all__ = [
+    "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "Dict", "Discrete", "Episodes", "Inputs", "Key",
+    "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "hyper",
+]  # fmt: skip
+
+# --- the three wants ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Continue `num_envs` streams for `length` steps. An iteration costs num_envs * length env steps."""
+
+    num_envs: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Whole fresh episodes of `population` policies. An iteration costs one evaluation an active policy."""
+
+    population: int
+    episodes: int = 1
+    """Episodes of each policy."""
+    group: int = 1
+    """Members in a row that share their starts (with starts="fresh")."""
+    starts: Literal["fixed", "fresh"] = "fixed"
+    """"fixed": the same start(s) in the whole run; "fresh": new ones in every iteration."""
+    shared: bool = False
+    """One policy for the whole population: the behaviour has no leading axis."""
+    keep_steps: bool = False
+    """Deliver every step too (P x T x obs in memory: ask only where trajectories are learned from)."""
+    frames: int = 0
+    """Deliver this many env states of each episode, evenly spaced, for `env.frame`."""
+    covers: bool = True
+    """Whether these evaluations count as exploration, hence towards coverage."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """`updates` batches of `size` dataset rows, or windows of `length`, and `starts` first rows of episodes."""
+
+    size: int
+    updates: int
+    length: int = 1
+    starts: int = 0
+
+
+Want = Segments | Rollouts | Batches
+
+
+# --- hyper-parameters --------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+def hyper(
+    default: T, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf, most: float = math.inf
+) -> T:
+    """A hyper-parameter with bounds, checked when the agent is made. `above`, `below` exclude the bound itself."""
+    return field(default=default, metadata={"above": above, "least": least, "below": below, "most": most})
+
+
+def check_hypers(config: Any) -> None:
+    """Raise ValueError with one clear line if a field of a dataclass is out of its bounds or of the wrong type."""
+    for f in fields(config):
+        value, bounds = getattr(config, f.name), f.metadata
+        if f.default is not None and isinstance(f.default, bool | int | float | str):
+            kinds = (int, float) if isinstance(f.default, float) else (type(f.default),)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(f.default, bool)):
+                raise ValueError(f"{f.name} must be {type(f.default).__name__}, not {value!r}")
+        if "above" not in bounds:
+            continue
+        if not bounds["above"] < value < bounds["below"] or not bounds["least"] <= value <= bounds["most"]:
+            words = {"above": "above", "least": "at least", "below": "below", "most": "at most"}
+            said = [f"{words[k]} {v:g}" for k, v in bounds.items() if math.isfinite(v)]
+            raise ValueError(f"{f.name} must be {' and '.join(said) or 'a number'}, not {value!r}")
+
+
+# --- the agent ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """Base of all agents. A subclass is a frozen dataclass, its fields are its hyper-parameters."""
+
+    spec: Spec | None = field(default=None, repr=False)
+    """The environment's spec; set by `bind`, never by hand."""
+
+    vmap_seeds: ClassVar[bool] = True
+    """Seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+
+    def __post_init__(self) -> None:
+        check_hypers(self)
+
+    @property
+    def wants(self) -> Want | tuple[Want, ...]:
+        """The experience an iteration needs; a tuple where phases want different amounts."""
+        raise NotImplementedError
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Why this agent cannot learn in such an environment, in a few words; None if it can."""
+        return None
+
+    def bind(self, spec: Spec) -> Self:
+        """A copy that knows the environment's shapes. Raises ValueError where they do not fit."""
+        if reason := self.misfit(spec):
+            raise ValueError(f"{type(self).__name__} does not fit {spec.id}: {reason}")
+        return replace(self, spec=spec)
+
+    @property
+    def bound(self) -> Spec:
+        """The spec of a bound agent. Raises ValueError on an unbound one."""
+        if self.spec is None:
+            raise ValueError(f"{type(self).__name__} is not bound: call agent.bind(env.spec) first")
+        return self.spec
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """On the host, once, before training on a dataset: statistics, weights."""
+        return dataset
+
+    def init(self, key: Key) -> Tree:
+        """Everything learned: parameters, optimiser, replay, archive, counters. No key and no env state."""
+        raise NotImplementedError
+
+    def phase(self, state: Tree) -> Array | int:
+        """Which of `wants` comes next, int32 []."""
+        return 0
+
+    def explore(self, state: Tree, key: Key, phase: int = 0) -> tuple[Tree, Array]:
+        """What to run to gather data: (behaviour, active).
+
+        behaviour leads with [P] where the policies of `Rollouts` differ; active [P] marks the members that
+        count (a scalar True for `Segments` and `Batches`).
+        """
+        return self.exploit(state), jnp.ones((), bool)
+
+    def exploit(self, state: Tree) -> Tree:
+        """The behaviour to evaluate and to ship (an archive agent: its best stored policy)."""
+        raise NotImplementedError
+
+    def memory(self, behaviour: Tree, key: Key) -> Tree:
+        """What is remembered at the start of an episode."""
+        return ()
+
+    def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
+        """ONE step of ONE stream: (action, memory, extras). Greedy or exploring is data of the behaviour."""
+        raise NotImplementedError
+
+    def learn(self, state: Tree, data: Any, key: Key, phase: int = 0) -> tuple[Tree, dict[str, Array]]:
+        """One iteration: (state, metrics). `phase` is static; the state keeps its structure and dtypes."""
+        raise NotImplementedError
+
+    def report(self, state: Tree) -> dict[str, Array]:
+        """Arrays that pictures and exports need (an archive: genome, descriptor, fitness, area, ...)."""
+        return {}
+
+    def consult(self, state: Tree, sample: Any) -> Tree:
+        """On the host between chunks: slow advisers whose answers are cached by content."""
+        return state
+
+
+def wants_of(agent: Agent) -> tuple[Want, ...]:
+    """`agent.wants` as a tuple with one entry a phase."""
+    return agent.wants if isinstance(agent.wants, tuple) else (agent.wants,)

@@ -1,0 +1,65 @@
+"""MAP-Elites: mutate a random elite, keep the best in every cell of descriptor space.
+
+Source: Mouret & Clune 2015, with the settings of the SERENE card, PART C ("ME").
+
+    the first batch is newborn
+    repeat   draw parents uniformly over the filled cells, mutate every gene, evaluate
+             a child replaces the elite of its cell if its reward is at least as high
+
+Shapes: G genes, P = batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from agents.api import Array, Episodes, Key, Rollouts, Spec, hyper
+from agents.neuroevolution import Neuroevolution
+from agents.novelty_search import rows_of
+from agents.ops import grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAPElites(Neuroevolution):
+    """MAP-Elites on a grid, without crossover. The state is its grid."""
+
+    batch: int = hyper(100, least=1)
+    """Evaluations a generation."""
+    bins: int = hyper(50, least=2)
+    """Cells along each descriptor dimension."""
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs a behaviour descriptor of few dimensions."""
+        return super().misfit(spec) or grid.unfit(spec.descriptor, self.bins)
+
+    @property
+    def wants(self) -> Rollouts:
+        """One batch."""
+        return Rollouts(self.batch)
+
+    def init(self, key: Key) -> grid.Grid:
+        """An empty grid."""
+        return grid.empty(self.bound.descriptor, self.bins, self.genes)
+
+    def explore(self, state: grid.Grid, key: Key, phase: int = 0) -> tuple[Array, Array]:
+        """Children [P, G] of random elites; newborns as long as there is none."""
+        k_parent, k_child, k_new = jax.random.split(key, 3)
+        children = self.mutate(k_child, grid.draw(state, k_parent, self.batch))
+        genomes = jnp.where(state.size > 0, children, self.newborn(k_new, self.batch))
+        return genomes, jnp.ones(self.batch, bool)
+
+    def exploit(self, state: grid.Grid) -> Array:
+        """The fittest elite [G]."""
+        return grid.best(state)
+
+    def learn(self, state: grid.Grid, data: Episodes, key: Key, phase: int = 0) -> tuple[grid.Grid, dict[str, Array]]:
+        """Insert the batch."""
+        state, added = grid.insert(state, rows_of(data), data.active)
+        return state, {**grid.summary(state, self.bound.areas), "learn/stored": jnp.sum(added)}
+
+    def report(self, state: grid.Grid) -> dict[str, Array]:
+        """The elites, leading [C], and which cells are filled."""
+        return {**state.rows, "filled": state.filled}

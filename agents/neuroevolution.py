@@ -1,0 +1,79 @@
+"""What every agent that evolves policy networks shares: the network, the genome and its mutation.
+
+Source: the SERENE card, A2 and A3. Shapes: G genes, P policies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import Agent, Array, Box, Inputs, Key, Spec, Tree, hyper
+from agents.nn import mlp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neuroevolution(Agent):
+    """Agents whose behaviour is a flat genome [G] of a small tanh network."""
+
+    hidden: tuple[int, ...] = (5, 5)
+    """Widths of the hidden layers."""
+    gene_limit: float = hyper(5.0, above=0)
+    """Genes are clipped to plus and minus this."""
+    mutation: float = hyper(0.05, above=0)
+    """Standard deviation of the mutation of a gene."""
+
+    vmap_seeds: ClassVar[bool] = False
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs one flat observation and bounded real actions."""
+        if not isinstance(spec.obs, Box) or len(spec.obs.shape) != 1:
+            return "it needs a flat vector as observation"
+        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
+            return "it needs a vector of real numbers as action"
+        if not np.all(np.isfinite(spec.action.low)) or not np.all(np.isfinite(spec.action.high)):
+            return "it needs bounded actions"
+        return None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Layer sizes of the policy, input and output included."""
+        obs, action = self.bound.obs, self.bound.action
+        assert isinstance(obs, Box) and isinstance(action, Box)
+        return (obs.size, *self.hidden, action.size)
+
+    @property
+    def genes(self) -> int:
+        """G."""
+        return mlp.genes(self.sizes)
+
+    def newborn(self, key: Key, count: int) -> Array:
+        """`count` random genomes [count, G]: standard normal, clipped."""
+        return self.clip(jax.random.normal(key, (count, self.genes)))
+
+    def mutate(self, key: Key, genomes: Array, sigma: Array | float | None = None) -> Array:
+        """Every gene + N(0, sigma^2), clipped. genomes [..., G]; sigma broadcasts to it (default `mutation`)."""
+        sigma = self.mutation if sigma is None else sigma
+        return self.clip(genomes + sigma * jax.random.normal(key, genomes.shape))
+
+    def clip(self, genomes: Array) -> Array:
+        """Genes within their limits."""
+        return jnp.clip(genomes, -self.gene_limit, self.gene_limit)
+
+    def memory(self, behaviour: Tree, key: Key) -> Tree:
+        """The network, unpacked from its genome once an episode rather than at every step."""
+        return mlp.unpack(behaviour, self.sizes)
+
+    def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
+        """The network's output, scaled from (-1, 1) to the bounds of the action space."""
+        action = self.bound.action
+        assert isinstance(action, Box)
+        low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
+        out = mlp.forward(memory, inputs.obs)
+        if np.all(low == -1) and np.all(high == 1):
+            return out, memory, ()
+        return low + (out + 1) * (0.5 * (high - low)), memory, ()

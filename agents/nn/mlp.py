@@ -1,0 +1,34 @@
+"""The evolved policy of SERENE: a small tanh network with one scalar bias a layer, kept as a flat genome.
+
+Source: the SERENE card, A3 (activation 2 sigmoid(z) - 1 = tanh(z / 2) on every layer, the output too).
+Shapes: G genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from envs.api import Array
+
+
+def genes(sizes: Sequence[int]) -> int:
+    """G of a network with these layer sizes, input and output included."""
+    return sum(a * b + 1 for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def unpack(genome: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
+    """The layers (weight [in, out], bias []) of a genome [G] = W1 row by row, b1, W2, b2, ..."""
+    layers, at = [], 0
+    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        layers.append((genome[at : at + a * b].reshape(a, b), genome[at + a * b]))
+        at += a * b + 1
+    return layers
+
+
+def forward(layers: list[tuple[Array, Array]], x: Array) -> Array:
+    """The output, in (-1, 1), for one input [in]."""
+    for weight, bias in layers:
+        x = jnp.tanh((x @ weight + bias) * 0.5)
+    return x

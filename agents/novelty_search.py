@@ -1,0 +1,160 @@
+"""Novelty search: keep the policies whose behaviour is unlike anything seen, whatever they earn.
+
+Source: the SERENE card, A2 EXPLORE without its reward archive. A generation:
+    O <- `offspring` mutated children of every member of P; evaluate them
+    novelty of P and O against P + O + A (the smallest distance is left out, the next k are averaged)
+    A <- A + `additions` random members of O
+    P <- the most novel of P + O
+Shapes: M population, G genes, d descriptor dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
+from agents.neuroevolution import Neuroevolution
+from agents.ops import archive as archives
+from agents.ops.archive import Archive
+from agents.random_search import areas_of
+
+Rows = dict[str, Array]
+"""Evaluated policies: genome [n, G], descriptor [n, d], fitness [n], area [n] int32."""
+
+
+def rows_of(data: Episodes) -> Rows:
+    """The evaluated policies of a rollout, as rows of an archive."""
+    return {
+        "genome": data.behaviour,
+        "descriptor": data.descriptor,
+        "fitness": data.fitness,
+        "area": areas_of(data),
+    }
+
+
+def join(*parts: Rows) -> Rows:
+    """Rows one after another."""
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def take(rows: Rows, index: Array) -> Rows:
+    """The rows at `index`."""
+    return jax.tree.map(lambda x: x[index], rows)
+
+
+@struct.dataclass
+class State:
+    """Population and archive."""
+
+    population: Rows
+    archive: Archive
+    started: Array
+    """Whether the first population has been evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoveltySearch(Neuroevolution):
+    """Novelty search with an archive of random offspring."""
+
+    population: int = hyper(100, least=2)
+    """Members of the population (M)."""
+    offspring: int = hyper(2, least=1)
+    """Children of each member in a generation."""
+    additions: int = hyper(5, least=0)
+    """Offspring that enter the archive in a generation (N_Q)."""
+    neighbours: int = hyper(15, least=1)
+    """Neighbours whose distance is averaged into the novelty (k)."""
+    selection: Literal["random", "best"] = "random"
+    """Which offspring enter the archive: any, or the most novel."""
+    archive_capacity: int = hyper(16384, least=1)
+    """Rows of the novelty archive; what does not fit is counted as overflow."""
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs a behaviour descriptor too."""
+        return super().misfit(spec) or (None if spec.descriptor else "it needs a behaviour descriptor")
+
+    @property
+    def wants(self) -> tuple[Rollouts, ...]:
+        """Phase 0 evaluates the first population, phase 1 a generation of offspring."""
+        return Rollouts(self.population), Rollouts(self.population * self.offspring)
+
+    @property
+    def dimensions(self) -> int:
+        """d."""
+        assert self.bound.descriptor is not None
+        return self.bound.descriptor.size
+
+    def nobody(self, count: int) -> Rows:
+        """Rows of policies that have not been evaluated."""
+        return archives.empty(count, self.genes, self.dimensions).rows
+
+    def init(self, key: Key) -> State:
+        """Random genomes, an empty archive."""
+        population = self.nobody(self.population) | {"genome": self.newborn(key, self.population)}
+        return State(population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool))
+
+    def phase(self, state: State) -> Array:
+        """0 until the first population is known."""
+        return state.started.astype(jnp.int32)
+
+    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Tree, Array]:
+        """The first population, or its children."""
+        genomes = state.population["genome"]
+        if phase == 1:
+            genomes = self.mutate(key, jnp.repeat(genomes, self.offspring, axis=0))
+        return genomes, jnp.ones(genomes.shape[0], bool)
+
+    def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
+        """One generation."""
+        if phase == 0:
+            state = State(rows_of(data), state.archive, jnp.ones((), bool))
+        else:
+            population, archive = self.generation(state.population, rows_of(data), state.archive, [], key)
+            state = State(population, archive, state.started)
+        return state, archive_metrics(self.bound, state.archive)
+
+    def generation(
+        self, population: Rows, children: Rows, archive: Archive, more: Sequence[tuple[Array, Array]], key: Key
+    ) -> tuple[Rows, Archive]:
+        """The next population, and the archive with some of the children.
+
+        more: further references for the novelty, as (descriptors [m, d], count) (SERENE's reward archive).
+        """
+        both = join(population, children)
+        references = [(both["descriptor"], both["fitness"].shape[0]), (archive.rows["descriptor"], archive.count)]
+        novelty = archives.novelty(both["descriptor"], [*references, *more], self.neighbours)
+        novelty = jnp.where(jnp.isfinite(both["fitness"]), novelty, -jnp.inf)  # a failed episode is not novel
+        count = children["fitness"].shape[0]
+        rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty[-count:])
+        chosen = {name: children[name][rank[: self.additions]] for name in archive.rows}
+        archive = archives.append(archive, chosen, jnp.isfinite(chosen["fitness"]))
+        return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
+
+    def exploit(self, state: State) -> Tree:
+        """The stored policy with the highest fitness (the first member of the population while none is stored)."""
+        best = best_genome(state.archive)
+        return jnp.where(state.archive.count > 0, best, state.population["genome"][0])
+
+    def report(self, state: State) -> dict[str, Array]:
+        """The archive, and which of its rows are filled."""
+        return {**state.archive.rows, "filled": state.archive.filled}
+
+
+def best_genome(archive: Archive) -> Array:
+    """[G] the stored genome with the highest fitness."""
+    return archive.rows["genome"][jnp.argmax(jnp.where(archive.filled, archive.rows["fitness"], -jnp.inf))]
+
+
+def archive_metrics(spec: Spec, archive: Archive) -> dict[str, Array]:
+    """The figures that every archive agent reports."""
+    return {
+        "archive/size": archive.count,
+        "archive/overflow": archive.overflow,
+        "archive/best": archives.best_by_area(archive, spec.areas),
+    }

@@ -1,0 +1,60 @@
+"""NSGA-II on (novelty, reward): keep the policies that no other beats in both, evenly spread.
+
+Source: Deb et al. 2002 with novelty as an objective; settings of the SERENE card, PART C. It is novelty search (see
+there for children, novelty and archive) but for one step:
+
+    P <- P + O by Pareto fronts of (novelty, reward); the last front that fits in part, by crowding distance
+
+As long as nothing is rewarded the fronts are single points in the order of novelty, and this is novelty search.
+Novelty is computed anew for all in every generation, hence fronts move: no dominated policy is remembered as such.
+
+Shapes: M population, n = population + children, G genes, d descriptor dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from agents.api import Array, Key
+from agents.novelty_search import NoveltySearch, Rows, State, best_genome, join, take
+from agents.ops import archive as archives
+from agents.ops import pareto
+from agents.ops.archive import Archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class NSGA2(NoveltySearch):
+    """Novelty search that selects by novelty and reward together."""
+
+    official_crowding: bool = False
+    """The crowding distance with the mistake of SERENE's official code (see `agents.ops.pareto.crowding`)."""
+
+    def generation(
+        self, population: Rows, children: Rows, archive: Archive, more: Sequence[tuple[Array, Array]], key: Key
+    ) -> tuple[Rows, Archive]:
+        """The next population, and the archive with some of the children; see `NoveltySearch.generation`."""
+        both = join(population, children)
+        valid = jnp.isfinite(both["fitness"])  # a failed episode is neither novel nor good
+        references = [(both["descriptor"], valid.shape[0]), (archive.rows["descriptor"], archive.count), *more]
+        novelty = archives.novelty(both["descriptor"], references, self.neighbours)
+        values = jnp.where(valid[:, None], jnp.stack([novelty, both["fitness"]], axis=1), 0.0)
+        rank = pareto.fronts(values, valid, enough=self.population)
+        spread = pareto.crowding(values, rank, official=self.official_crowding)
+        survivors = jnp.lexsort((-spread, rank))[: self.population]
+
+        count = children["fitness"].shape[0]
+        order = jnp.argsort(-novelty[-count:]) if self.selection == "best" else jax.random.permutation(key, count)
+        chosen = take(children, order[: self.additions])
+        archive = archives.append(archive, chosen, jnp.isfinite(chosen["fitness"]))
+        return take(both, survivors), archive
+
+    def exploit(self, state: State) -> Array:
+        """The policy with the highest fitness in the archive or the population [G]."""
+        members = Archive(state.population, jnp.int32(self.population), jnp.int32(0))
+        stored = jnp.max(jnp.where(state.archive.filled, state.archive.rows["fitness"], -jnp.inf))
+        living = jnp.max(state.population["fitness"])
+        return jnp.where(stored > living, best_genome(state.archive), best_genome(members))

@@ -1,0 +1,1 @@
+"""Pure functions that agents share: archives, novelty, Pareto fronts, emitters."""

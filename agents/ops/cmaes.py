@@ -1,0 +1,147 @@
+"""CMA-ES as pure functions of one distribution; callers `vmap` over many.
+
+    x = sample(cma, noise)            noise [P, n] standard normal
+    cma = tell(cma, x, fitness)       fitness [P], maximised
+    cma = decompose(cma)              now and then: eigenvalues are the dear part, O(n^3)
+
+Weights (active: the worse half counts negatively) and learning rates are the defaults of Hansen's tutorial
+(arXiv 1604.00772, equation numbers below). Bounds are the caller's: `tell` may be given clipped points, and then
+learns from what was evaluated. Shapes: n dimensions, P points of a generation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from envs.api import Array
+
+FLOOR = 1e-8
+"""Negative weights can make the covariance indefinite: its eigenvalues are kept above this."""
+SMALLEST_STEP, LARGEST_STEP, LARGEST_RATIO = 1e-6, 1e4, 1e3
+"""Where a search has ended. Smallest: below the resolution of genes of size 1-10 in float32. Ratio: of the axes;
+its square, the condition number, is then all that float32 eigenvalues resolve."""
+
+
+@struct.dataclass
+class CMAES:
+    """A normal distribution N(mean, sigma^2 cov) that adapts."""
+
+    mean: Array
+    """[n]"""
+    sigma: Array
+    """[] step size"""
+    cov: Array
+    """[n, n]"""
+    path_sigma: Array
+    """[n] evolution path of the step size"""
+    path_cov: Array
+    """[n] evolution path of the covariance"""
+    basis: Array
+    """[n, n] eigenvectors of `cov` (columns) as of the last `decompose`"""
+    scale: Array
+    """[n] square roots of its eigenvalues"""
+    generation: Array
+    """[] int32 number of `tell`s"""
+    decomposed: Array
+    """[] int32 generation of the last `decompose`"""
+
+
+class Rates(NamedTuple):
+    """Weights and learning rates for n dimensions and P points."""
+
+    weights: np.ndarray
+    mu: int
+    mu_eff: float
+    c1: float
+    c_mu: float
+    c_sigma: float
+    d_sigma: float
+    c_cov: float
+    chi: float
+
+
+def rates(n: int, points: int) -> Rates:
+    """The defaults of the tutorial (table 1, equations 49-58). Raises ValueError below 4 points."""
+    if points < 4:
+        raise ValueError(f"CMA-ES needs a population of at least 4, not {points}")
+    raw = math.log((points + 1) / 2) - np.log(np.arange(1, points + 1))
+    mu = points // 2
+    mu_eff = float(raw[:mu].sum() ** 2 / (raw[:mu] ** 2).sum())
+    mu_eff_minus = float(raw[mu:].sum() ** 2 / (raw[mu:] ** 2).sum())
+    c1 = 2 / ((n + 1.3) ** 2 + mu_eff)
+    c_mu = min(1 - c1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))
+    negative = min(1 + c1 / c_mu, 1 + 2 * mu_eff_minus / (mu_eff + 2), (1 - c1 - c_mu) / (n * c_mu))
+    weights = np.where(raw >= 0, raw / raw[raw > 0].sum(), negative * raw / -raw[raw < 0].sum())
+    c_sigma = (mu_eff + 2) / (n + mu_eff + 5)
+    d_sigma = 1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_sigma
+    c_cov = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n)
+    chi = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))
+    return Rates(weights, mu, mu_eff, c1, c_mu, c_sigma, d_sigma, c_cov, chi)
+
+
+def decompose_every(n: int, points: int) -> int:
+    """How many generations eigenvalues may wait without harm: 1 / (10 n (c1 + c_mu)) (tutorial, B.2)."""
+    r = rates(n, points)
+    return max(1, int(1 / (10 * n * (r.c1 + r.c_mu))))
+
+
+def init(mean: Array, sigma: Array | float) -> CMAES:
+    """A round distribution N(mean, sigma^2 I); mean [n]."""
+    n, dtype = mean.shape[0], mean.dtype
+    zeros, eye, zero = jnp.zeros(n, dtype), jnp.eye(n, dtype=dtype), jnp.int32(0)
+    return CMAES(mean, jnp.asarray(sigma, dtype), eye, zeros, zeros, eye, jnp.ones(n, dtype), zero, zero)
+
+
+def sample(cma: CMAES, noise: Array) -> Array:
+    """[P, n] points of the distribution for standard normal noise [P, n] (equation 40)."""
+    return cma.mean[None] + cma.sigma * ((noise * cma.scale[None]) @ cma.basis.T)
+
+
+def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
+    """Move towards the better half, away from the worse (equations 41-47). points [P, n]; fitness [P] maximised.
+
+    Equal points keep their order; a NaN counts as the worst.
+    """
+    n, r = cma.mean.shape[0], rates(cma.mean.shape[0], points.shape[0])
+    weights = jnp.asarray(r.weights, points.dtype)
+    steps = (points[jnp.argsort(-fitness, stable=True)] - cma.mean[None]) / cma.sigma
+    step = weights[: r.mu] @ steps[: r.mu]
+    white = (steps @ cma.basis / cma.scale[None]) @ cma.basis.T  # C^(-1/2) times each step
+    path_sigma = (1 - r.c_sigma) * cma.path_sigma
+    path_sigma += math.sqrt(r.c_sigma * (2 - r.c_sigma) * r.mu_eff) * (weights[: r.mu] @ white[: r.mu])
+    length = jnp.linalg.norm(path_sigma)
+    sigma = cma.sigma * jnp.exp(r.c_sigma / r.d_sigma * (length / r.chi - 1))
+
+    generation = cma.generation + 1
+    faded = jnp.sqrt(1 - (1 - r.c_sigma) ** (2 * (generation + 1)).astype(points.dtype))
+    calm = (length / faded < (1.4 + 2 / (n + 1)) * r.chi).astype(points.dtype)  # h_sigma: the path did not leap
+    path_cov = (1 - r.c_cov) * cma.path_cov + calm * math.sqrt(r.c_cov * (2 - r.c_cov) * r.mu_eff) * step
+    shrink = n / (jnp.sum(white**2, axis=1) + FLOOR)  # keeps negative updates from overshooting
+    signed = jnp.where(weights >= 0, weights, weights * shrink)
+    keep = 1 + r.c1 * (1 - calm) * r.c_cov * (2 - r.c_cov) - r.c1 - r.c_mu * float(r.weights.sum())
+    rank_mu = (steps * signed[:, None]).T @ steps
+    cov = keep * cma.cov + r.c1 * jnp.outer(path_cov, path_cov) + r.c_mu * rank_mu
+    return cma.replace(
+        mean=cma.mean + cma.sigma * step, sigma=sigma, cov=cov, path_sigma=path_sigma, path_cov=path_cov,
+        generation=generation,
+    )  # fmt: skip
+
+
+def decompose(cma: CMAES) -> CMAES:
+    """Renew `basis` and `scale` from `cov`, which is made symmetric and positive."""
+    eigenvalues, basis = jnp.linalg.eigh((cma.cov + cma.cov.T) / 2)
+    eigenvalues = jnp.maximum(eigenvalues, FLOOR)
+    cov = (basis * eigenvalues[None]) @ basis.T
+    return cma.replace(cov=cov, basis=basis, scale=jnp.sqrt(eigenvalues), decomposed=cma.generation)
+
+
+def stopped(cma: CMAES) -> Array:
+    """[] whether the search has ended: too small or too large a step, too flat an ellipsoid, or not a number."""
+    longest, shortest = jnp.max(cma.scale), jnp.min(cma.scale)
+    step = cma.sigma * longest
+    return ~((step > SMALLEST_STEP) & (step < LARGEST_STEP) & (longest < LARGEST_RATIO * shortest))

@@ -1,0 +1,114 @@
+"""The grid of MAP-Elites: descriptor space cut into equal cells, each holding the best genome that fell in it.
+
+Shapes: C cells = bins^d, n candidates, G genes, d descriptor dimensions.
+
+Source: Mouret & Clune 2015 (MAP-Elites); the SERENE card, PART C (replace if the reward is at least the old one).
+Deviation: cells are closed below, [low, high), where the official bins are (low, high]; they differ on edges only.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from agents.ops import archive
+from envs.api import Array, Box, Key
+
+LARGEST = 250_000
+"""More cells than this are a mistake in the number of bins: 50 bins of 2 dimensions are 2,500."""
+
+
+@struct.dataclass
+class Grid:
+    """The elites; every column leads with [C]."""
+
+    rows: dict[str, Array]
+    """genome [C, G], descriptor [C, d] (infinite in empty cells), fitness [C] (-inf), area [C] int32 (-1)."""
+    low: tuple[float, ...] = struct.field(pytree_node=False)
+    high: tuple[float, ...] = struct.field(pytree_node=False)
+    bins: int = struct.field(pytree_node=False)
+
+    @property
+    def filled(self) -> Array:
+        """[C] which cells hold an elite."""
+        return self.rows["fitness"] > -jnp.inf
+
+    @property
+    def size(self) -> Array:
+        """[] int32 number of filled cells."""
+        return jnp.sum(self.filled, dtype=jnp.int32)
+
+
+def unfit(space: Box | None, bins: int) -> str | None:
+    """Why no grid with `bins` cells a dimension can be made of this descriptor space, in a few words, or None."""
+    if space is None:
+        return "it needs a behaviour descriptor"
+    if not np.all(np.isfinite(space.low) & np.isfinite(space.high)):
+        return "its grid needs finite descriptor bounds"
+    if bins**space.size > LARGEST:
+        return f"{bins} bins of {space.size} dimensions are {bins**space.size:,} cells (at most {LARGEST:,})"
+    return None
+
+
+def empty(space: Box | None, bins: int, genes: int) -> Grid:
+    """An empty grid over a descriptor space [d]. Raises ValueError where `unfit`."""
+    reason = unfit(space, bins)
+    if space is None or reason:
+        raise ValueError(reason)
+    low, high = (tuple(np.broadcast_to(b, space.shape).astype(float).tolist()) for b in (space.low, space.high))
+    return Grid(archive.empty(bins**space.size, genes, space.size).rows, low, high, bins)
+
+
+def cells(grid: Grid, descriptor: Array) -> Array:
+    """[n] int32 cell of each descriptor [n, d]; outside the bounds: the nearest border cell."""
+    low, high = jnp.asarray(grid.low), jnp.asarray(grid.high)
+    place = jnp.floor((descriptor - low[None]) / (high - low)[None] * grid.bins)
+    index = jnp.clip(jnp.nan_to_num(place), 0, grid.bins - 1).astype(jnp.int32)
+    cell = jnp.zeros(descriptor.shape[0], jnp.int32)
+    for column in index.T:
+        cell = cell * grid.bins + column
+    return cell
+
+
+def insert(grid: Grid, rows: dict[str, Array], active: Array) -> tuple[Grid, Array]:
+    """The grid after these candidates came one after another, and whether each was stored when it came [n].
+
+    A candidate is stored if its fitness is at least that of the cell at that moment; so the best of a batch stays,
+    and the last of equals. rows: columns as in `Grid.rows`, leading [n]; only active [n], finite ones count.
+    Costs n^2 comparisons: meant for batches of some hundreds.
+    """
+    fitness, cell = rows["fitness"], cells(grid, rows["descriptor"])
+    valid = active & jnp.isfinite(fitness) & jnp.all(jnp.isfinite(rows["descriptor"]), axis=1)
+    fitness = jnp.where(valid, fitness, -jnp.inf)
+    number = jnp.arange(fitness.shape[0])
+    rivals = cell[:, None] == cell[None]  # [n, n]
+    before = jnp.max(jnp.where(rivals & (number[None] < number[:, None]), fitness[None], -jnp.inf), axis=1)
+    added = valid & (fitness >= jnp.maximum(before, grid.rows["fitness"][cell]))
+    replaced = jnp.any(rivals & (number[None] > number[:, None]) & added[None], axis=1)
+    place = jnp.where(added & ~replaced, cell, grid.filled.shape[0])
+    stored = {name: column.at[place].set(rows[name], mode="drop") for name, column in grid.rows.items()}
+    return grid.replace(rows=stored), added
+
+
+def draw(grid: Grid, key: Key, count: int) -> Array:
+    """`count` elites [count, G], uniformly over the filled cells with replacement; an empty grid gives zeros."""
+    number = jax.random.randint(key, (count,), 0, jnp.maximum(grid.size, 1))
+    cell = jnp.searchsorted(jnp.cumsum(grid.filled), number + 1)
+    return grid.rows["genome"].at[cell].get(mode="fill", fill_value=0.0)
+
+
+def best(grid: Grid) -> Array:
+    """[G] the fittest elite; zeros in an empty grid."""
+    return grid.rows["genome"][jnp.argmax(grid.rows["fitness"])]
+
+
+def summary(grid: Grid, areas: int) -> dict[str, Array]:
+    """The metrics of an archive: size, overflow (a grid has none) and best fitness of each reward area."""
+    table = archive.Archive(grid.rows, jnp.int32(grid.filled.shape[0]), jnp.int32(0))
+    return {
+        "archive/size": grid.size,
+        "archive/overflow": table.overflow,
+        "archive/best": archive.best_by_area(table, areas),
+    }

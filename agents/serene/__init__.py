@@ -1,0 +1,1 @@
+"""SERENE: novelty search with emitters that climb the rewards it finds."""

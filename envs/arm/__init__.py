@@ -1,0 +1,1 @@
+"""Arms that must reach past obstacles."""

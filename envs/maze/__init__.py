@@ -1,0 +1,1 @@
+"""Mazes for a wheeled robot with range sensors."""

@@ -1,0 +1,269 @@
+"""The command line: `prospect <command>`, or `python -m experiments <command>`.
+
+Exit codes: 0 well; 1 a run failed; 2 bad input (one line says what); 130 interrupted (the runs are saved).
+Imports wait until a command needs them: JAX takes seconds, and a sweep must start Ray before it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from experiments.api import EXPERIMENTS, TIERS, load
+from experiments.console import BAD_INPUT, FAILED, err, natural, out, positive, print_outcome
+from experiments.names import unknown
+from experiments.options import Parser
+from experiments.workers import INTERRUPTED, worker_environment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code. `--debug` shows tracebacks."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if words == ["_work"]:
+        from experiments.workers import serve
+
+        return serve()
+    say = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        return command(words)
+    except SystemExit as end:  # argparse has printed a help
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        say.print("prospect: interrupted; what ran is saved, and the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # `prospect list | head`: nobody listens any more
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        line = " ".join(str(error).split())
+        bad = isinstance(error, ValueError)
+        say.print(f"prospect: {escape(line if bad else f'{type(error).__name__}: {line} (--debug shows where)')}")
+        return BAD_INPUT if bad else FAILED
+
+
+def command(words: list[str]) -> int:
+    """Dispatch on the first word."""
+    if words and not words[0].startswith("-"):
+        if words[0] not in COMMANDS:
+            raise unknown("command", words[0], COMMANDS)
+        return COMMANDS[words[0]](words[1:])
+    parser = Parser(prog="prospect", description="Sparse-reward reinforcement learning: runs, sweeps and reports.")
+    names = parser.add_argument_group("commands")
+    for name, function in COMMANDS.items():
+        names.add_argument(name, help=(function.__doc__ or "").split("\n")[0], nargs="?")
+    if set(words) & {"-h", "--help"}:
+        parser.print_help()
+        return 0
+    raise ValueError(f"a command must come first: {', '.join(COMMANDS)}" if not words else f"unknown option {words[0]}")
+
+
+# --- run, sweep --------------------------------------------------------------------------------------
+
+
+def cmd_run(words: list[str]) -> int:
+    """Run an agent in an environment, or an experiment with its report: run NAME [ENV] [options]."""
+    if not words or words[0].startswith("-"):
+        help_wanted = set(words) & {"-h", "--help"}
+        if help_wanted:
+            out().print("prospect run AGENT ENV [options]     see: prospect run AGENT --help, prospect list agents")
+            out().print("prospect run EXPERIMENT [options]    see: prospect run EXPERIMENT --help, prospect list experiments")
+            return 0
+        raise ValueError("run needs a name first: prospect run AGENT ENV, or prospect run EXPERIMENT")
+    if words[0] in EXPERIMENTS:
+        return run_experiment(words[0], words[1:], then_report=True)
+    _pin_process()
+    import agents
+
+    if words[0] not in agents.AGENTS:
+        raise unknown("agent or experiment", words[0], [*agents.AGENTS, *EXPERIMENTS])
+    from experiments.single import run_agent
+
+    return run_agent(words[0], words[1:])
+
+
+def cmd_sweep(words: list[str]) -> int:
+    """Run all cells of an experiment that have not finished, without a report: sweep EXPERIMENT [options]."""
+    if words and not words[0].startswith("-") and words[0] not in EXPERIMENTS:
+        raise unknown("experiment", words[0], EXPERIMENTS)
+    if not words or words[0].startswith("-"):
+        if set(words) & {"-h", "--help"}:
+            words = [*list(EXPERIMENTS)[:1], "--help"]
+        else:
+            raise ValueError("sweep needs the name of an experiment first")
+    return run_experiment(words[0], words[1:], then_report=False)
+
+
+def _pin_process() -> None:
+    """Give this process, before JAX starts in it, what workers get: then both write the same bits."""
+    for name, value in worker_environment().items():
+        if name != "PYTHONPATH":
+            os.environ.setdefault(name, value)
+
+
+def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
+    """Sweep over the cells of a tier, then (run) write and print its report."""
+    parser = Parser(prog=f"prospect run {name}", description="Sweep over an experiment's cells, then report.")
+    parser.add_argument("--tier", default="smoke", choices=TIERS, help="how much to run (default: smoke)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="at most this many seeds an agent")
+    parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; over 1 by Ray (default: 1)")
+    parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    args = parser.parse_args(words)
+    from experiments import sweep as sweeps
+    from experiments.display import sweep_display
+    from experiments.workers import pool
+
+    with pool(args.workers) as workers:  # before JAX
+        experiment = load(name)
+        labels = args.agents.split(",") if args.agents else None
+        jobs = sweeps.plan(experiment, args.tier, seeds=args.seeds, agents=labels)
+        with sweep_display(err()) as display:
+            outcome = sweeps.sweep(jobs, workers, nice=args.nice, display=display)
+    code = print_outcome(outcome)
+    if then_report and (outcome.finished or outcome.skipped):
+        print_report(name, args.tier)
+    return code
+
+
+# --- report ------------------------------------------------------------------------------------------
+
+
+def cmd_report(words: list[str]) -> int:
+    """Write an experiment's report from its runs: report EXPERIMENT [--tier TIER] [--from-summary] | --all."""
+    parser = Parser(prog="prospect report", description="Write reports from finished runs, or from committed tables.")
+    parser.add_argument("name", nargs="?", metavar="EXPERIMENT")
+    parser.add_argument("--tier", choices=TIERS, help="default: that of the committed tables, else repro")
+    parser.add_argument("--from-summary", action="store_true", help="from the committed tables, without runs")
+    parser.add_argument("--all", action="store_true", help="all committed tables anew, and results/README.md")
+    args = parser.parse_args(words)
+    if args.all == bool(args.name):
+        raise ValueError("report needs the name of an experiment, or --all")
+    from experiments import report as reports
+
+    if args.name and args.name not in EXPERIMENTS:
+        raise unknown("experiment", args.name, EXPERIMENTS)
+    if args.name:
+        tier = args.tier or reports.tier_of(reports.RESULTS / args.name) or "repro"
+        print_report(args.name, tier, from_summary=args.from_summary)
+        return 0
+    for name in EXPERIMENTS:
+        if tier := reports.tier_of(reports.RESULTS / name):
+            reports.report(load(name), tier, from_summary=True)
+    out().print(str(reports.overview()))
+    return 0
+
+
+def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
+    """Write a report; print its claims and where its files are."""
+    from rich.table import Table
+
+    from experiments.report import number, report
+
+    made, console = report(load(name), tier, from_summary=from_summary), out()
+    if made.verdicts:
+        table = Table("claim", "verdict", "left", "right", "difference", "95 %", "p")
+        for v in made.verdicts:
+            sides = [f"{s.label} {number(s.mean)} (n={len(s.values)})" if s else "" for s in (v.left, v.right)]
+            outcome = v.outcome + (" (reduced)" if v.reduced else "")
+            table.add_row(v.claim.name, outcome, *sides, number(v.difference), f"{number(v.low)} to {number(v.high)}", number(v.p))
+        console.print(table)
+    for path in [made.folder / "README.md", *made.pictures]:
+        console.print(str(path), soft_wrap=True)
+
+
+# --- list, show --------------------------------------------------------------------------------------
+
+
+def cmd_list(words: list[str]) -> int:
+    """List agents, envs or experiments: list WHAT [--fits ENV]."""
+    parser = Parser(prog="prospect list", description="What there is.")
+    parser.add_argument("what", choices=("agents", "envs", "experiments"))
+    parser.add_argument("--fits", metavar="ENV", help="agents only: which of them can learn there")
+    args = parser.parse_args(words)
+    if args.fits and args.what != "agents":
+        raise ValueError("--fits goes with `list agents`")
+    from experiments import listing
+
+    tables = {"agents": lambda: listing.agents_table(args.fits), "envs": listing.envs_table}
+    out().print((tables | {"experiments": listing.experiments_table})[args.what]())
+    return 0
+
+
+def cmd_show(words: list[str]) -> int:
+    """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME."""
+    parser = Parser(prog="prospect show", description="One agent, environment or experiment.")
+    parser.add_argument("name", metavar="NAME")
+    args = parser.parse_args(words)
+    from experiments.listing import show_tables
+
+    for part in show_tables(args.name):
+        out().print(escape(part) if isinstance(part, str) else part)
+    return 0
+
+
+# --- play, export, doctor, bench ---------------------------------------------------------------------
+
+
+def cmd_play(words: list[str]) -> int:
+    """Roll a finished run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
+    from experiments.single import play_run
+
+    return play_run(words)
+
+
+def cmd_export(words: list[str]) -> int:
+    """Write a finished run's archive as CSV: export RUN [--out FILE]."""
+    parser = Parser(prog="prospect export", description="The archive of a run: index, fitness, area, descriptor, genes.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: archive.csv in the run's folder")
+    parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
+    args = parser.parse_args(words)
+    from experiments import play
+
+    path = args.out or args.run / "archive.csv"
+    count = play.export(play.open_run(args.run, args.seed), path)
+    out().print(f"{count} entries: {path}", soft_wrap=True)
+    return 0
+
+
+def cmd_doctor(words: list[str]) -> int:
+    """Check the installation: packages, compiler, threads, folders, devices."""
+    Parser(prog="prospect doctor", description="Check the installation.").parse_args(words)
+    from experiments.doctor import facts
+
+    found = facts()
+    for what, value in found:
+        out().print(f"{what:12} {escape(value)}", soft_wrap=True)
+    return FAILED if any(what == "warning" for what, _ in found) else 0
+
+
+def cmd_bench(words: list[str]) -> int:
+    """Measure what is promised about speed: bench [NAME] [--list]."""
+    parser = Parser(prog="prospect bench", description="Measure what is promised about speed.")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="name the benches")
+    args = parser.parse_args(words)
+    from experiments import bench
+
+    if args.list:
+        out().print("\n".join(bench.BENCHES))
+        return 0
+    return 0 if bench.run(args.name) else FAILED
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": cmd_run, "sweep": cmd_sweep, "report": cmd_report, "list": cmd_list, "show": cmd_show, "play": cmd_play,
+    "export": cmd_export, "doctor": cmd_doctor, "bench": cmd_bench,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Benches: what is promised about speed and memory, measured. `make bench` runs them all.
+
+A bench is a module with `TARGETS` (figure -> ("at least" | "at most", value)) and `measure() -> {figure: value}`.
+Training and stepping are measured in a child process on one core with one XLA thread, so that figures of different
+machines and days compare. This package imports no JAX.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.durable import dumps
+from experiments.names import unknown
+
+BENCHES: dict[str, str] = {
+    "maze_rollout": "experiments.bench.maze_rollout",
+    "serene_500k": "experiments.bench.serene_500k",
+    "start_up": "experiments.bench.start_up",
+}
+"""Name -> module; imported when it is asked for."""
+
+RESULTS = Path("results/bench")
+
+Targets = dict[str, tuple[str, float]]
+
+
+def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None = None) -> bool:
+    """Measure one bench, or all; write `out`/<name>.json and print a table of each. Whether every target was met."""
+    if name is not None and name not in BENCHES:
+        raise unknown("bench", name, BENCHES)
+    console = console or Console()
+    met = True
+    for each in BENCHES if name is None else [name]:
+        module = import_module(BENCHES[each])
+        with console.status(f"measuring {each}"):
+            figures = module.measure()
+        write(out / f"{each}.json", figures, command=f"make bench NAME={each}")
+        console.print(table(each, figures, module.TARGETS))
+        met &= all(holds(figures[figure], *target) for figure, target in module.TARGETS.items())
+    return met
+
+
+def holds(value: float, relation: str, bound: float) -> bool:
+    """Whether a figure meets its target. A NaN meets none."""
+    if relation not in ("at least", "at most"):
+        raise ValueError(f"a target is 'at least' or 'at most' a value, not {relation!r}")
+    return value >= bound if relation == "at least" else value <= bound
+
+
+def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
+    """The figures beside their targets."""
+    made = Table("figure", "value", "target", "", title=name, title_justify="left")
+    for figure, value in figures.items():
+        target = targets.get(figure)
+        verdict = "" if target is None else "[green]met" if holds(value, *target) else "[red]missed"
+        made.add_row(figure, f"{value:,.4g}", f"{target[0]} {target[1]:,.4g}" if target else "", verdict)
+    return made
+
+
+def write(path: Path, figures: dict[str, float], *, command: str) -> None:
+    """The figures as flat JSON, beside what they depend on."""
+    about = {
+        "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))},
+        "threads": 1,
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("prospect-rl", "jax", "jaxlib", "flax", "numpy")},
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": command,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dumps(figures | about, indent=2) + "\n")
+
+
+def cpu_model() -> str:
+    """The processor's name, or its architecture where the system does not tell."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def start(work: Callable[..., Any], *args: Any, core: int = 0) -> Future[Any]:
+    """Run `work(*args)` in a fresh process on one core (number `core` of those that we may use).
+
+    The core and NPROC=1 are set before JAX starts, which counts its cores once.
+    """
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core,))
+    future = pool.submit(work, *args)
+    pool.shutdown(wait=False)
+    return future
+
+
+def _pin(core: int) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[core % len(cores)]})
+    os.environ["NPROC"] = "1"

@@ -1,0 +1,115 @@
+"""What the command line shows while something runs: bars on a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments import sweep
+
+PAUSE = 10.0
+"""Seconds between lines where there is no terminal."""
+
+
+def clock(seconds: float | None) -> str:
+    """A duration for people, e.g. `1:02:05`."""
+    if seconds is None:
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+@contextmanager
+def sweep_display(console: Console) -> Iterator[Callable[[sweep.Progress], None]]:
+    """A function for `sweep(display=...)`: an overall bar and one for each running run."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    bars: dict[Any, Any] = {}
+    with Progress(*columns, console=console, transient=True) as shown:
+        overall = shown.add_task("", total=1.0)
+
+        def update(now: sweep.Progress) -> None:
+            shown.update(overall, completed=now.share, description=counts(now))
+            running = {job.out: job for job in now.running}
+            for out in [out for out in bars if out not in running]:
+                shown.remove_task(bars.pop(out))
+            for out, job in running.items():
+                if out not in bars:
+                    bars[out] = shown.add_task(job.title, total=1.0)
+                shown.update(bars[out], completed=job.progress())
+
+        yield update
+
+
+def counts(now: sweep.Progress) -> str:
+    """Where a sweep stands, in one line."""
+    done = len(now.outcome.skipped) + len(now.outcome.finished)
+    failed = f", {len(now.outcome.failed)} failed" if now.outcome.failed else ""
+    return f"{done}/{now.total} done, {len(now.running)} running{failed}, {clock(now.seconds_left())} left"
+
+
+def _lines(console: Console) -> Callable[[sweep.Progress], None]:
+    said = -PAUSE
+
+    def update(now: sweep.Progress) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PAUSE or not (now.running or now.waiting):
+            said = time.monotonic()
+            parts = [f"{job.title} {100 * job.progress():.0f} %" for job in now.running]
+            console.print("; ".join([counts(now), *parts]), highlight=False)
+
+    return update
+
+
+@contextmanager
+def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function for `train(progress=...)`: a bar with the last return, or lines."""
+    if not console.is_terminal:
+        yield _run_lines(console, title)
+        return
+    columns = (
+        TextColumn(title), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[last]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as shown:
+        bar = shown.add_task("", total=None, unit="", last="compiling")
+
+        def update(now: dict[str, Any]) -> None:
+            for notice in now["notices"]:
+                shown.console.print(f"note: {notice}")
+            used = min(now["used"], now["budget"])
+            shown.update(bar, total=now["budget"], completed=used, unit=now["unit"])
+            if now["rows"]:
+                shown.update(bar, last=figures(now["rows"][-1]))
+
+        yield update
+
+
+def _run_lines(console: Console, title: str) -> Callable[[dict[str, Any]], None]:
+    said = time.monotonic()
+
+    def update(now: dict[str, Any]) -> None:
+        nonlocal said
+        for notice in now["notices"]:
+            console.print(f"note: {notice}", highlight=False)
+        over = now["used"] >= now["budget"]
+        if time.monotonic() - said >= PAUSE or over:
+            said = time.monotonic()
+            last = f", {figures(now['rows'][-1])}" if now["rows"] else ""
+            console.print(f"{title}: {now['used']:,}/{now['budget']:,} {now['unit']}{last}", highlight=False)
+
+    return update
+
+
+def figures(row: dict[str, Any]) -> str:
+    """The two figures that tell most, from a metrics row."""
+    shown = {"return": row.get("eval/return"), "coverage": row.get("ledger/coverage")}
+    return ", ".join(f"{name} {value:.3g}" for name, value in shown.items() if value is not None)

@@ -1,0 +1,65 @@
+"""`prospect doctor`: what this installation is made of, and what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+
+PACKAGES = ("prospect-rl", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "mujoco", "gymnasium", "ray", "matplotlib")
+
+
+def facts() -> list[tuple[str, str]]:
+    """(what, value) pairs; every problem is a pair named `warning`."""
+    from experiments.runs import enable_compilation_cache, runs_root, threads
+
+    cache = enable_compilation_cache()
+    return [
+        *_origins(),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        *((name, _version(name)) for name in PACKAGES),
+        ("compiler", shutil.which("c++") or shutil.which("g++") or "none (native code falls back to callbacks)"),
+        ("threads", f"{threads()} (NPROC={os.environ.get('NPROC', 'unset')}, {len(os.sched_getaffinity(0))} cores allowed)"),
+        ("devices", _devices()),
+        ("cache", f"{cache} ({_megabytes(cache):.0f} MB)"),
+        ("runs", f"{runs_root().resolve()} ({'writable' if _writable(runs_root()) else 'NOT writable'})"),
+    ]
+
+
+def _origins() -> list[tuple[str, str]]:
+    """Where our packages load from: their names are common, and another one may stand before them."""
+    here, found = Path(__file__).resolve().parents[1], []
+    for name in ("agents", "envs", "experiments"):
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        found.append((name, str(origin)))
+        if origin != here / name:
+            found.append(("warning", f"{name!r} is not ours: it loads from {origin}, not {here / name}"))
+    return found
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> str:
+    import jax
+
+    return ", ".join(str(device) for device in jax.devices())
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made there, or in the nearest folder above that exists."""
+    while not folder.exists():
+        folder = folder.resolve().parent
+    return os.access(folder, os.W_OK)

@@ -1,0 +1,355 @@
+"""The driver: brings an agent the experience it wants, and keeps what happens.
+
+    repeat   a chunk: one call of a jitted program, a few seconds of iterations (`experiments.program`)
+             at a mark of the budget: evaluate, append a row of metrics
+             save a checkpoint
+
+A run in a folder is exact: killed at any moment and started again, it ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import Agent, Batches
+from envs.api import Dataset, Env, Tree
+from experiments import checkpoint, runs
+from experiments import ledger as books
+from experiments.durable import finite
+from experiments.ledger import Ledger
+from experiments.lock import Lock
+from experiments.program import Program, RunState, check_wants, cost
+from experiments.runs import Folder, Run
+
+LONGEST_CHUNK = 10.0
+"""Seconds; a signal is answered after a chunk, and a kill loses at most one (and the pause between two saves)."""
+GROWTH = 4
+"""A chunk has at most this many times the iterations of the one before it."""
+SAVE_EVERY = 5.0
+"""Seconds between checkpoints, and at least ten times what the last one took; every mark has one anyway."""
+IDLE = 10_000
+"""Iterations without an evaluation after which a run is taken to hang."""
+LARGEST = 2**31 - 2**24
+"""Counters are int32, with room for the last iteration."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has come to; leading [S] on `state`, `behaviour` and `ledger` where it has several seeds."""
+
+    state: Tree
+    """The agent's state."""
+    behaviour: Tree
+    """What the agent would ship."""
+    rows: list[dict[str, Any]]
+    """The rows of metrics.jsonl; None stands for numbers that are not finite."""
+    ledger: Ledger | None
+    agent: Agent
+    """Bound to the environment."""
+    env: Env
+    interrupted: bool
+    digest: str
+    """SHA-256 of the agent's state and the ledger."""
+    notices: list[str]
+    """What the user should know: skipped checkpoints, changed versions."""
+
+
+class Spent(NamedTuple):
+    """What the chunks since the last checkpoint took."""
+
+    seconds: float = 0.0
+    used: int = 0
+    chunks: int = 0
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is no error
+    """A signal has ended the run, after its checkpoint was saved; `result` is what it had come to."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__("interrupted; the run is saved and goes on where it stopped")
+        self.result = result
+
+
+def train(
+    agent: Agent,
+    env: str | Env,
+    *,
+    seed: int = 0,
+    seeds: tuple[int, ...] | None = None,
+    budget: int,
+    evals: int = 20,
+    eval_episodes: int = 1,
+    out: Path | str | None = None,
+    dataset: Dataset | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    chunk_s: float = 5.0,
+) -> Result:
+    """Train `agent` (not bound) in `env` (a registered id or an object) until `budget` is used.
+
+    budget: env steps for agents that want `Segments`, evaluations of policies for `Rollouts`, updates for
+    `Batches`. seeds: several run as one vmapped program, in agents that allow it. out: the run's folder; a run
+    that is there goes on, a finished one is returned as it is. progress: called after every chunk with
+    {iteration, used, budget, unit, rows, notices}; rows and notices are those new since the last call.
+
+    Raises ValueError, in one line, for whatever cannot work, before anything is compiled; `Interrupted` after
+    SIGINT or SIGTERM, where there is a folder.
+    """
+    run = Run(agent, env, (), (seed,) if seeds is None else tuple(seeds), budget, evals, eval_episodes)
+    return train_run(run, out=out, dataset=dataset, progress=progress, chunk_s=chunk_s)
+
+
+def train_run(
+    run: Run,
+    *,
+    out: Path | str | None = None,
+    dataset: Dataset | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    chunk_s: float = 5.0,
+) -> Result:
+    """`train` for a `Run`."""
+    _check(run, dataset)
+    env = run.make_env()
+    agent = run.agent.bind(env.spec)
+    data = agent.prepare(dataset) if dataset is not None else None
+    program = Program(agent, env, run.seeds, eval_episodes=run.eval_episodes, dataset=data)
+    driver = _Driver(run, program, env, progress, min(chunk_s, LONGEST_CHUNK))
+    if out is None:
+        return driver.go(None, lambda: False)
+    folder = Folder(Path(out))
+    with Lock(folder.path) as lock, _signals() as stopped:
+        driver.notices += folder.open(run, runs.data_hashes(program.banks, dataset))
+
+        def should_stop() -> bool:
+            if not lock.held:
+                raise ValueError(f"{folder.path} has been taken over by another process")
+            return stopped()
+
+        return driver.go(folder, should_stop)
+
+
+def _check(run: Run, dataset: Dataset | None) -> None:
+    """Raise ValueError, in one line, for what no run can be made of."""
+    wants, name = check_wants(run.agent), type(run.agent).__name__
+    for what, value in [("evals", run.evals), ("eval_episodes", run.eval_episodes), ("seeds", len(run.seeds))]:
+        if value < 1:
+            raise ValueError(f"{what} must be at least 1, not {value}")
+    if len(set(run.seeds)) < len(run.seeds):
+        raise ValueError(f"seeds must differ from each other: {list(run.seeds)}")
+    if not all(0 <= seed < 2**32 for seed in run.seeds):
+        raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(run.seeds)}")
+    if len(run.seeds) > 1 and (not run.agent.vmap_seeds or len(wants) > 1):
+        raise ValueError(f"{name} takes one seed a run, not {len(run.seeds)}: start one run a seed")
+    if run.budget < cost(wants[0]):
+        raise ValueError(f"budget {run.budget} is less than one iteration of {name}, which takes {cost(wants[0])}")
+    if run.budget > LARGEST or run.evals > run.budget:
+        raise ValueError(f"budget {run.budget} must lie between evals ({run.evals}) and {LARGEST}")
+    if isinstance(wants[0], Batches) and dataset is None:
+        raise ValueError(f"{name} learns from a dataset: give one")
+    if not isinstance(wants[0], Batches) and dataset is not None:
+        raise ValueError(f"{name} learns from its own experience and takes no dataset")
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come. The second one acts as if nobody listened."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    names, seen = (signal.SIGINT, signal.SIGTERM), []
+    before = {name: signal.getsignal(name) for name in names}
+
+    def restore() -> None:
+        for name in names:
+            signal.signal(name, before[name] or signal.SIG_DFL)
+
+    def listen(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        restore()
+
+    for name in names:
+        signal.signal(name, listen)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        restore()
+
+
+class _Driver:
+    """One run on its way: the run state and where it stands among its marks."""
+
+    def __init__(
+        self, run: Run, program: Program, env: Env, progress: Callable[[dict[str, Any]], None] | None, chunk_s: float
+    ) -> None:
+        self.run, self.program, self.env, self.progress, self.chunk_s = run, program, env, progress, chunk_s
+        self.marks = [-(-run.budget * i // run.evals) for i in range(1, run.evals + 1)]
+        self.mark = 0
+        self.rows: list[dict[str, Any]] = []
+        self.notices: list[str] = []
+        self.length = 0
+        self.score: float | None = None
+        self.limits = dict.fromkeys(range(len(program.wants)), 1)
+        self.save_every, self.saved, self.saved_at = SAVE_EVERY, time.monotonic(), -1
+        self.told, self.spent = (0, 0), Spent()
+
+    def go(self, folder: Folder | None, stopped: Callable[[], bool]) -> Result:
+        """From the newest checkpoint, or from the beginning, to the end."""
+        state = self._resume(folder) if folder else None
+        state = self.program.init() if state is None else state
+        phase, idle = self.program.phase(state), 0
+        while self.mark < self.run.evals:
+            if folder and stopped():
+                self._save(folder, state)
+                raise Interrupted(self._result(state, interrupted=True))
+            state, (iterations, advanced, used, phase, broken) = self._chunk(state, phase)
+            idle, self.score, before = 0 if advanced else idle + iterations, None, self.mark
+            while self.mark < self.run.evals and used >= self.marks[self.mark] and not broken:
+                state = self._row(folder, state)
+            due = time.monotonic() - self.saved >= self.save_every
+            if folder and (broken or due or self.mark > before):
+                self._save(folder, state)
+            if broken or idle > IDLE:
+                raise ValueError(self._why(state, broken))
+            self._tell(state, used)
+        result = self._result(state, interrupted=False)
+        if folder and folder.result is None:
+            self._finish(folder, state, result)
+        return result
+
+    # --- one chunk -----------------------------------------------------------------------------------
+
+    def _chunk(self, state: RunState, phase: int) -> tuple[RunState, tuple[int, int, int, int, int]]:
+        """(state, (iterations, budget used in it, budget used, next phase, broken))."""
+        limit, begun, before = self.limits[phase], time.monotonic(), int(np.min(state.used))
+        state, status = self.program.advance(state, phase, self.marks[self.mark], limit)
+        iterations, used, following, broken = np.asarray(status).tolist()
+        seconds = max(time.monotonic() - begun, 1e-6)
+        if iterations:
+            self.limits[phase] = max(1, min(GROWTH * limit, int(self.chunk_s * iterations / seconds)))
+        self.spent = Spent(self.spent.seconds + seconds, self.spent.used + used - before, self.spent.chunks + 1)
+        return state, (iterations, used - before, used, following, broken)
+
+    def _tell(self, state: RunState, used: int) -> None:
+        if self.progress is None:
+            return
+        rows, notices = self.told
+        self.progress({
+            "iteration": int(np.max(state.iteration)), "used": min(used, self.run.budget), "budget": self.run.budget,
+            "unit": self.program.unit, "rows": self.rows[rows:], "notices": self.notices[notices:],
+        })  # fmt: skip
+        self.told = (len(self.rows), len(self.notices))
+
+    def _why(self, state: RunState, broken: int) -> str:
+        iteration = int(np.max(state.iteration))
+        if not broken:
+            return f"nothing was evaluated in the last {IDLE} iterations before iteration {iteration}"
+        losses = {name: x for name, x in state.metrics.items() if name.startswith("learn/loss")}
+        bad = [name for name, x in losses.items() if np.isnan(x).any()]
+        return f"{', '.join(bad)} became NaN at iteration {iteration}: the run has stopped"
+
+    # --- rows ----------------------------------------------------------------------------------------
+
+    def _row(self, folder: Folder | None, state: RunState) -> RunState:
+        """Evaluate at the mark that has been reached, and keep a row for every seed."""
+        figures = {**self.program.evaluate(state, self.mark), **state.metrics}
+        facts = {"iteration": state.iteration, "used": state.used}
+        ended = state.streams.ended if state.streams is not None else {}
+        host: Tree = jax.device_get((facts, figures, ended, state.ledger))
+        rows = []
+        for s, seed in enumerate(self.run.seeds):
+            one = jax.tree.map(lambda x, s=s: x[s], host) if self.program.batched else host
+            rows.append(finite(_row_of(seed, self.marks[self.mark], self.program.unit, *one)))
+        scores = [row["eval/return"] for row in rows]
+        self.score = None if None in scores else float(np.mean(scores))
+        self.mark += 1
+        self.rows += rows
+        if folder:
+            self.length = folder.append(rows)
+        if state.streams is None:
+            return state
+        return state.replace(streams=state.streams.replace(ended=jax.tree.map(jnp.zeros_like, state.streams.ended)))
+
+    # --- files ---------------------------------------------------------------------------------------
+
+    def _resume(self, folder: Folder) -> RunState | None:
+        """The newest whole checkpoint; None in a new folder."""
+        template = self.program.template()
+        found = checkpoint.newest(folder.checkpoints, template, self.run.hash, self.notices.append)
+        if found is None:
+            if folder.result is not None:
+                raise ValueError(f"{folder.path} holds a finished run whose checkpoints are gone")
+            folder.cut(0)
+            return None
+        tree, manifest = found
+        self.mark, self.length = manifest["mark"], manifest["metrics_bytes"]
+        self.rows, self.saved_at = folder.cut(self.length), manifest["iteration"]
+        # JAX may share the memory of a NumPy array, and the programs write in place: copy.
+        return jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
+
+    def _save(self, folder: Folder, state: RunState) -> None:
+        """A checkpoint of this very state, unless there is one."""
+        begun, iteration = time.monotonic(), int(np.max(state.iteration))
+        if iteration == self.saved_at:
+            return
+        checkpoint.save(folder.checkpoints, state, {
+            "config_hash": self.run.hash, "iteration": iteration, "used": int(np.min(state.used)),
+            "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
+            "threads": runs.threads(),
+        })  # fmt: skip
+        self.saved, self.saved_at = time.monotonic(), iteration
+        self.save_every = max(SAVE_EVERY, 10 * (self.saved - begun))
+        facts = {"iteration": iteration, **self.spent._asdict(), "save_seconds": self.saved - begun}
+        folder.time({**facts, "speed": self.spent.used / self.spent.seconds if self.spent.chunks else None})
+        self.spent = Spent()
+
+    def _finish(self, folder: Folder, state: RunState, result: Result) -> None:
+        """report.npz and result.json; a run that was killed just before this does it when it is started again."""
+        arrays = self._report(state)
+        if state.ledger is not None:
+            named = checkpoint.flatten(state.ledger)
+            arrays |= {f"ledger/{name.strip('.').replace('.', '/')}": x for name, x in named.items()}
+        last = result.rows[-len(self.run.seeds) :]
+        facts = {"finished": True, "hash": self.run.hash, "digest": result.digest, "rows": last}
+        folder.finish(arrays, facts)
+
+    def _report(self, state: RunState) -> dict[str, np.ndarray]:
+        agent = self.program.agent
+        if not self.program.batched:
+            return {name: np.asarray(x) for name, x in agent.report(state.agent).items()}
+        each = [agent.report(jax.tree.map(lambda x, s=s: x[s], state.agent)) for s in range(len(self.run.seeds))]
+        return {name: np.stack([np.asarray(report[name]) for report in each]) for name in each[0]}
+
+    def _result(self, state: RunState, *, interrupted: bool) -> Result:
+        digest = checkpoint.digest({"agent": state.agent, "ledger": state.ledger})
+        return Result(
+            state.agent, self.program.behaviour(state), self.rows, state.ledger, self.program.agent, self.env,
+            interrupted, digest, self.notices,
+        )  # fmt: skip
+
+
+def _row_of(
+    seed: int, mark: int, unit: str, facts: Tree, figures: dict[str, Any], ended: dict[str, Any], ledger: Ledger | None
+) -> dict[str, Any]:
+    """The row of ONE seed: who and when, then evaluation, collection, learning, ledger."""
+    row: dict[str, Any] = {"seed": seed, "mark": mark, "unit": unit, **{k: int(x) for k, x in facts.items()}}
+    if ended:
+        count = float(ended["count"])
+        means = {name: float(ended[name]) / count if count else float("nan") for name in ("return", "length", "success")}
+        row |= {"collect/episodes": int(count), **{f"collect/{name}": x for name, x in means.items()}}
+    for name, x in figures.items():
+        if x.ndim == 0:
+            row[name] = float(x)
+        else:
+            row |= {f"{name}_{k}": value for k, value in enumerate(x.ravel().tolist())}
+    return row | (books.summary(ledger) if ledger is not None else {})

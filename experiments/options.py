@@ -1,0 +1,136 @@
+"""Command-line flags from the fields of a dataclass: their types, defaults and the docstring under each.
+
+Only for fields of simple types; others (a spec, a table of levels) are no flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+SIMPLE: dict[Any, Callable[[str], Any]] = {int: int, float: float, str: str}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field as a flag."""
+
+    name: str
+    default: Any
+    text: str
+    """Its docstring, in one line."""
+    parse: Callable[[str], Any]
+    """From one command-line word; ValueError where it cannot."""
+    shown: str
+    """The form of its value, for the help."""
+
+
+def docs_of(cls: type) -> dict[str, str]:
+    """Field name -> the docstring under it, base classes included; read from the source."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError, SyntaxError):
+            continue
+        statements = getattr(body, "body", [])
+        for field, doc in zip(statements, statements[1:], strict=False):
+            is_doc = isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_doc:
+                found[field.target.id] = " ".join(str(doc.value.value).split())
+    return found
+
+
+def parser_of(hint: Any) -> tuple[Callable[[str], Any], str] | None:
+    """(parse, form shown) for a type, or None where it is no flag."""
+    if hint is bool:
+        return parse_bool, "true|false"
+    if hint in SIMPLE:
+        return SIMPLE[hint], hint.__name__.upper()
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return lambda word: parse_choice(word, args), "|".join(map(str, args))
+    if origin in (typing.Union, types.UnionType) and type(None) in args:
+        inner = parser_of(next(a for a in args if a is not type(None))) if len(args) == 2 else None
+        return inner and ((lambda word: None if word == "none" else inner[0](word)), f"{inner[1]}|none")
+    if origin is tuple and args and args[0] in SIMPLE and set(args) <= {args[0], Ellipsis}:
+        item = SIMPLE[args[0]]
+        return (lambda word: tuple(item(part) for part in word.split(",") if part)), f"{args[0].__name__.upper()},..."
+    return None
+
+
+def parse_bool(word: str) -> bool:
+    """`true` or `false`."""
+    if word.lower() not in ("true", "false"):
+        raise ValueError(f"neither true nor false: {word!r}")
+    return word.lower() == "true"
+
+
+def parse_choice(word: str, choices: tuple[Any, ...]) -> Any:
+    """The choice that is written so."""
+    for choice in choices:
+        if str(choice) == word:
+            return choice
+    raise ValueError(f"not one of {', '.join(map(str, choices))}: {word!r}")
+
+
+def options_of(cls: type) -> list[Option]:
+    """The flags of a dataclass, in the order of its fields (the base's first)."""
+    hints, docs, options = typing.get_type_hints(cls), docs_of(cls), []
+    for field in dataclasses.fields(cls):
+        made = parser_of(hints[field.name])
+        if not field.init or made is None or field.default is dataclasses.MISSING:
+            continue
+        options.append(Option(field.name, field.default, docs.get(field.name, ""), *made))
+    return options
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ValueErrors with one line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise ValueError(message.replace("\n", " "))
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type, *, title: str, prefix: str = "") -> None:
+    """Add a flag `--<prefix><field>` for every simple field of a dataclass; one not given is absent."""
+    group = parser.add_argument_group(title)
+    for option in options_of(cls):
+        flag = f"--{prefix}{option.name.replace('_', '-')}"
+        text = f"{option.text} (default: {show(option.default)})".replace("%", "%%")
+        group.add_argument(
+            flag, dest=f"{title}:{option.name}", type=_named(option), metavar=option.shown, help=text,
+            default=argparse.SUPPRESS,
+        )  # fmt: skip
+
+
+def given(args: argparse.Namespace, title: str) -> dict[str, Any]:
+    """The fields of a group of `add_options` that the command line gave."""
+    return {k.split(":", 1)[1]: v for k, v in vars(args).items() if k.startswith(f"{title}:")}
+
+
+def show(value: Any) -> str:
+    """A value as one would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else f"{value}"
+
+
+def _named(option: Option) -> Callable[[str], Any]:
+    def parse(word: str) -> Any:
+        return option.parse(word)
+
+    parse.__name__ = option.shown  # argparse names it in its error: "invalid FLOAT value: 'x'"
+    return parse

@@ -1,0 +1,213 @@
+"""`prospect play` and `prospect export`: what a finished run has found, shown and handed out.
+
+A stored policy is rolled out once more and compared with what the archive says of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import agents
+from agents.api import Agent, Rollouts, wants_of
+from envs import rollout
+from envs.api import Env, Episodes, Tree
+from experiments import ledger
+from experiments.program import EVAL, START, stream
+from experiments.records import entries, load_report
+from experiments.runs import Run, is_finished
+from experiments.driver import train_run
+
+TOLERANCE = 1e-4
+"""Two programs of the same episode may differ in the last bits."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run with one of its seeds chosen."""
+
+    folder: Path
+    run: Run
+    seed: int
+    arrays: dict[str, np.ndarray]
+    """report.npz of that seed."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """One episode."""
+
+    facts: dict[str, float]
+    """return, length, area and descriptor_*."""
+    points: np.ndarray
+    """[T, d] descriptors along the way; empty without descriptor."""
+    frames: list[np.ndarray]
+    """Pictures uint8 [H, W, 3], where asked for."""
+
+
+def open_run(folder: Path, seed: int | None = None) -> Finished:
+    """A finished run. Raises ValueError, in one line, for any other folder."""
+    try:
+        known = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        raise ValueError(f"{folder} is no run folder (it has no readable run.json)") from None
+    run = rebuild(known["config"])
+    if run.hash != known["hash"]:
+        raise ValueError(f"{folder} was made by another version of {known['config']['agent']['name']}")
+    if not is_finished(folder, run):
+        raise ValueError(f"{folder} has not finished")
+    seed = run.seeds[0] if seed is None else seed
+    if seed not in run.seeds:
+        raise ValueError(f"{folder} has no seed {seed}; it has {', '.join(map(str, run.seeds))}")
+    return Finished(folder, run, seed, load_report(folder, run.seeds.index(seed), len(run.seeds)))
+
+
+def rebuild(config: dict[str, Any]) -> Run:
+    """The run of a run.json's configuration. Raises ValueError where its agent is not registered."""
+    fields = {name: _value(x) for name, x in config["agent"].items()}
+    cls_name = fields.pop("name")
+    names = [name for name, cls in agents.AGENTS.items() if cls.__name__ == cls_name]
+    if not names:
+        raise ValueError(f"{cls_name} is no registered agent; known: {', '.join(agents.AGENTS)}")
+    known = {f.name for f in dataclasses.fields(agents.AGENTS[names[0]])}
+    if strange := set(fields) - known:
+        raise ValueError(f"{cls_name} has no hyper-parameter {', '.join(sorted(strange))}: another version made the run")
+    env_fields = tuple((name, _value(x)) for name, x in config["env"]["fields"].items())
+    return Run(
+        agents.make(names[0], **fields), config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"],
+        config["evals"], config["eval_episodes"], names[0],
+    )  # fmt: skip
+
+
+def _value(x: Any) -> Any:
+    """A configuration value as it was before JSON."""
+    if isinstance(x, list):
+        return tuple(_value(part) for part in x)
+    return float(x) if x in ("inf", "-inf", "nan") else x
+
+
+# --- choosing a policy -------------------------------------------------------------------------------
+
+
+def choose(found: Finished, env: Env, *, cell: tuple[int, int] | None, index: int | None, best: bool) -> int | None:
+    """The archive's row that is meant; None for what the agent itself would ship."""
+    if cell is None and index is None and not best:
+        return None
+    if "genome" not in found.arrays:
+        raise ValueError(f"{found.folder} keeps no archive of policies; play it without --cell, --index and --best")
+    rows = entries(found.arrays)
+    if not len(rows):
+        raise ValueError(f"the archive of {found.folder} is empty")
+    if index is not None:
+        if index not in rows:
+            raise ValueError(f"index must be that of an entry, from {rows[0]} to {rows[-1]}, not {index}")
+        return index
+    if cell is not None:
+        assert env.spec.descriptor is not None
+        at = ledger.cells(jnp.asarray(found.arrays["descriptor"][rows]), env.spec.descriptor)
+        rows = rows[(np.asarray(at[0]) == cell[0]) & (np.asarray(at[1]) == cell[1])]
+        if not len(rows):
+            raise ValueError(f"no stored policy ends in cell {cell[0]},{cell[1]} (of {ledger.CELLS} x {ledger.CELLS})")
+    return int(rows[np.argmax(found.arrays["fitness"][rows])])
+
+
+def behaviour_of(found: Finished, row: int | None) -> Tree:
+    """A stored genome, or what the agent ships (read from the checkpoint)."""
+    if row is not None:
+        return jnp.asarray(found.arrays["genome"][row])
+    behaviour = train_run(found.run, out=found.folder).behaviour
+    if len(found.run.seeds) == 1:
+        return behaviour
+    return jax.tree.map(lambda x: x[found.run.seeds.index(found.seed)], behaviour)
+
+
+# --- an episode --------------------------------------------------------------------------------------
+
+
+def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Played:
+    """One episode from the run's own start. Raises ValueError where pictures are wanted of an env without any."""
+    agent = found.run.agent.bind(env.spec)
+    album = _episode(agent, env, behaviour, found.seed, frames)
+    steps = album.steps
+    assert steps is not None
+    length = int(album.length[0, 0])
+    facts = {"return": float(album.returns[0, 0]), "length": length}
+    facts |= {"area": int(album.info["area"][0, 0])} if "area" in album.info else {}
+    points = np.zeros((0, 0))
+    if "descriptor" in album.info:
+        facts |= {f"descriptor_{i}": float(x) for i, x in enumerate(album.info["descriptor"][0, 0])}
+        points = np.asarray(steps.info["descriptor"][:length, 0, 0])
+    return Played(facts, points, _pictures(env, album, frames) if frames else [])
+
+
+def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) -> Episodes:
+    want = wants_of(agent)[0]
+    starts = want.starts if isinstance(want, Rollouts) else "fresh"
+
+    @jax.jit
+    def go(env: Env, behaviour: Tree) -> Episodes:
+        return rollout.episodes(
+            env, agent, behaviour, jnp.ones(1, bool), stream(EVAL, seed), stream(START, seed), population=1,
+            starts=starts, shared=True, keep_steps=True, frames=frames,
+        )  # fmt: skip
+
+    return go(env, behaviour)
+
+
+def _pictures(env: Env, album: Episodes, frames: int) -> list[np.ndarray]:
+    try:
+        return [
+            np.asarray(env.frame(jax.tree.map(lambda x, i=i: x[0, 0, i], album.frames))) for i in range(frames)
+        ]
+    except NotImplementedError as error:
+        raise ValueError(f"{error}; leave out --gif") from None
+
+
+def stored(found: Finished, row: int) -> dict[str, float]:
+    """What the archive says of an entry, under the names of `Played.facts`."""
+    facts = {"return": float(found.arrays["fitness"][row])}
+    if "area" in found.arrays:
+        facts["area"] = int(found.arrays["area"][row])
+    return facts | {f"descriptor_{i}": float(x) for i, x in enumerate(np.atleast_1d(found.arrays["descriptor"][row]))}
+
+
+def agrees(found: float, said: float) -> bool:
+    """Whether a figure is that of the archive."""
+    return math.isclose(found, said, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+
+def save_gif(frames: list[np.ndarray], path: Path) -> None:
+    """An animated picture, 20 frames a second."""
+    from PIL import Image
+
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(path, save_all=True, append_images=others, duration=50, loop=0)
+
+
+# --- export ------------------------------------------------------------------------------------------
+
+
+def export(found: Finished, path: Path) -> int:
+    """Write the archive as CSV, a row an entry; gives their number. Raises ValueError where there is none."""
+    arrays = found.arrays
+    if "descriptor" not in arrays or "genome" not in arrays:
+        raise ValueError(f"{found.folder} keeps no archive of policies")
+    rows = entries(arrays)
+    columns = {name: arrays[name][rows] for name in ("fitness", "area") if name in arrays}
+    for name, array in (("descriptor", arrays["descriptor"]), ("gene", arrays["genome"])):
+        columns |= {f"{name}_{i}": array[rows, i] for i in range(array.shape[1])}
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["index", *columns])
+        for number, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
+            writer.writerow([number, *(f"{x:.9g}" if x.dtype.kind == "f" else str(x) for x in values)])
+    return len(rows)

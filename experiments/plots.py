@@ -1,0 +1,165 @@
+"""Pictures of a report: learning curves, and archives drawn over their environment.
+
+Imported only where a picture is drawn (it loads Matplotlib). Same data, same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+matplotlib.use("Agg")
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+"""Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""
+STYLES = ("-", "--", "-.", ":")
+DPI = 110
+
+
+def colours_of(labels: Sequence[str]) -> dict[str, str]:
+    """Label -> colour, the same in every picture of a report."""
+    return {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG without the names of programs in it."""
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def title_of(metric: str) -> str:
+    """A metric's name for an axis."""
+    known = {"eval/return": "return of the best policy", "eval/success": "success rate", "ledger/coverage": "coverage"}
+    area = metric.rpartition("_")[2]
+    if metric.startswith("ledger/best_"):
+        return f"best reward, area {area}"
+    if metric.startswith("ledger/stored_best_"):
+        return f"best stored reward, area {area}"
+    return known.get(metric, metric.replace("_", " "))
+
+
+def curve_metrics(names: Sequence[str]) -> list[str]:
+    """Which metrics get a panel: coverage and best rewards; the evaluation's return where there is no ledger."""
+    chosen = [n for n in names if n == "ledger/coverage" or n.startswith(("ledger/best_", "ledger/stored_best_"))]
+    return chosen or [n for n in names if n in ("eval/return", "eval/success")] or list(names[:4])
+
+
+def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit: str, path: Path) -> None:
+    """A row of panels an environment, a panel a metric: interquartile means with 95 % bootstrap bands."""
+    envs = list(dict.fromkeys(row["env"] for row in curves))
+    metrics = {env: curve_metrics(list(dict.fromkeys(r["metric"] for r in curves if r["env"] == env))) for env in envs}
+    columns = max(map(len, metrics.values()))
+    figure = Figure(figsize=(4.2 * columns, 3.4 * len(envs) + 0.5), layout="constrained")
+    axes = figure.subplots(len(envs), columns, squeeze=False)
+    for panels, env in zip(axes, envs, strict=True):
+        for axis in panels[len(metrics[env]) :]:
+            axis.set_visible(False)
+        for axis, metric in zip(panels, metrics[env], strict=False):
+            cells = [row for row in curves if row["env"] == env and row["metric"] == metric]
+            _curve_panel(axis, cells, labels)
+            axis.set(title=f"{env}: {title_of(metric)}", xlabel=unit)
+    shown = [line for line in axes[0][0].get_lines() if not str(line.get_label()).startswith("_")]
+    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, 4), frameon=False)
+    save(figure, path)
+
+
+def _curve_panel(axis: Axes, cells: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    for i, (label, colour) in enumerate(colours_of(labels).items()):
+        mine = [row for row in cells if row["label"] == label]
+        if not mine:
+            continue
+        used, mid, low, high = (np.array([row[name] for row in mine]) for name in ("used", "iqm", "low", "high"))
+        style = STYLES[i // len(COLOURS) % len(STYLES)]
+        axis.plot(used, mid, color=colour, linestyle=style, label=label, linewidth=1.6)
+        axis.fill_between(used, low, high, color=colour, alpha=0.18, linewidth=0)
+    axis.grid(alpha=0.25, linewidth=0.5)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlim(left=0)
+    axis.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+
+
+# --- archives ----------------------------------------------------------------------------------------
+
+
+def backdrop(axis: Axes, env: Any) -> None:
+    """Draw the environment's picture and the outlines of its goals, in descriptor units, where it has them.
+
+    `env.backdrop()` gives (image uint8 [H, W, 3], extent (left, right, bottom, top)); without one the limits
+    are the bounds of the descriptor.
+    """
+    if hasattr(env, "backdrop"):
+        image, extent = env.backdrop()
+        axis.imshow(np.asarray(image), extent=extent, interpolation="nearest", aspect="equal", alpha=0.9)
+        axis.set(xlim=extent[:2], ylim=extent[2:])
+    elif env.spec.descriptor is not None:
+        low, high = (np.broadcast_to(b, env.spec.descriptor.shape) for b in (env.spec.descriptor.low, env.spec.descriptor.high))
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    turn = np.linspace(0, 2 * math.pi, 100)
+    for number, (x, y, radius) in enumerate(getattr(env, "goals", ())):
+        axis.plot(x + radius * np.cos(turn), y + radius * np.sin(turn), color="#D55E00", linewidth=1.2)
+        axis.annotate(f"area {number}", (float(x), float(y)), ha="center", va="center", fontsize=7, color="#802000")
+    axis.set(xticks=[], yticks=[])
+
+
+def draw_archives(
+    archives: Mapping[str, np.ndarray], envs: Mapping[str, Any], labels: Sequence[str], path: Path
+) -> bool:
+    """A panel an agent, a row an environment: where policies ended (grey) and the archive (colour: fitness).
+
+    archives: `<env>|<label>|<name>` -> array, see `experiments.records.archives`. False where there is nothing.
+    """
+    cells = {tuple(key.split("|")[:2]) for key in archives}
+    rows = [env for env in envs if any(e == env for e, _ in cells)]
+    columns = [label for label in labels if any(name == label for _, name in cells)]
+    if not rows or not columns:
+        return False
+    figure = Figure(figsize=(3.2 * len(columns) + 0.9, 3.4 * len(rows) + 0.3), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    for i, env in enumerate(rows):
+        points = None
+        for j, label in enumerate(columns):
+            axis = axes[i, j]
+            if (env, label) not in cells:
+                axis.set_visible(False)
+                continue
+            backdrop(axis, envs[env])
+            axis.set_title(f"{env}: {label}", fontsize=10)
+            points = _archive_panel(axis, archives, f"{env}|{label}|", envs[env]) or points
+        if points is not None:
+            figure.colorbar(points, ax=axes[i].tolist(), label="reward", shrink=0.8)
+    save(figure, path)
+    return True
+
+
+def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, env: Any) -> Any:
+    if f"{prefix}explored" in archives and env.spec.descriptor is not None:
+        space, visits = env.spec.descriptor, archives[f"{prefix}explored"].astype(float)
+        low, high = np.broadcast_to(space.low, (2,)), np.broadcast_to(space.high, (2,))
+        x, y = (np.linspace(low[d], high[d], visits.shape[d] + 1) for d in range(2))
+        shade = np.ma.masked_equal(np.log1p(visits), 0)
+        axis.pcolormesh(x, y, shade.T, cmap="Greys", alpha=0.35, linewidth=0, rasterized=True)
+    if f"{prefix}descriptor" not in archives:
+        return None
+    at = archives[f"{prefix}descriptor"]
+    fitness = archives.get(f"{prefix}fitness", np.zeros(len(at)))
+    paid = fitness > 0
+    axis.scatter(*at[~paid].T, s=3, color="#0072B2", alpha=0.5, linewidths=0)
+    return axis.scatter(*at[paid].T, s=9, c=fitness[paid], cmap="plasma", vmin=0, vmax=1, linewidths=0)
+
+
+def draw_path(env: Any, points: np.ndarray, title: str, path: Path) -> None:
+    """One episode's descriptors [T, 2] as a line over the environment."""
+    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
+    axis = figure.subplots()
+    backdrop(axis, env)
+    axis.plot(*points.T, color="#0072B2", linewidth=1.3)
+    axis.plot(*points[0], "o", color="#009E73", markersize=6)
+    axis.plot(*points[-1], "s", color="#D55E00", markersize=6)
+    axis.set_title(title, fontsize=9)
+    save(figure, path)

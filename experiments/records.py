@@ -1,0 +1,224 @@
+"""From run folders to three small files that can be committed: summary.csv, curves.csv, archive.npz.
+
+All that a report says is made from these three, so that it can be made again where the runs themselves are gone.
+Shapes: S seeds, M marks (evenly spaced parts of the budget), n archive entries.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.api import Experiment
+from experiments.statistics import bootstrap_interval, iqm, present
+from experiments.sweep import Job, read_lines
+
+TEXT = ("tier", "env", "label", "unit", "digest", "hash", "date", "versions")
+HEAD = ("tier", "env", "label", "seed", "budget", "used", "unit", "wall_minutes", "date", "digest", "hash", "versions")
+"""Columns of summary.csv before the metrics."""
+CURVE_HEAD = ("env", "label", "metric", "used", "seeds", "mean", "iqm", "low", "high")
+"""Columns of curves.csv; low and high bound the 95 % bootstrap interval of the interquartile mean."""
+NEVER = ("ledger/first_", "ledger/reached_", "ledger/stored_first_", "ledger/stored_reached_")
+"""Metrics whose negative values mean: never. They become NaN, so that no mean is taken over a -1."""
+BEST = ("ledger/best_", "ledger/stored_best_")
+"""Metrics whose null means that the area never paid: the best reward was 0. As NaN it would drop the worst runs."""
+ARCHIVE_BYTES = 280_000
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One seed of a finished run."""
+
+    job: Job
+    seed: int
+    rows: list[Row]
+    """Metrics rows in order; the last one is final."""
+    head: Row
+    """The columns of `HEAD`."""
+
+
+def read(jobs: Iterable[Job], tier: str) -> list[Record]:
+    """The finished runs among `jobs`, a record a seed."""
+    return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
+
+
+def _read_one(job: Job, tier: str) -> list[Record]:
+    rows = read_rows(job.out / "metrics.jsonl")
+    run, result = (json.loads((job.out / name).read_text()) for name in ("run.json", "result.json"))
+    date = datetime.fromtimestamp((job.out / "result.json").stat().st_mtime, UTC).date().isoformat()
+    versions = "; ".join(f"{name} {version}" for name, version in sorted(run.get("versions", {}).items()))
+    records = []
+    for seed in job.seeds:
+        mine = [row for row in rows if row["seed"] == seed]
+        head = {
+            "tier": tier, "env": job.env, "label": job.label, "seed": seed, "budget": job.budget,
+            "used": mine[-1]["used"], "unit": mine[-1]["unit"], "date": date, "digest": result["digest"],
+            "hash": job.hash, "versions": versions, "wall_minutes": _wall_minutes(job.out / "timing.jsonl"),
+        }  # fmt: skip
+        records.append(Record(job, seed, mine, head))
+    return records
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Metrics rows with missing values as NaN (see `NEVER`, `BEST`)."""
+    return [
+        {name: _value(name, value) for name, value in json.loads(line).items()}
+        for line in path.read_text().splitlines()
+    ]
+
+
+def _value(name: str, value: Any) -> Any:
+    if value is None:
+        return 0.0 if name.startswith(BEST) else math.nan
+    return math.nan if name.startswith(NEVER) and value < 0 else value
+
+
+def _wall_minutes(path: Path) -> float:
+    """Total wall minutes of a run, over all its sessions."""
+    return round(sum(row["seconds"] + row["save_seconds"] for row in read_lines(path)) / 60, 2)
+
+
+# --- summary.csv -------------------------------------------------------------------------------------
+
+
+def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[str]:
+    """The metrics of summary.csv: all figures of evaluation and ledger, then what the experiment names."""
+    found = dict.fromkeys(name for record in records for name in record.rows[-1])
+    names = [name for name in found if name.startswith(("eval/", "ledger/"))]
+    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
+
+
+def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
+    """Which of the metrics `names` the report's tables and curves show: the declared ones, or the usual ones."""
+    names = list(names)
+    usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
+    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    return [name for name in dict.fromkeys(wanted) if name in names]
+
+
+def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
+    """A row a seed: `HEAD`, then the metrics of its final row and those derived from it."""
+    names = summary_metrics(experiment, records)
+    table = []
+    for record in records:
+        final = record.rows[-1]
+        values = {n: experiment.derived[n](final) if n in experiment.derived else final.get(n, math.nan) for n in names}
+        table.append(record.head | values)
+    return table
+
+
+# --- curves.csv --------------------------------------------------------------------------------------
+
+
+def at_marks(rows: Sequence[Row], metric: str, marks: np.ndarray) -> np.ndarray:
+    """The metric [M] of the first row that has reached each mark (of the last row, beyond its end)."""
+    reached = np.array([row["mark"] for row in rows], np.float64)
+    index = np.minimum(np.searchsorted(reached, marks), len(rows) - 1)
+    return np.array([rows[i].get(metric, math.nan) for i in index], np.float64)
+
+
+def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list[Row]:
+    """A row for each environment, agent, metric and mark, over the seeds that have a value there."""
+    shown = table_metrics(experiment, summary_metrics(experiment, records))
+    names = [name for name in shown if name not in experiment.derived]
+    cells: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        cells.setdefault((record.job.env, record.job.label), []).append(record)
+    evals, table = experiment.tier(tier).evals, []
+    for (env, label), members in cells.items():
+        budget = members[0].job.budget
+        marks = np.array([-(-budget * i // evals) for i in range(1, evals + 1)])
+        for name in names:
+            if not any(name in record.rows[-1] for record in members):
+                continue
+            values = np.stack([at_marks(record.rows, name, marks) for record in members])
+            for mark, column in zip(marks, values.T, strict=True):
+                table.append({"env": env, "label": label, "metric": name, "used": int(mark), **_spread(column)})
+    return table
+
+
+def _spread(values: np.ndarray) -> Row:
+    """Columns of curves.csv for one point [S]."""
+    x = present(values)
+    if not len(x):
+        return {"seeds": 0, "mean": math.nan, "iqm": math.nan, "low": math.nan, "high": math.nan}
+    low, high = bootstrap_interval(x, iqm, resamples=2000)
+    return {"seeds": len(x), "mean": float(x.mean()), "iqm": float(iqm(x)), "low": low, "high": high}
+
+
+# --- archive.npz -------------------------------------------------------------------------------------
+
+
+def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """What the archive picture needs, of the first seed of each agent: `<env>|<label>|<name>` -> array.
+
+    descriptor [n, 2] and fitness [n] in float32, area [n] in int8, explored [rows, columns] visits. Entries are
+    thinned evenly where they would be too many for a small file.
+    """
+    first = {(r.job.env, r.job.label): r for r in reversed(records) if (r.job.out / "report.npz").exists()}
+    kept: dict[str, np.ndarray] = {}
+    limit = max(200, ARCHIVE_BYTES // (13 * max(1, len(first))))
+    for (env, label), record in sorted(first.items()):
+        arrays = load_report(record.job.out, record.job.seeds.index(record.seed), len(record.job.seeds))
+        if "descriptor" in arrays and arrays["descriptor"].shape[-1] == 2:
+            rows = entries(arrays)
+            rows = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)] if len(rows) else rows
+            kinds: dict[str, Callable[[Any], Any]] = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
+            for name, kind in kinds.items():
+                if name in arrays:
+                    kept[f"{env}|{label}|{name}"] = np.asarray(arrays[name][rows], kind)
+        if "ledger/explored" in arrays:
+            kept[f"{env}|{label}|explored"] = np.minimum(arrays["ledger/explored"], 65535).astype(np.uint16)
+    return kept
+
+
+def load_report(folder: Path, member: int = 0, members: int = 1) -> dict[str, np.ndarray]:
+    """The arrays of report.npz of one seed; those of a run over several seeds lead with the seeds."""
+    with np.load(folder / "report.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return {name: array[member] for name, array in arrays.items()} if members > 1 else arrays
+
+
+def entries(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Indices of the occupied rows of an archive: empty ones have an infinite descriptor."""
+    return np.flatnonzero(np.all(np.isfinite(arrays["descriptor"]), axis=-1))
+
+
+# --- csv ---------------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, rows: Sequence[Row], head: Sequence[str]) -> None:
+    """Rows with `head` first and the other columns in order of appearance; a missing value is an empty cell."""
+    columns = list(dict.fromkeys([*head, *(name for row in rows for name in row)]))
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[_cell(row.get(name, math.nan)) for name in columns] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else f"{float(value):.9g}"  # nine digits keep a float32 exactly
+    return str(value)
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows that `write_csv` wrote: text columns as text, all others as float (empty: NaN)."""
+    text = {*TEXT, "metric"}
+    with path.open(newline="") as file:
+        return [
+            {name: value if name in text else float(value or "nan") for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,244 @@
+"""The report of an experiment: tables, the claims ledger and pictures, generated and never edited.
+
+    run folders -> summary.csv, curves.csv, archive.npz -> README.md, claims.csv, curves.png, archive.png
+
+The second arrow needs no runs. Nothing is taken from the clock: the same runs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import records
+from experiments.api import EXPERIMENTS, TIERS, Experiment
+from experiments.claims import VERDICTS, Verdict, judge, side
+from experiments.records import Row
+from experiments.statistics import bootstrap_interval
+from experiments.sweep import plan
+
+RESULTS = Path("results")
+CLAIM_HEAD = (
+    "claim", "outcome", "env", "metric", "left", "right", "left_mean", "right_mean", "left_iqm", "right_iqm", "left_seeds",
+    "right_seeds", "left_missing", "right_missing", "difference", "low", "high", "margin", "p", "reduced",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report was written, and what the claims came to."""
+
+    folder: Path
+    verdicts: list[Verdict]
+    pictures: list[Path]
+
+
+def report(
+    experiment: Experiment, tier: str, *, root: Path | None = None, out: Path | None = None, from_summary: bool = False
+) -> Report:
+    """Read the runs of a tier under `root` and write the report; smoke reports stay with the runs.
+
+    `from_summary` takes the committed tables of `out` instead of runs. Raises ValueError where nothing has
+    finished, or where the tables are of another tier.
+    """
+    folder = out or _folder(experiment, tier, root)
+    if not from_summary:
+        found = records.read(plan(experiment, tier, root=root), tier)
+        if not found:
+            raise ValueError(f"no finished run of {experiment.name} ({tier}): prospect run {experiment.name} --tier {tier}")
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_csv(folder / "summary.csv", records.summary(experiment, found), records.HEAD)
+        records.write_csv(folder / "curves.csv", records.curves(experiment, tier, found), records.CURVE_HEAD)
+        np.savez_compressed(folder / "archive.npz", **records.archives(found))  # type: ignore[arg-type]
+    return render(experiment, tier, folder)
+
+
+def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
+    from experiments.runs import runs_root
+
+    if tier == "smoke":
+        return Path(root or runs_root()) / experiment.name / tier / "report"
+    return RESULTS / experiment.name
+
+
+def render(experiment: Experiment, tier: str, folder: Path) -> Report:
+    """Write README.md, claims.csv and the pictures from the tables in `folder`."""
+    if not (folder / "summary.csv").exists():
+        raise ValueError(f"there is no {folder / 'summary.csv'}")
+    rows = records.read_csv(folder / "summary.csv")
+    if rows[0]["tier"] != tier:
+        raise ValueError(f"{folder} holds tier {rows[0]['tier']!r}, not {tier!r}")
+    budgets = {row["env"]: int(row["budget"]) for row in rows}
+    cells = experiment.tier(tier)
+    known = [claim for claim in experiment.claims if claim.env in cells.envs]
+    verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env))) for c in known]
+    records.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
+    pictures = _draw(experiment, tier, folder, rows)
+    (folder / "README.md").write_text(readme(experiment, tier, rows, verdicts, pictures))
+    return Report(folder, verdicts, pictures)
+
+
+def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) -> list[Path]:
+    import envs
+    from experiments import plots
+
+    cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
+    curves = records.read_csv(folder / "curves.csv")
+    if "curves" in experiment.pictures and curves:
+        plots.draw_curves(curves, labels, rows[0]["unit"], folder / "curves.png")
+        drawn.append(folder / "curves.png")
+    if "archive" in experiment.pictures and (folder / "archive.npz").exists():
+        with np.load(folder / "archive.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        made = {env: envs.make(env, **cells.env_fields.get(env, {})) for env in cells.envs} if arrays else {}
+        if plots.draw_archives(arrays, made, labels, folder / "archive.png"):
+            drawn.append(folder / "archive.png")
+    return drawn
+
+
+def _claim_row(v: Verdict) -> Row:
+    claim, right = v.claim, v.right
+    return {
+        "claim": claim.name, "outcome": v.outcome, "env": claim.env, "metric": claim.metric, "left": claim.left,
+        "right": claim.right or "", "left_mean": v.left.mean, "right_mean": right.mean if right else math.nan,
+        "left_iqm": v.left.iqm, "right_iqm": right.iqm if right else math.nan, "left_seeds": v.left.seeds,
+        "right_seeds": right.seeds if right else 0, "left_missing": v.left.missing,
+        "right_missing": right.missing if right else 0, "difference": v.difference, "low": v.low, "high": v.high,
+        "margin": claim.margin, "p": v.p, "reduced": v.reduced,
+    }  # fmt: skip
+
+
+# --- README.md ---------------------------------------------------------------------------------------
+
+
+def number(x: float) -> str:
+    """Three significant digits; whole numbers from 1000 up; an en dash for none."""
+    if not math.isfinite(x):
+        return "–"
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def readme(
+    experiment: Experiment, tier: str, rows: Sequence[Row], verdicts: Sequence[Verdict], pictures: Sequence[Path]
+) -> str:
+    """The page of an experiment."""
+    cells = experiment.tier(tier)
+    parts = [
+        f"# {experiment.title}",
+        f"{experiment.text}\n\nSource: {experiment.source}",
+        _facts(experiment, tier, rows),
+    ]
+    if experiment.claims:
+        parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE]
+    for env in cells.envs:
+        parts += [f"## {env}", *cell_table(experiment, tier, env, rows)]
+    parts += [f"![{path.stem}]({path.name})" for path in pictures]
+    if any(path.stem == "curves" for path in pictures):
+        parts.append("Lines: interquartile mean over seeds; bands: its 95 % bootstrap interval.")
+    if any(path.stem == "archive" for path in pictures):
+        parts.append("Archives of the first seed. Grey: where explored policies ended; dots: stored policies, by reward.")
+    parts.append("Made by `prospect report` from `summary.csv`, `curves.csv` and `archive.npz`; edits are overwritten.")
+    return "\n\n".join(parts) + "\n"
+
+
+CLAIMS_NOTE = (
+    "PASS: the whole 95 % interval of the difference (stratified bootstrap of the means, 10,000 resamples) exceeds the "
+    "margin, or lies within the stated bounds. FAIL: it lies wholly on the other side. NOT RUN: fewer than three seeds a "
+    "side. p: one-sided Mann-Whitney. n: runs with a value, of all runs. Reduced: the budget was below the source's."
+)
+
+
+def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
+    cells = experiment.tier(tier)
+    unit, used = rows[0]["unit"], len(rows)
+    wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
+    runs = {row["hash"]: row["wall_minutes"] for row in rows}
+    budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
+    lines = [
+        f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
+        f"- Command: `make {experiment.name} TIER={tier}`",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(sum(runs.values()))} wall minutes in all, one core a run.",
+        *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
+    ]
+    return "\n".join(lines)
+
+
+def claims_table(verdicts: Sequence[Verdict]) -> str:
+    """The claims ledger in Markdown."""
+    lines = []
+    for v in verdicts:
+        claim = v.claim
+        bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
+        sides = [f"{s.label}: {number(s.mean)} (n={len(s.values)}/{s.seeds})" for s in (v.left, v.right) if s]
+        interval = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
+        outcome = f"**{v.outcome}**" + (" (reduced)" if v.reduced else "")
+        lines.append([claim.name, f"{claim.text} ({claim.source})", outcome, "; ".join(sides), interval, bound, number(v.p)])
+    return markdown(["claim", "statement", "verdict", "means", "difference [95 %]", "margin", "p"], lines)
+
+
+def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row]) -> list[str]:
+    """Agents x metrics of one environment, and a line on what the cells say."""
+    columns = [name for name in rows[0] if name not in records.HEAD]
+    names = records.table_metrics(experiment, columns)
+    lines = []
+    for label in experiment.tier(tier).agents:
+        seeds = side(rows, env, label, "used").seeds
+        lines.append([label, str(seeds), *(_cell(rows, env, label, name) for name in names)])
+    return [markdown(["agent", "seeds", *(f"`{n}`" for n in names)], lines), "Mean [its 95 % interval], interquartile mean."]
+
+
+def _cell(rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) -> str:
+    s = side(rows, env, label, name)
+    if not len(s.values):
+        return "–"
+    low, high = bootstrap_interval(s.values)
+    missing = f" (n={len(s.values)})" if s.missing else ""
+    return f"{number(s.mean)} [{number(low)}, {number(high)}], {number(s.iqm)}{missing}"
+
+
+# --- all experiments ---------------------------------------------------------------------------------
+
+
+def overview(results: Path = RESULTS) -> Path:
+    """Write results/README.md: every registered experiment's tier and verdicts, from the committed tables."""
+    lines = []
+    for name in EXPERIMENTS:
+        folder = results / name
+        if not (folder / "claims.csv").exists():
+            lines.append([name, "", "NOT RUN", ""])
+            continue
+        tier = records.read_csv(folder / "summary.csv")[0]["tier"]
+        for row in _read_claims(folder / "claims.csv"):
+            reduced = " (reduced)" if row["reduced"] == "1" else ""
+            lines.append([f"[{name}]({name}/README.md)", tier, row["outcome"] + reduced, row["claim"]])
+    order = {outcome: sum(line[2].startswith(outcome) for line in lines) for outcome in VERDICTS}
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in order.items())
+    text = f"# Results\n\nClaims: {counts}.\n\n{markdown(['experiment', 'tier', 'verdict', 'claim'], lines)}\n"
+    path = results / "README.md"
+    path.write_text(text + "\nMade by `prospect report --all`; edits are overwritten.\n")
+    return path
+
+
+def _read_claims(path: Path) -> list[dict[str, str]]:
+    import csv
+
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tier_of(folder: Path) -> str | None:
+    """The tier of the committed tables in a folder, if there are any."""
+    path = folder / "summary.csv"
+    tier = records.read_csv(path)[0]["tier"] if path.exists() else None
+    return tier if tier in TIERS else None

@@ -1,0 +1,221 @@
+"""What a run is, and the folder that it lives in.
+
+    run.json        configuration, its hash, versions, threads, commit, hashes of banks and data
+    metrics.jsonl   one row a seed and a mark; nothing from a clock, so that two runs alike write the same bytes
+    timing.jsonl    seconds and speed between checkpoints
+    checkpoints/    see `experiments.checkpoint`
+    report.npz      the agent's arrays and the ledger's, at the end
+    result.json     the last rows and the digest of the final state, at the end
+    lock.json       see `experiments.lock`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import envs
+from agents.api import Agent
+from envs.api import Dataset, Env, Tree
+from experiments import checkpoint, durable
+from experiments.durable import Json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of an experiment with its seed, or with the seeds that run as one program."""
+
+    agent: Agent
+    """Not bound."""
+    env: str | Env
+    """A registered id, or any object with `spec`, `reset` and `step`."""
+    env_fields: tuple[tuple[str, Any], ...] = ()
+    """Values for fields of a registered environment, as pairs."""
+    seeds: tuple[int, ...] = (0,)
+    """More than one only for agents with `vmap_seeds`."""
+    budget: int = 0
+    """Env steps, evaluations of policies or updates, by what the agent wants."""
+    evals: int = 20
+    """Rows of metrics, at evenly spaced parts of the budget."""
+    eval_episodes: int = 1
+    """Episodes of each evaluation."""
+    name: str = ""
+    """A label for people; no part of the hash."""
+
+    def config(self) -> dict[str, Json]:
+        """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
+        return {
+            "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
+            "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
+            "eval_episodes": self.eval_episodes,
+        }  # fmt: skip
+
+    def _env_config(self) -> dict[str, Json]:
+        if isinstance(self.env, str):
+            return {"id": self.env, "fields": durable.canonical(dict(self.env_fields))}
+        fields = dataclasses.fields(self.env) if dataclasses.is_dataclass(self.env) else ()
+        static = [f.name for f in fields if not f.metadata.get("pytree_node", False) and f.name != "spec"]
+        return {
+            "id": self.env.spec.id,
+            "class": type(self.env).__qualname__,
+            "fields": {name: durable.canonical(getattr(self.env, name)) for name in static},
+        }
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of the configuration."""
+        return durable.hash_of(self.config())
+
+    def make_env(self) -> Env:
+        """The environment. Raises ValueError for an unknown id or field."""
+        if isinstance(self.env, str):
+            return envs.make(self.env, **dict(self.env_fields))
+        if self.env_fields:
+            raise ValueError("env_fields are for registered ids; set the fields of an environment object itself")
+        return self.env
+
+
+# --- where a run happens -----------------------------------------------------------------------------
+
+
+def runs_root() -> Path:
+    """Where runs live: $PROSPECT_RUNS, or results/runs under the current folder."""
+    return Path(os.environ.get("PROSPECT_RUNS") or Path("results") / "runs")
+
+
+def enable_compilation_cache() -> Path:
+    """Keep compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); gives the folder."""
+    folder = Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder
+
+
+def threads() -> int:
+    """Threads of XLA on the CPU: $NPROC, or the cores that this process may use. The bits depend on it."""
+    if nproc := os.environ.get("NPROC"):
+        return int(nproc)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the bits depend on."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    for package in ("jax", "jaxlib", "numpy", "flax", "mujoco"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**found, "device": jax.default_backend()}
+
+
+def git_commit() -> str | None:
+    """The commit of this code, where it runs from a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def data_hashes(banks: Tree, dataset: Dataset | None) -> dict[str, str | None]:
+    """Hashes of what a run reads besides its configuration: the arrays of its environment, its dataset."""
+    return {name: checkpoint.digest(tree)[:16] if tree else None for name, tree in [("bank", banks), ("set", dataset)]}
+
+
+# --- the folder --------------------------------------------------------------------------------------
+
+
+class Folder:
+    """The files of one run but for its checkpoints. Used under its `Lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+
+    def open(self, run: Run, data: dict[str, str | None]) -> list[str]:
+        """Write run.json, or compare with the one that is there; gives notices about what may change the bits.
+
+        Raises ValueError, with every differing key, where the folder belongs to another configuration or data.
+        """
+        where = {"versions": versions(), "threads": threads()}
+        claims = {"config": run.config(), "data": data}
+        path = self.path / "run.json"
+        if not path.exists():
+            facts = {"hash": run.hash, "name": run.name, **claims, **where, "commit": git_commit()}
+            durable.write(path, durable.dumps(facts, indent=1).encode())
+            return []
+        try:
+            known = json.loads(path.read_text())
+            before = {name: known[name] for name in (*claims, *where)}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path} is not readable; move the folder away to begin anew") from None
+        changed = durable.differences({n: before[n] for n in claims}, json.loads(durable.dumps(claims)))
+        if changed:
+            lines = ", ".join(line.removeprefix("config.") for line in changed)
+            raise ValueError(f"{self.path} holds a run with another configuration: {lines}")
+        moved = durable.differences({n: before[n] for n in where}, where)
+        return [f"the bits may differ from an uninterrupted run: {', '.join(moved)}"] if moved else []
+
+    def cut(self, length: int) -> list[dict[str, Any]]:
+        """Bring metrics.jsonl back to a length in bytes and give its rows. Raises ValueError if it is shorter."""
+        self.metrics.touch()
+        if (size := self.metrics.stat().st_size) < length:
+            raise ValueError(f"{self.metrics} has {size} bytes where the checkpoint counts {length}: rows are lost")
+        os.truncate(self.metrics, length)
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def append(self, rows: list[dict[str, Any]]) -> int:
+        """Add rows of metrics, synced to the disk; gives the length of the file in bytes."""
+        with self.metrics.open("a") as f:
+            f.writelines(durable.dumps(row) + "\n" for row in rows)
+            f.flush()
+            os.fsync(f.fileno())
+        return self.metrics.stat().st_size
+
+    def time(self, row: dict[str, Any]) -> None:
+        """Add a row to timing.jsonl."""
+        with (self.path / "timing.jsonl").open("a") as f:
+            f.write(durable.dumps(row) + "\n")
+
+    def finish(self, arrays: dict[str, np.ndarray], result: dict[str, Any]) -> None:
+        """Write report.npz and result.json."""
+        for name, array in arrays.items():
+            if array.dtype == object:
+                raise ValueError(f"the report's {name} is no array of numbers")
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        durable.write(self.path / "report.npz", buffer.getvalue())
+        durable.write(self.path / "result.json", durable.dumps(result, indent=1).encode())
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `finish` has written; None for a run that is not finished. Raises ValueError if it is damaged."""
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            raise ValueError(f"{path} is not readable; remove it to write it anew") from None
+
+
+def is_finished(path: Path, run: Run) -> bool:
+    """Whether `path` holds this very run, finished. Opens no checkpoint and takes no lock."""
+    result = Folder(path).result
+    return result is not None and bool(result["finished"]) and result["hash"] == run.hash

@@ -1,0 +1,247 @@
+"""Many runs: a sorted list of jobs, each done by a process of its own with one XLA thread.
+
+    with pool(workers) as workers:            # one process after another, or Ray tasks; BEFORE JAX is imported
+        jobs = plan(load("serene_maze"), "repro")
+        outcome = sweep(jobs, workers)
+
+A job is a few plain values; the worker rebuilds the run from them. A run finds its own newest checkpoint, so a
+retry, a lost node and a second call of the sweep are one code path. XLA's bits depend on its number of threads,
+so every way of running sets it to one, and all ways give the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.api import Experiment, load
+from experiments.workers import Pool
+
+if TYPE_CHECKING:
+    from experiments.runs import Run
+
+CRASHES = 2
+"""A run whose process died (memory, a lost node) is tried again this many times; one that raised is not."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as a worker receives it."""
+
+    payload: dict[str, Any]
+    """JSON values: {experiment, tier, label, env, seeds} or {agent, fields, env, env_fields, seeds, budget, ...}."""
+    out: Path
+    """The run's folder, absolute."""
+    env: str
+    label: str
+    seeds: tuple[int, ...]
+    budget: int
+    hash: str
+
+    @property
+    def title(self) -> str:
+        """For people, e.g. `maze/hard SERENE seed 3`."""
+        return f"{self.env} {self.label} {seeds_name(self.seeds).replace('-', ' ', 1)}"
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What is sent to the worker."""
+        return {**self.payload, "out": str(self.out)}
+
+    def finished(self) -> bool:
+        """Whether the folder holds this very run, finished."""
+        try:
+            result = json.loads((self.out / "result.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return result.get("hash") == self.hash and bool(result.get("finished"))
+
+    def progress(self) -> float:
+        """Part of the budget that was used when it last saved (work that a crash undid counts twice)."""
+        return min(1.0, sum(row["used"] for row in read_lines(self.out / "timing.jsonl")) / self.budget)
+
+
+@dataclass
+class Outcome:
+    """What became of a sweep."""
+
+    skipped: list[Job] = field(default_factory=list)
+    """Had finished before."""
+    finished: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
+    """With the last line of the error."""
+
+
+def seeds_name(seeds: Sequence[int]) -> str:
+    """`seed-3`, or `seeds-0-4` for several in one run."""
+    return f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file that may be being written; nothing where there is none."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+# --- jobs --------------------------------------------------------------------------------------------
+
+
+def resolve(payload: dict[str, Any]) -> Run:
+    """The run that a job's payload stands for. Raises ValueError with one line where it stands for none."""
+    import agents
+    from experiments.runs import Run
+
+    if "experiment" in payload:
+        tier, label, env = load(payload["experiment"]).tier(payload["tier"]), payload["label"], payload["env"]
+        return Run(
+            agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})),
+            seeds=tuple(payload["seeds"]), budget=tier.budget_of(env), evals=tier.evals,
+            eval_episodes=tier.eval_episodes, name=label,
+        )  # fmt: skip
+    return Run(
+        agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"], env_fields=_pairs(payload["env_fields"]),
+        seeds=tuple(payload["seeds"]), budget=payload["budget"], evals=payload["evals"],
+        eval_episodes=payload["eval_episodes"], name=payload["agent"],
+    )  # fmt: skip
+
+
+def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Fields as `Run` wants them, with the tuples that JSON has made lists of."""
+    return tuple((name, tuple(x) if isinstance(x, list) else x) for name, x in sorted(fields.items()))
+
+
+def make_job(payload: dict[str, Any], out: Path) -> Job:
+    """A job with its run's identity; seeds, budget and hash come from the run."""
+    run = resolve(payload)
+    assert isinstance(run.env, str)
+    return Job(payload, out.resolve(), run.env, run.name, tuple(run.seeds), run.budget, run.hash)
+
+
+def plan(
+    experiment: Experiment,
+    tier: str,
+    *,
+    root: Path | None = None,
+    seeds: int | None = None,
+    agents: Sequence[str] | None = None,
+) -> list[Job]:
+    """All runs of a tier in a fixed order: environment, then seed, then agent, so that a partial sweep is balanced.
+
+    `seeds` limits the number of seeds; `agents` the labels. Agents whose seeds are vmapped get one run for all
+    their seeds. Raises ValueError for an unknown label or tier.
+    """
+    from agents.api import wants_of
+    from experiments.names import unknown
+    from experiments.runs import runs_root
+
+    cells = experiment.tier(tier)
+    for label in agents or ():
+        if label not in cells.agents:
+            raise unknown("agent", label, cells.agents)
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
+    base = Path(root or runs_root()) / experiment.name / tier
+    listed = []
+    for e, env in enumerate(cells.envs):
+        for a, (label, agent) in enumerate(cells.agents.items()):
+            if agents and label not in agents:
+                continue
+            numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
+            together = agent.vmap_seeds and len(wants_of(agent)) == 1
+            for batch in [numbers] if together else [(s,) for s in numbers]:
+                payload = {
+                    "experiment": experiment.name, "tier": tier, "label": label, "env": env, "seeds": list(batch),
+                }  # fmt: skip
+                out = base / env.replace("/", "-") / label / seeds_name(batch)
+                listed.append(((e, batch[0], a), make_job(payload, out)))
+    return [job for _, job in sorted(listed, key=lambda pair: pair[0])]
+
+
+def work(message: dict[str, Any]) -> None:
+    """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards."""
+    from experiments.runs import enable_compilation_cache
+    from experiments.driver import train_run
+
+    if message.get("nice"):
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    out = Path(message["out"])
+    try:
+        enable_compilation_cache()
+        train_run(resolve(message), out=out)
+    except Exception:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "error.txt").write_text(traceback.format_exc())
+        raise
+    (out / "error.txt").unlink(missing_ok=True)
+
+
+# --- the loop ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """Where a sweep stands; handed to the display about once a second."""
+
+    total: int
+    outcome: Outcome
+    running: tuple[Job, ...] = ()
+    waiting: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def share(self) -> float:
+        """Part of all budgets that is used, 0 to 1."""
+        over = self.total - len(self.running) - self.waiting
+        return (over + sum(job.progress() for job in self.running)) / max(1, self.total)
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the runs of this call alone; None before there is any."""
+        skipped = len(self.outcome.skipped) / max(1, self.total)
+        gained = self.share - skipped
+        return (time.monotonic() - self.started) * (1 - self.share) / gained if gained > 0.01 else None
+
+
+def sweep(
+    jobs: Iterable[Job], pool: Pool, *, nice: bool = False, display: Callable[[Progress], None] | None = None
+) -> Outcome:
+    """Run all jobs that have not finished; failures are collected, never hidden.
+
+    On KeyboardInterrupt the running ones are asked to save and to stop, and the interrupt goes on upwards.
+    """
+    jobs, outcome, crashes = list(jobs), Outcome(), dict[Path, int]()
+    outcome.skipped = [job for job in jobs if job.finished()]
+    waiting = deque(job for job in jobs if not job.finished())
+    progress = Progress(len(jobs), outcome)
+    try:
+        while waiting or pool.running:
+            while waiting and len(pool.running) < pool.capacity:
+                job = waiting.popleft()
+                pool.start(job, {**job.message, "nice": nice})
+            for job, error, crashed in pool.wait(1.0):
+                if error is None:
+                    outcome.finished.append(job)
+                elif crashed and crashes.get(job.out, 0) < CRASHES:
+                    crashes[job.out] = crashes.get(job.out, 0) + 1
+                    waiting.append(job)
+                else:
+                    outcome.failed.append((job, error))
+            progress.running, progress.waiting = tuple(pool.running), len(waiting)
+            if display:
+                display(progress)
+    except KeyboardInterrupt:
+        pool.interrupt()
+        raise
+    place = {job.out: i for i, job in enumerate(jobs)}
+    outcome.finished.sort(key=lambda job: place[job.out])
+    outcome.failed.sort(key=lambda pair: place[pair[0].out])
+    return outcome

@@ -1,0 +1,100 @@
+"""The bench harness: targets, files, and children on one core of their own."""
+
+import json
+import os
+import sys
+import types
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments import bench
+from experiments.bench import maze_rollout, serene_500k, start_up
+
+
+def quiet() -> Console:
+    return Console(file=StringIO(), width=100)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A bench of three figures, one of them without a target."""
+    module = types.ModuleType("fake_bench")
+    module.TARGETS = {"speed": ("at least", 10.0), "seconds": ("at most", 2.0)}
+    module.measure = lambda: {"speed": 10.0, "seconds": 1.5, "other": 7.0}
+    monkeypatch.setitem(sys.modules, "fake_bench", module)
+    monkeypatch.setattr(bench, "BENCHES", {"fake": "fake_bench"})
+    monkeypatch.setattr(bench, "version", lambda name: "1.2.3")
+    return module
+
+
+def test_holds():
+    assert bench.holds(4.5, "at least", 4.5) and not bench.holds(4.4, "at least", 4.5)
+    assert bench.holds(6.0, "at most", 6.0) and not bench.holds(6.1, "at most", 6.0)
+    assert not bench.holds(float("nan"), "at most", 1.0) and not bench.holds(float("nan"), "at least", 1.0)
+    with pytest.raises(ValueError, match="about"):
+        bench.holds(1.0, "about", 1.0)
+
+
+def test_run_writes_flat_figures_and_shows_verdicts(fake: types.ModuleType, tmp_path: Path):
+    console = quiet()
+    assert bench.run("fake", out=tmp_path / "deep", console=console)
+    written = json.loads((tmp_path / "deep" / "fake.json").read_text())
+    assert (written["speed"], written["seconds"], written["other"]) == (10.0, 1.5, 7.0)
+    assert written["machine"]["cores"] == len(os.sched_getaffinity(0)) and written["machine"]["cpu"]
+    assert written["command"] == "make bench NAME=fake" and written["threads"] == 1
+    assert written["versions"]["jax"] == "1.2.3"
+    shown = console.file.getvalue()
+    assert shown.count("met") == 2 and "missed" not in shown and "at least 10" in shown
+
+
+def test_a_missed_target_is_told(fake: types.ModuleType, tmp_path: Path):
+    fake.measure = lambda: {"speed": 9.9, "seconds": 1.5}
+    console = quiet()
+    assert not bench.run(out=tmp_path, console=console)
+    assert "missed" in console.file.getvalue()
+
+
+def test_an_unknown_bench_is_named():
+    with pytest.raises(ValueError, match="unknown bench 'maze_rolout'; did you mean 'maze_rollout'"):
+        bench.run("maze_rolout")
+
+
+def test_a_child_has_one_core_and_one_thread():
+    assert len(bench.start(os.sched_getaffinity, 0).result()) == 1
+    assert bench.start(os.getenv, "NPROC").result() == "1"
+    if len(cores := os.sched_getaffinity(0)) > 1:
+        both = [bench.start(os.sched_getaffinity, 0, core=core) for core in (0, 1)]
+        assert both[0].result().isdisjoint(both[1].result()) and both[0].result() < cores
+
+
+def test_a_failing_child_raises_here():
+    with pytest.raises(ValueError, match="invalid literal"):
+        bench.start(int, "x").result()
+
+
+@pytest.mark.slow
+def test_maze_rollout_counts_steps():
+    steps, compiling = bench.start(maze_rollout.rollout, 12, 0.5).result()
+    assert 1e4 < steps < 1e9 and compiling > 0
+
+
+@pytest.mark.slow
+def test_serene_500k_gives_its_figures():
+    figures = serene_500k.measure(budget=1000)
+    assert set(serene_500k.TARGETS) <= set(figures)
+    assert 0 < figures["minutes_compute"] < figures["minutes"] < 10 and 0.05 < figures["peak_gb"] < 8
+
+
+@pytest.mark.slow
+def test_start_up_is_faster_with_a_filled_cache(tmp_path: Path):
+    cold, warm = (start_up.first_row(str(tmp_path)) for _ in range(2))
+    assert warm < cold < start_up.PATIENCE
+
+
+def test_start_up_tells_why_there_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(start_up, "COMMAND", ("run", "serine", "maze/hard"))
+    with pytest.raises(RuntimeError, match="serine"):
+        start_up.first_row(str(tmp_path))

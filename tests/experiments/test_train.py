@@ -1,0 +1,267 @@
+"""The driver: marks, rows, chunks, evaluation, what is refused before anything is compiled."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toys
+
+from agents.api import Batches, Rollouts, Segments
+from experiments import Run, driver, train
+from experiments.program import Program
+from experiments.runs import is_finished, runs_root
+
+
+
+@pytest.fixture(scope="module")
+def calm():
+    """Each case trained in one go, without a folder."""
+    known = {}
+
+    def result(case):
+        known[case] = known.get(case) or toys.run(case, None)
+        return known[case]
+
+    return result
+
+
+# --- marks and rows ----------------------------------------------------------------------------------
+
+
+def test_a_row_stands_at_the_first_iteration_that_reaches_its_mark(calm):
+    # Segments of 3 x 7 = 21 steps; marks at 945 x (1/4, 2/4, 3/4, 1).
+    rows = calm("segments").rows
+    assert [row["mark"] for row in rows] == [237, 473, 709, 945]
+    assert [row["used"] for row in rows] == [252, 483, 714, 945]
+    assert [row["iteration"] for row in rows] == [12, 23, 34, 45]
+    assert {row["unit"] for row in rows} == {"steps"}
+
+
+def test_evaluations_count_active_members_alone(calm):
+    # Two generations of 8 and one of 3 active members: 19 evaluations in 3 iterations; 21 rounds are 399.
+    result = calm("rollouts")
+    last = result.rows[-1]
+    assert (last["used"], last["iteration"], last["unit"]) == (407, 64, "evaluations")
+    assert (last["ledger/phase_0"], last["ledger/phase_1"]) == (43 * 8, 21 * 3)
+    assert int(result.ledger.visited.sum()) == 407 and int(result.ledger.explored.sum()) == 43 * 8
+    assert last["ledger/best_0"] >= last["ledger/stored_best_0"] > 0
+    assert last["ledger/first_0"] <= last["ledger/stored_first_0"] < last["ledger/first_0"] + 8
+    assert not math.isnan(last["learn/climb"]), "the last figures of the other phase stay"
+
+
+def test_collected_episodes_are_those_since_the_last_row(calm):
+    rows = calm("segments").rows
+    count = sum(row["collect/episodes"] for row in rows)
+    steps = sum(row["collect/episodes"] * row["collect/length"] for row in rows)
+    assert 0 <= 945 - steps <= 3 * 10, "only the running episodes are missing"
+    assert count == round(count) and all(0 <= row["collect/return"] <= 1 for row in rows)
+    assert {"learn/pair_0", "learn/pair_1", "eval/return", "eval/length", "eval/success"} <= set(rows[0])
+
+
+def test_updates_are_the_unit_of_batches(calm):
+    result = calm("batches")
+    assert [row["used"] for row in result.rows] == [50, 100, 150, 200]
+    assert result.rows[-1]["unit"] == "updates"
+    np.testing.assert_allclose(result.state, -np.eye(2), atol=1e-3)  # the dataset's actions are -obs
+
+
+def test_several_seeds_give_a_row_each(calm):
+    result = calm("segments-seeds")
+    assert [row["seed"] for row in result.rows] == [3, 5] * 4
+    assert result.state["weights"].shape == result.behaviour["weights"].shape == (2, 2, 2)
+    assert not np.array_equal(result.state["weights"][0], result.state["weights"][1])
+    alone = calm("segments").state["weights"]
+    np.testing.assert_allclose(result.state["weights"][0], alone, rtol=1e-4, err_msg="company may cost last bits only")
+
+
+def test_two_seeds_differ(calm):
+    other = toys.run("batches", None, seeds=(4,))
+    assert other.digest != calm("batches").digest == toys.run("batches", None).digest
+
+
+# --- what must not matter ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["rollouts", "segments-seeds"])
+def test_chunks_do_not_matter(calm, case, monkeypatch):
+    monkeypatch.setattr(driver, "GROWTH", 1)
+    sizes = []
+    small = toys.run(case, None, progress=lambda told: sizes.append(told["iteration"]))
+    assert sizes == list(range(1, calm(case).rows[-1]["iteration"] + 1)), "one iteration a chunk"
+    assert small.digest == calm(case).digest and small.rows == calm(case).rows
+
+
+@pytest.mark.parametrize("case", ["rollouts", "segments"])
+def test_evaluation_does_not_perturb_training(calm, case):
+    once = toys.run(case, None, evals=1, eval_episodes=5)
+    assert once.digest == calm(case).digest
+
+
+def test_banks_and_seeds_are_arguments_of_the_program():
+    class Plain:
+        """Any object with spec, reset and step is an environment."""
+
+        point = toys.Point()
+        spec, reset, step = point.spec, staticmethod(point.reset), staticmethod(point.step)
+
+    a = toys.run("segments", None, budget=42, evals=1)
+    b = train(toys.Walker(), Plain(), seed=3, budget=42, evals=1, eval_episodes=2)
+    assert a.digest == b.digest
+    agent = toys.Walker().bind(toys.Point().spec)
+    program = Program(agent, toys.Point(drift=jnp.full(2, 0.125)), (7,), eval_episodes=1, dataset=None)
+    assert program.banks[0].tolist() == [0.125, 0.125]
+    run = program.init()
+    text = program._advance.lower(run, program.seeds, program.world, 1, 1, phase=0).as_text()
+    assert "1.250000e-01" not in text and "0.125" not in text
+    moved = train(toys.Walker(), toys.Point(drift=jnp.full(2, 0.125)), seed=3, budget=42, evals=1)
+    assert moved.digest != a.digest
+
+
+# --- the folder --------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monkeypatch):
+    run = Run(toys.Walker(), toys.Point(), (), (3,), 21 * 45, 4, 2, name="a label")
+    assert not is_finished(tmp_path, run)
+    first = toys.run("segments", tmp_path)
+    assert first.digest == calm("segments").digest and first.rows == calm("segments").rows
+    assert is_finished(tmp_path, run) and not is_finished(tmp_path, replace(run, budget=7))
+    monkeypatch.setattr(Program, "advance", None)
+    again = toys.run("segments", tmp_path)
+    assert again.digest == first.digest and again.rows == first.rows
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"run.json", "metrics.jsonl", "timing.jsonl", "checkpoints", "report.npz", "result.json"}
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["digest"] == first.digest and result["rows"] == first.rows[-1:]
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["threads"] == 1 and facts["versions"]["jax"] == jax.__version__ and facts["data"]["bank"]
+    for path in (tmp_path / "checkpoints").iterdir():
+        driver.checkpoint.shutil.rmtree(path)
+    with pytest.raises(ValueError, match="finished run whose checkpoints are gone"):
+        toys.run("segments", tmp_path)
+
+
+def test_the_report_holds_the_agents_arrays_and_the_ledgers(tmp_path):
+    result = toys.run("rollouts", tmp_path, budget=40, evals=1)
+    with np.load(tmp_path / "report.npz", allow_pickle=False) as report:
+        assert np.array_equal(report["genomes"], result.state["genomes"])
+        assert np.array_equal(report["ledger/explored"], result.ledger.explored)
+        assert report["ledger/stored/first"].shape == (1,)
+
+
+def test_another_configuration_is_refused_with_every_difference(tmp_path):
+    toys.run("batches", tmp_path)
+    with pytest.raises(ValueError) as error:
+        toys.run("batches", tmp_path, budget=800, eval_episodes=3)
+    assert str(error.value).endswith("another configuration: budget: 200 -> 800, eval_episodes: 2 -> 3")
+    with pytest.raises(ValueError, match=r"agent\.rate: 0\.1 -> 0\.2"):
+        train(toys.Cloner(rate=0.2), toys.Point(), seed=3, budget=200, evals=4, eval_episodes=2, out=tmp_path,
+              dataset=toys.dataset())  # fmt: skip
+    with pytest.raises(ValueError, match=r"data\.bank: \w+ -> \w+"):
+        train(toys.Cloner(), toys.Point(drift=jnp.ones(2)), seed=3, budget=200, evals=4, eval_episodes=2, out=tmp_path,
+              dataset=toys.dataset())  # fmt: skip
+
+
+def test_the_hash_is_of_values():
+    run = Run(toys.Walker(rate=1.0), "maze/hard", (("b", 1), ("a", 2.0)), (0,), 100)
+    same = Run(toys.Walker(rate=1), "maze/hard", (("a", 2), ("b", 1)), (0,), 100, name="other label")
+    assert run.hash == same.hash and len(run.hash) == 16
+    assert run.hash != replace(run, budget=101).hash != replace(run, seeds=(1,)).hash
+    assert run.config()["agent"] == {"name": "Walker", "rate": 1, "poison": -1}
+    assert json.loads(json.dumps(run.config())) == run.config()
+
+
+def test_where_runs_live(monkeypatch):
+    monkeypatch.delenv("PROSPECT_RUNS", raising=False)
+    assert str(runs_root()) == "results/runs"
+    monkeypatch.setenv("PROSPECT_RUNS", "/elsewhere")
+    assert str(runs_root()) == "/elsewhere"
+
+
+# --- what goes wrong ---------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_nan_stops_the_run_and_says_so_again(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="learn/loss_step became NaN at iteration 31: the run has stopped"):
+            train(toys.Walker(poison=30), toys.Point(), budget=21 * 90, evals=2, out=tmp_path)
+    assert (tmp_path / "checkpoints" / "000000000031").is_dir()
+    assert (tmp_path / "metrics.jsonl").read_text() == "", "no mark was reached"
+
+
+def test_a_policy_that_earns_nan_never_pays():
+    result = train(toys.Evolver(), toys.Point(broken=0.3), seed=3, budget=200, evals=1)
+    assert result.ledger.paid.tolist() == [0] and result.ledger.best[0] == -jnp.inf
+    assert result.rows[-1]["ledger/best_0"] is None, "null in JSON"
+    assert np.all(~np.isnan(result.state["fitness"]))
+
+
+def test_an_agent_that_evaluates_nothing_is_stopped(monkeypatch):
+    class Idle(toys.Evolver):
+        def explore(self, state, key, phase=0):
+            behaviour, active = super().explore(state, key, phase)
+            return behaviour, active & False
+
+    monkeypatch.setattr(driver, "IDLE", 20)
+    with pytest.raises(ValueError, match="nothing was evaluated in the last 20 iterations"):
+        train(Idle(), toys.Point(), budget=100, evals=1)
+
+
+class Mixed(toys.Evolver):
+    wants = (Rollouts(8), Batches(4, 1))
+
+
+class Widths(toys.Walker):
+    wants = (Segments(3, 7), Segments(4, 7))
+
+
+class Misfit(toys.Walker):
+    def misfit(self, spec):
+        return "it needs a cat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drifting(toys.Walker):
+    def learn(self, state, data, key, phase=0):
+        state, metrics = super().learn(state, data, key, phase)
+        return state | {"cursor": state["cursor"] * 1.0}, metrics
+
+
+BAD = {
+    "budget 20 is less than one iteration of Walker, which takes 21": (toys.Walker(), {"budget": 20}),
+    "budget 7 is less than one iteration of Evolver, which takes 8": (toys.Evolver(), {"budget": 7}),
+    "evals must be at least 1, not 0": (toys.Walker(), {"evals": 0}),
+    "eval_episodes must be at least 1": (toys.Walker(), {"eval_episodes": 0}),
+    "must lie between evals": (toys.Walker(), {"evals": 10**6}),
+    "seeds must be at least 1, not 0": (toys.Walker(), {"seeds": ()}),
+    "seeds must differ": (toys.Walker(), {"seeds": (1, 1)}),
+    "seeds must lie between": (toys.Walker(), {"seed": -1}),
+    "Evolver takes one seed a run, not 2": (toys.Evolver(), {"seeds": (1, 2)}),
+    "Misfit does not fit test/point: it needs a cat": (Misfit(), {}),
+    "unknown environment 'maze/hrd'; did you mean 'maze/hard'": (toys.Walker(), {"env": "maze/hrd"}),
+    "Cloner learns from a dataset: give one": (toys.Cloner(), {}),
+    "takes no dataset": (toys.Walker(), {"dataset": toys.dataset}),
+    "several kinds": (Mixed(), {}),
+    "different numbers of streams": (Widths(), {}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_refused_in_one_line_before_anything_is_compiled(message, monkeypatch):
+    agent, options = BAD[message]
+    monkeypatch.setattr(Program, "init", None)
+    options = {"env": toys.Point(), "budget": 1000, **options}
+    if "dataset" in options:
+        options["dataset"] = options["dataset"]()
+    with pytest.raises(ValueError) as error:
+        train(agent, options.pop("env"), **options)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_state_that_changes_its_type_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"Drifting\.learn \(phase 0\) turns \['cursor'\] from int32\[\] into float32"):
+        train(Drifting(), toys.Point(), budget=100)

@@ -1,0 +1,250 @@
+"""A run that is stopped in any way and started again ends with the bits of one that was not."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toys
+
+from experiments import checkpoint, driver
+from experiments.lock import Lock, boot_id, started
+
+TESTS = Path(toys.__file__).parent
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_at(iterations):
+    """A progress callback that fails at these iterations, each once."""
+    left = list(iterations)
+
+    def progress(told):
+        if left and told["iteration"] >= left[0]:
+            left.pop(0)
+            raise Crash
+
+    return progress
+
+
+@pytest.fixture
+def fine(monkeypatch):
+    """A checkpoint after every iteration."""
+    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(driver, "GROWTH", 1)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    known = {}
+
+    def result(case):
+        if case not in known:
+            folder = tmp_path_factory.mktemp(case)
+            known[case] = toys.run(case, folder).digest, (folder / "metrics.jsonl").read_bytes()
+        return known[case]
+
+    return result
+
+
+def end(folder, digest):
+    return digest, (folder / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("case", toys.CASES)
+def test_resumed_equals_uninterrupted(case, calm, fine, tmp_path):
+    # After 13 segments of seven steps episodes of ten are under way; after 29 generations the climbing phase is next.
+    progress = crash_at([13, 29])
+    for _ in range(2):
+        with pytest.raises(Crash):
+            toys.run(case, tmp_path, progress=progress)
+    result = toys.run(case, tmp_path, progress=progress)
+    assert end(tmp_path, result.digest) == calm(case)
+    assert not result.interrupted and [r["mark"] for r in result.rows] == sorted(r["mark"] for r in result.rows)
+
+
+def test_rows_after_the_checkpoint_are_written_again_and_not_twice(calm, fine, tmp_path, monkeypatch):
+    with pytest.raises(Crash):
+        toys.run("batches", tmp_path, progress=crash_at([30]))
+    with (tmp_path / "metrics.jsonl").open("a") as f:  # killed after the row and before the checkpoint, mid-line
+        f.write('{"seed": 3, "mark": 200}\n{"seed"')
+    result = toys.run("batches", tmp_path)
+    assert end(tmp_path, result.digest) == calm("batches")
+
+
+def test_lost_rows_are_an_error(fine, tmp_path):
+    with pytest.raises(Crash):
+        toys.run("batches", tmp_path, progress=crash_at([30]))
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(ValueError, match="rows are lost"):
+        toys.run("batches", tmp_path)
+
+
+def test_a_damaged_checkpoint_costs_time_and_no_bits(calm, fine, tmp_path):
+    with pytest.raises(Crash):
+        toys.run("segments", tmp_path, progress=crash_at([40]))
+    last = checkpoint.steps(tmp_path / "checkpoints")[-1]
+    os.truncate(last / checkpoint.STATE, 99)
+    result = toys.run("segments", tmp_path)
+    assert end(tmp_path, result.digest) == calm("segments")
+    assert len(result.notices) == 1 and f"skipped checkpoint {last}" in result.notices[0]
+
+
+def test_all_checkpoints_damaged_is_no_fresh_start(fine, tmp_path):
+    with pytest.raises(Crash):
+        toys.run("batches", tmp_path, progress=crash_at([30]))
+    for path in checkpoint.steps(tmp_path / "checkpoints"):
+        (path / checkpoint.STATE).unlink()
+    with pytest.raises(ValueError, match="checkpoints in .* are damaged"):
+        toys.run("batches", tmp_path)
+
+
+def test_other_versions_are_said(calm, tmp_path):
+    toys.run("batches", tmp_path)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(facts | {"threads": 64}))
+    assert toys.run("batches", tmp_path).notices == [
+        "the bits may differ from an uninterrupted run: threads: 64 -> 1"
+    ]
+
+
+# --- processes ---------------------------------------------------------------------------------------
+
+
+def start(case, folder, pause=0.03):
+    command = [sys.executable, str(TESTS / "toys.py"), case, str(folder), str(pause)]
+    environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(process, folder, after):
+    """Until there is a checkpoint later than iteration `after`; gives its iteration, None if the run has ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (found := checkpoint.steps(folder / "checkpoints")) and int(found[-1].name) > after:
+            return int(found[-1].name)
+        time.sleep(0.01)
+    assert process.poll() == 0, f"no further checkpoint: {process.communicate()}"
+    return None
+
+
+def kill_often(case, folder, kills, seed):
+    chance, reached = random.Random(seed), 0
+    for kill in range(kills):
+        process = start(case, folder)
+        reached = wait_for_checkpoint(process, folder, reached)
+        if reached is None:
+            assert kill >= 3, "the run was over before it was killed"
+            break
+        time.sleep(chance.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+    process = start(case, folder, pause=0)
+    out, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    return end(folder, out)
+
+
+def test_killed_three_times_and_none_the_worse(calm, tmp_path):
+    assert kill_often("segments", tmp_path, 3, seed=1) == calm("segments")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", toys.CASES)
+def test_killed_ten_times_and_none_the_worse(case, calm, tmp_path):
+    assert kill_often(case, tmp_path, 10, seed=2) == calm(case)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_exits_with_130(number, calm, tmp_path):
+    process = start("batches", tmp_path, pause=0.05)
+    reached = wait_for_checkpoint(process, tmp_path, 3)
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert time.monotonic() - asked < 15
+    assert int(checkpoint.steps(tmp_path / "checkpoints")[-1].name) >= reached
+    assert not (tmp_path / "lock.json").exists() and not (tmp_path / "result.json").exists()
+    result = toys.run("batches", tmp_path)
+    assert end(tmp_path, result.digest) == calm("batches")
+
+
+def test_handlers_are_restored(tmp_path):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    toys.run("batches", tmp_path)
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# --- the lock ----------------------------------------------------------------------------------------
+
+
+def write_lock(folder, **owner):
+    (folder / "lock.json").write_text(json.dumps({"token": "theirs", "heartbeat": time.time(), **owner}))
+
+
+def here(pid):
+    return {"host": socket.gethostname(), "pid": pid, "started": started(pid), "boot": boot_id()}
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_second_process_is_refused_in_one_line(tmp_path):
+    with Lock(tmp_path) as lock:
+        assert lock.held
+        with pytest.raises(ValueError) as error:
+            toys.run("batches", tmp_path)
+        said = f"{tmp_path} is in use by process {os.getpid()} on {socket.gethostname()}"
+        assert str(error.value) == said
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    for owner in (
+        here(dead_pid()),
+        here(os.getpid()) | {"started": "1"},  # its number lives on in another process
+        here(os.getpid()) | {"boot": "another"},
+        {"host": "elsewhere", "pid": 1, "heartbeat": time.time() - 61},
+    ):
+        write_lock(tmp_path, **owner)
+        with Lock(tmp_path) as lock:
+            assert lock.held
+        assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_live_host_holds(tmp_path):
+    write_lock(tmp_path, host="elsewhere", pid=1, heartbeat=time.time() - 50)
+    with pytest.raises(ValueError, match="in use by process 1 on elsewhere"), Lock(tmp_path):
+        pass
+
+
+def test_the_heartbeat_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.lock.BEAT", 0.01)
+    with Lock(tmp_path) as lock:
+        first = json.loads(lock.path.read_text())["heartbeat"]
+        deadline = time.monotonic() + 10
+        while json.loads(lock.path.read_text())["heartbeat"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_a_lost_lock_stops_the_run(fine, tmp_path):
+    def steal(told):
+        if told["iteration"] == 10:
+            write_lock(tmp_path, host="elsewhere", pid=1)
+
+    with pytest.raises(ValueError, match="has been taken over by another process"):
+        toys.run("batches", tmp_path, progress=steal)
+    assert json.loads((tmp_path / "lock.json").read_text())["token"] == "theirs"

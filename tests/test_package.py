@@ -1,0 +1,162 @@
+"""The package as a whole: what imports what, what is installed, and that its metadata agree with each other."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+TOP = ("agents", "envs", "experiments")
+SOURCES = sorted(path.relative_to(ROOT) for top in TOP for path in (ROOT / top).rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all that a file imports, wherever in it; `from a import b` gives both a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def tops(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+def test_sources_are_found():
+    assert Path("agents/api.py") in SOURCES and Path("envs/api.py") in SOURCES and Path("experiments/api.py") in SOURCES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_import_direction(path: Path):
+    own = {name for name in imported(path) if name.partition(".")[0] in {*TOP, "tests"}}
+    if path.parts[0] == "agents":
+        wrong = {n for n in own if not n.startswith("agents") and n != "envs" and not n.startswith("envs.api")}
+        assert not wrong and ("envs" not in own or own & {"envs.api"}), (
+            f"agents import only agents and envs.api: {wrong}"
+        )
+    elif path.parts[0] == "envs":
+        assert not {n for n in own if not n.startswith("envs")}
+    assert not {n for n in own if n.startswith("tests")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_heavy_imports_have_their_place(path: Path):
+    used = tops(path)
+    assert "ray" not in used or path == Path("experiments/workers.py"), "Ray has one door"
+    assert "matplotlib" not in used or path.parts[0] == "experiments", "pictures are made by reports"
+    assert not used & {"torch", "stable_baselines3"}, "extras are for users and tests"
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        (
+            "import agents, envs, envs.rollout, agents.neuroevolution",
+            ("ray", "matplotlib", "gymnasium", "mujoco", "torch"),
+        ),
+        (
+            "import experiments.api, experiments.sweep, experiments.workers, experiments.bench",
+            ("jax", "ray", "matplotlib"),
+        ),
+    ],
+)
+def test_imports_stay_light(statement: str, absent: tuple[str, ...]):
+    code = f"{statement}\nimport sys\nprint(*sorted(set({absent!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+def test_packages_are_named_one_by_one():
+    folders = {".".join(path.parent.parts) for path in SOURCES}
+    assert DECLARED == sorted(folders)
+    assert {name.partition(".")[0] for name in DECLARED} == set(TOP), "tests, results and docs are not installed"
+
+
+def test_every_package_says_what_it_is():
+    for name in DECLARED:
+        path = ROOT / name.replace(".", "/") / "__init__.py"
+        assert path.exists() and ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+    assert all((ROOT / top / "py.typed").exists() for top in TOP)
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines and all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in lines)
+    return {normal(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_constraints_are_exact_and_fit():
+    pinned = pins()
+    wanted = PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    for requirement in map(Requirement, wanted):
+        assert pinned[normal(requirement.name)] in requirement.specifier, f"{requirement} against its pin"
+        assert requirement.specifier, f"{requirement.name} has no bound"
+
+
+def test_one_version_everywhere():
+    version = PROJECT["version"]
+    assert re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M).group(1) == version
+
+
+def test_command_exists():
+    module, function = PROJECT["scripts"]["prospect"].split(":")
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+# --- make --------------------------------------------------------------------------------------------
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"
+    }  # of an outer make
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_make_help_lists_every_target():
+    from experiments.api import EXPERIMENTS
+
+    shown = {line.split()[0] for line in make("help").stdout.splitlines() if line.startswith("  ")}
+    written = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
+    assert shown == written | set(EXPERIMENTS)
+    assert make().stdout == make("help").stdout, "help is what a bare `make` does"
+
+
+def test_every_experiment_is_a_target():
+    from experiments.api import EXPERIMENTS
+
+    for name in EXPERIMENTS:
+        planned = make("-n", name, "TIER=smoke", "SEEDS=2", "WORKERS=1", "AGENTS=a,b").stdout.replace("\\\n", "")
+        asked = " ".join(planned.split()).partition(" -m experiments ")[2]
+        assert name in asked and "--tier smoke --seeds 2 --workers 1 --agents a,b" in asked
+
+
+def test_an_unknown_target_gives_one_line():
+    done = make("serene_mazze")
+    assert done.returncode != 0 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "serene_mazze" in done.stderr and "make help" in done.stderr
+
+
+def test_the_environment_does_not_choose_for_make(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NAME", "somebody-elses")
+    assert "somebody-elses" not in make("-n", "bench").stdout
