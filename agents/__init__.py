@@ -13,14 +13,26 @@ from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
 from agents.random_search import RandomSearch
 from agents.serene.serene import Serene
+from agents.serene.study import EmitterStudy
 
 __all__ = [
-    "AGENTS", "BC", "CMAME", "NSGA2", "Agent", "MAPElites", "NoveltySearch", "RandomSearch", "Serene", "make",
-]  # fmt: skip
+    "AGENTS",
+    "BC",
+    "CMAME",
+    "NSGA2",
+    "Agent",
+    "EmitterStudy",
+    "MAPElites",
+    "NoveltySearch",
+    "RandomSearch",
+    "Serene",
+    "make",
+]
 
 AGENTS: dict[str, type[Agent]] = {
     "bc": BC,
     "cma_me": CMAME,
+    "emitter_study": EmitterStudy,
     "map_elites": MAPElites,
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,

@@ -192,10 +192,6 @@ class Agent:
         """Arrays that pictures and exports need (an archive: genome, descriptor, fitness, area, ...)."""
         return {}
 
-    def consult(self, state: Tree, sample: Any) -> Tree:
-        """On the host between chunks: slow advisers whose answers are cached by content."""
-        return state
-
 
 def wants_of(agent: Agent) -> tuple[Want, ...]:
     """`agent.wants` as a tuple with one entry a phase."""

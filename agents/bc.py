@@ -105,7 +105,7 @@ class BC(Agent):
             return jnp.argmax(out).astype(jnp.int32), memory, ()
         if self.scale is not None:
             centre, half = self.scale
-            out = centre + half * out
+            out = jnp.asarray(centre) + jnp.asarray(half) * out
         return out, memory, ()
 
     def loss(self, params: Tree, obs: Array, action: Array) -> Array:

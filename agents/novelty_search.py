@@ -86,7 +86,7 @@ class NoveltySearch(Neuroevolution):
 
     @property
     def dimensions(self) -> int:
-        """d."""
+        """How many dimensions a descriptor has (d)."""
         assert self.bound.descriptor is not None
         return self.bound.descriptor.size
 
@@ -97,7 +97,9 @@ class NoveltySearch(Neuroevolution):
     def init(self, key: Key) -> State:
         """Random genomes, an empty archive."""
         population = self.nobody(self.population) | {"genome": self.newborn(key, self.population)}
-        return State(population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool))
+        return State(
+            population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool)
+        )
 
     def phase(self, state: State) -> Array:
         """0 until the first population is known."""

@@ -103,8 +103,10 @@ class Dict:
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a dict with just these names, each in its space."""
-        return isinstance(x, dict) and set(x) == {name for name, _ in self.items} and all(
-            space.contains(x[name]) for name, space in self.items
+        return (
+            isinstance(x, dict)
+            and set(x) == {name for name, _ in self.items}
+            and all(space.contains(x[name]) for name, space in self.items)
         )
 
 

@@ -78,7 +78,7 @@ class SparsePoint(Env):
         return jnp.where(near[..., None], np.array([40, 80, 200], np.uint8), image)
 
     def backdrop(self, size: int = 400) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """The squares as a picture, uint8 [size, size, 3] with row 0 at the top, and its extent (left, right, bottom, top)."""
+        """The squares as a picture, uint8 [size, size, 3], row 0 at the top; its extent (left, right, bottom, top)."""
         x, y = plane(size)
         reach = SIDE / 2 + 1 / size  # at least a pixel wide
         image = np.full((size, size, 3), 255, np.uint8)

@@ -71,7 +71,7 @@ class Bandit(Env):
         """Pays, and ends."""
         best = action == self.best
         step = outcome(jnp.zeros(1), jnp.where(best, 1.0, 0.5), terminated=True, truncated=False, success=best)
-        return state.replace(time=state.time + 1), step
+        return ProbeState(state.time + 1, state.cue), step
 
 
 @struct.dataclass
@@ -98,7 +98,7 @@ class Target(Env):
         error = action[0] - state.cue / 2
         success = jnp.abs(error) < 0.1
         step = outcome(jnp.zeros(1), -jnp.square(error), terminated=True, truncated=False, success=success)
-        return state.replace(time=state.time + 1), step
+        return ProbeState(state.time + 1, state.cue), step
 
 
 @struct.dataclass
@@ -123,7 +123,7 @@ class OneStep(Env):
     def step(self, state: ProbeState, action: Array, key: Key) -> tuple[ProbeState, Step]:
         """Pays, and ends; the successor observation is 0."""
         step = outcome(jnp.zeros(1), state.cue, terminated=True, truncated=False, success=state.cue > 0)
-        return state.replace(time=state.time + 1), step
+        return ProbeState(state.time + 1, state.cue), step
 
 
 @struct.dataclass
@@ -149,7 +149,7 @@ class Discounting(Env):
         step = outcome(
             time.astype(jnp.float32)[None], end.astype(jnp.float32), terminated=end, truncated=False, success=end
         )
-        return state.replace(time=time), step
+        return ProbeState(time, state.cue), step
 
 
 @struct.dataclass
@@ -187,7 +187,7 @@ class Memory(Env):
         step = outcome(
             jnp.stack([jnp.zeros(()), last]), right.astype(jnp.float32), terminated=end, truncated=False, success=right
         )
-        return state.replace(time=time), step
+        return ProbeState(time, state.cue), step
 
 
 @struct.dataclass
@@ -224,6 +224,6 @@ class Limit(Env):
         end = time >= self.horizon
         obs = time.astype(jnp.float32)[None] / self.horizon
         terminated, truncated = (end, jnp.zeros((), bool)) if self.terminates else (jnp.zeros((), bool), end)
-        return state.replace(time=time), outcome(
+        return ProbeState(time, state.cue), outcome(
             obs, jnp.ones(()), terminated=terminated, truncated=truncated, success=end
         )

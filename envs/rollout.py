@@ -18,7 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Actor, Array, Batch, Dataset, Discrete, Env, Episodes, Inputs, Key, Segment, Spec, Transitions, Tree
+from envs.api import (
+    Actor,
+    Array,
+    Batch,
+    Dataset,
+    Discrete,
+    Env,
+    Episodes,
+    Inputs,
+    Key,
+    Segment,
+    Spec,
+    Transitions,
+    Tree,
+)
 
 fold_in = jax.random.fold_in
 
@@ -123,8 +137,20 @@ def segments(
 # --- episodes ----------------------------------------------------------------------------------------
 
 
+def info_shapes(env: Env) -> Tree:
+    """The shapes and dtypes of `Step.info` of ONE episode."""
+
+    def first_step(key: Key) -> Tree:
+        state, obs = env.reset(key)
+        return env.step(state, first_inputs(env.spec, obs).action, key)[1].info
+
+    return jax.eval_shape(first_step, jax.random.key(0))
+
+
 def frame_steps(horizon: int, frames: int) -> np.ndarray:
     """The steps [frames] after which a picture is kept: evenly spaced, the last one at the horizon (1-based)."""
+    if frames >= horizon:
+        raise ValueError(f"frames must be fewer than the {horizon} steps of an episode, not {frames}")
     return np.ceil(np.linspace(0, horizon - 1, frames + 1))[1:].astype(np.int32) + 1
 
 
@@ -150,6 +176,8 @@ def episodes(
     starts: "fixed" resets with `start` alone (episode e of every policy begins alike, in every call);
     "fresh" draws from `key`, the same for the members of one `group`.
     """
+    if starts not in ("fixed", "fresh"):
+        raise ValueError(f'starts must be "fixed" or "fresh", not {starts!r}')
     shape, horizon = (population, episodes), env.spec.horizon
     member = jnp.arange(population * episodes).reshape(shape)
     origin = start if starts == "fixed" else fold_in(key, 0)
@@ -185,16 +213,11 @@ def episodes(
         )  # fmt: skip
         return live & ~ended, new_stream, new_tail, kept
 
-    def first_info(behaviour: Tree, stream: Tree) -> Tree:
-        state, memory, inputs = stream
-        action, *_ = actor.act(behaviour, memory, inputs, key)
-        return env.step(state, action, key)[1].info
-
     stream = grid(begin, (0, 0))(behaviour, number, member)
     step_all = grid(advance, (0, 0, 0, 0, None))
     live = jnp.broadcast_to(active[:, None], shape)
-    info = jax.eval_shape(grid(first_info, (0,)), behaviour, stream)
-    tail = (jnp.zeros(shape), jnp.zeros(shape, jnp.int32), jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), info))
+    info = jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), info_shapes(env))
+    tail = (jnp.zeros(shape), jnp.zeros(shape, jnp.int32), info)
     slots = frame_steps(horizon, frames) if frames else np.zeros(0, np.int32)
     album = jax.tree.map(lambda x: jnp.broadcast_to(x[:, :, None], (*shape, frames, *x.shape[2:])), stream[0])
 
@@ -217,13 +240,13 @@ def episodes(
             t, (live, *_) = carry
             return (t < horizon) if env.spec.fixed_length else (t < horizon) & jnp.any(live)
 
-        last, carry = jax.lax.while_loop(
-            going, lambda c: (c[0] + 1, body(c[1], c[0])[0]), (jnp.int32(0), carry)
-        )
+        last, carry = jax.lax.while_loop(going, lambda c: (c[0] + 1, body(c[1], c[0])[0]), (jnp.int32(0), carry))
     _, stream, (returns, length, info), album = carry
     if frames:  # every episode may have ended before the later slots came: they repeat the last state
         passed = (jnp.asarray(slots) > last)[None, None]
-        album = jax.tree.map(lambda a, s: select(jnp.broadcast_to(passed, a.shape[:3]), s[:, :, None], a), album, stream[0])
+        album = jax.tree.map(
+            lambda a, s: select(jnp.broadcast_to(passed, a.shape[:3]), s[:, :, None], a), album, stream[0]
+        )
     return Episodes(behaviour, active, returns, length, info, frames=album if frames else None, steps=steps)
 
 

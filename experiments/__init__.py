@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.runs import Run
     from experiments.driver import Interrupted, Result, train, train_run
+    from experiments.runs import Run
 
 __all__ = ["Interrupted", "Result", "Run", "train", "train_run"]
 

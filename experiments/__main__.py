@@ -74,8 +74,8 @@ def cmd_run(words: list[str]) -> int:
     if not words or words[0].startswith("-"):
         help_wanted = set(words) & {"-h", "--help"}
         if help_wanted:
-            out().print("prospect run AGENT ENV [options]     see: prospect run AGENT --help, prospect list agents")
-            out().print("prospect run EXPERIMENT [options]    see: prospect run EXPERIMENT --help, prospect list experiments")
+            out().print("prospect run AGENT ENV [options]     see: prospect run AGENT --help, list agents")
+            out().print("prospect run EXPERIMENT [options]    see: prospect run EXPERIMENT --help, list experiments")
             return 0
         raise ValueError("run needs a name first: prospect run AGENT ENV, or prospect run EXPERIMENT")
     if words[0] in EXPERIMENTS:
@@ -115,7 +115,7 @@ def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     parser.add_argument("--tier", default="smoke", choices=TIERS, help="how much to run (default: smoke)")
     parser.add_argument("--seeds", type=positive, metavar="N", help="at most this many seeds an agent")
     parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; over 1 by Ray (default: 1)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
     parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
     args = parser.parse_args(words)
     from experiments import sweep as sweeps
@@ -174,7 +174,8 @@ def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
         for v in made.verdicts:
             sides = [f"{s.label} {number(s.mean)} (n={len(s.values)})" if s else "" for s in (v.left, v.right)]
             outcome = v.outcome + (" (reduced)" if v.reduced else "")
-            table.add_row(v.claim.name, outcome, *sides, number(v.difference), f"{number(v.low)} to {number(v.high)}", number(v.p))
+            interval = f"{number(v.low)} to {number(v.high)}"
+            table.add_row(v.claim.name, outcome, *sides, number(v.difference), interval, number(v.p))
         console.print(table)
     for path in [made.folder / "README.md", *made.pictures]:
         console.print(str(path), soft_wrap=True)
@@ -214,7 +215,7 @@ def cmd_show(words: list[str]) -> int:
 
 
 def cmd_play(words: list[str]) -> int:
-    """Roll a finished run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
+    """Roll a run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
     from experiments.single import play_run
 
     return play_run(words)
@@ -222,7 +223,7 @@ def cmd_play(words: list[str]) -> int:
 
 def cmd_export(words: list[str]) -> int:
     """Write a finished run's archive as CSV: export RUN [--out FILE]."""
-    parser = Parser(prog="prospect export", description="The archive of a run: index, fitness, area, descriptor, genes.")
+    parser = Parser(prog="prospect export", description="A run's archive: index, fitness, area, descriptor, genes.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: archive.csv in the run's folder")
     parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")

@@ -90,7 +90,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything about an experiment. `smoke` lasts seconds, `repro` hours on two cores, `paper` is the source's own."""
+    """Everything about an experiment. `smoke` lasts a minute, `repro` hours on two cores, `paper` as the source did."""
 
     name: str
     title: str

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError
@@ -47,7 +48,7 @@ def flatten(tree: Tree) -> dict[str, np.ndarray]:
     named = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = jax.tree_util.keystr(path)
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise ValueError(f"the run state holds a random key at {name}: keys belong to no state")
         named[name] = np.asarray(leaf, order="C")
     return named
@@ -135,8 +136,8 @@ def steps(folder: Path) -> list[Path]:
 
 
 def _prune(folder: Path) -> None:
-    scores = {path: _score(path) for path in steps(folder)}
-    best = max((path for path in scores if scores[path] is not None), key=lambda path: scores[path], default=None)
+    scores = {path: score for path in steps(folder) if (score := _score(path)) is not None}
+    best = max(scores, key=scores.__getitem__, default=None)
     for path in steps(folder)[:-KEEP]:
         if path != best:
             shutil.rmtree(path)

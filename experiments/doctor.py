@@ -9,7 +9,9 @@ import platform
 import shutil
 from pathlib import Path
 
-PACKAGES = ("prospect-rl", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "mujoco", "gymnasium", "ray", "matplotlib")
+PACKAGES = (
+    "prospect-rl", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "mujoco", "gymnasium", "ray", "matplotlib",
+)  # fmt: skip
 
 
 def facts() -> list[tuple[str, str]]:
@@ -22,7 +24,10 @@ def facts() -> list[tuple[str, str]]:
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *((name, _version(name)) for name in PACKAGES),
         ("compiler", shutil.which("c++") or shutil.which("g++") or "none (native code falls back to callbacks)"),
-        ("threads", f"{threads()} (NPROC={os.environ.get('NPROC', 'unset')}, {len(os.sched_getaffinity(0))} cores allowed)"),
+        (
+            "threads",
+            f"{threads()} (NPROC {os.environ.get('NPROC', 'unset')}, {len(os.sched_getaffinity(0))} cores allowed)",
+        ),
         ("devices", _devices()),
         ("cache", f"{cache} ({_megabytes(cache):.0f} MB)"),
         ("runs", f"{runs_root().resolve()} ({'writable' if _writable(runs_root()) else 'NOT writable'})"),

@@ -9,40 +9,34 @@ A run in a folder is exact: killed at any moment and started again, it ends with
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Batches
+from agents.api import Agent
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, runs
-from experiments import ledger as books
 from experiments.durable import finite
 from experiments.ledger import Ledger
 from experiments.lock import Lock
-from experiments.program import Program, RunState, check_wants, cost
+from experiments.program import Program, RunState
 from experiments.runs import Folder, Run
+from experiments.signals import listening
 
 LONGEST_CHUNK = 10.0
 """Seconds; a signal is answered after a chunk, and a kill loses at most one (and the pause between two saves)."""
 GROWTH = 4
 """A chunk has at most this many times the iterations of the one before it."""
 SAVE_EVERY = 5.0
-"""Seconds between checkpoints, and at least ten times what the last one took; every mark has one anyway."""
+"""Seconds between checkpoints, and at least ten times what the last one took; the end has one anyway."""
 IDLE = 10_000
 """Iterations without an evaluation after which a run is taken to hang."""
-LARGEST = 2**31 - 2**24
-"""Counters are int32, with room for the last iteration."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,7 @@ def train_run(
     chunk_s: float = 5.0,
 ) -> Result:
     """`train` for a `Run`."""
-    _check(run, dataset)
+    run.check(dataset)
     env = run.make_env()
     agent = run.agent.bind(env.spec)
     data = agent.prepare(dataset) if dataset is not None else None
@@ -128,7 +122,7 @@ def train_run(
     if out is None:
         return driver.go(None, lambda: False)
     folder = Folder(Path(out))
-    with Lock(folder.path) as lock, _signals() as stopped:
+    with Lock(folder.path) as lock, listening() as stopped:
         driver.notices += folder.open(run, runs.data_hashes(program.banks, dataset))
 
         def should_stop() -> bool:
@@ -137,53 +131,6 @@ def train_run(
             return stopped()
 
         return driver.go(folder, should_stop)
-
-
-def _check(run: Run, dataset: Dataset | None) -> None:
-    """Raise ValueError, in one line, for what no run can be made of."""
-    wants, name = check_wants(run.agent), type(run.agent).__name__
-    for what, value in [("evals", run.evals), ("eval_episodes", run.eval_episodes), ("seeds", len(run.seeds))]:
-        if value < 1:
-            raise ValueError(f"{what} must be at least 1, not {value}")
-    if len(set(run.seeds)) < len(run.seeds):
-        raise ValueError(f"seeds must differ from each other: {list(run.seeds)}")
-    if not all(0 <= seed < 2**32 for seed in run.seeds):
-        raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(run.seeds)}")
-    if len(run.seeds) > 1 and (not run.agent.vmap_seeds or len(wants) > 1):
-        raise ValueError(f"{name} takes one seed a run, not {len(run.seeds)}: start one run a seed")
-    if run.budget < cost(wants[0]):
-        raise ValueError(f"budget {run.budget} is less than one iteration of {name}, which takes {cost(wants[0])}")
-    if run.budget > LARGEST or run.evals > run.budget:
-        raise ValueError(f"budget {run.budget} must lie between evals ({run.evals}) and {LARGEST}")
-    if isinstance(wants[0], Batches) and dataset is None:
-        raise ValueError(f"{name} learns from a dataset: give one")
-    if not isinstance(wants[0], Batches) and dataset is not None:
-        raise ValueError(f"{name} learns from its own experience and takes no dataset")
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM has come. The second one acts as if nobody listened."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    names, seen = (signal.SIGINT, signal.SIGTERM), []
-    before = {name: signal.getsignal(name) for name in names}
-
-    def restore() -> None:
-        for name in names:
-            signal.signal(name, before[name] or signal.SIG_DFL)
-
-    def listen(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        restore()
-
-    for name in names:
-        signal.signal(name, listen)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        restore()
 
 
 class _Driver:
@@ -195,6 +142,7 @@ class _Driver:
         self.run, self.program, self.env, self.progress, self.chunk_s = run, program, env, progress, chunk_s
         self.marks = [-(-run.budget * i // run.evals) for i in range(1, run.evals + 1)]
         self.mark = 0
+        self.metrics: dict[str, np.ndarray] = {}
         self.rows: list[dict[str, Any]] = []
         self.notices: list[str] = []
         self.length = 0
@@ -213,11 +161,11 @@ class _Driver:
                 self._save(folder, state)
                 raise Interrupted(self._result(state, interrupted=True))
             state, (iterations, advanced, used, phase, broken) = self._chunk(state, phase)
-            idle, self.score, before = 0 if advanced else idle + iterations, None, self.mark
+            idle, self.score = 0 if advanced else idle + iterations, None
             while self.mark < self.run.evals and used >= self.marks[self.mark] and not broken:
                 state = self._row(folder, state)
             due = time.monotonic() - self.saved >= self.save_every
-            if folder and (broken or due or self.mark > before):
+            if folder and (broken or due or self.mark == self.run.evals):
                 self._save(folder, state)
             if broken or idle > IDLE:
                 raise ValueError(self._why(state, broken))
@@ -225,6 +173,8 @@ class _Driver:
         result = self._result(state, interrupted=False)
         if folder and folder.result is None:
             self._finish(folder, state, result)
+        if folder and stopped():  # in the last chunk: whoever runs several runs must not start the next one
+            raise Interrupted(result)
         return result
 
     # --- one chunk -----------------------------------------------------------------------------------
@@ -232,10 +182,11 @@ class _Driver:
     def _chunk(self, state: RunState, phase: int) -> tuple[RunState, tuple[int, int, int, int, int]]:
         """(state, (iterations, budget used in it, budget used, next phase, broken))."""
         limit, begun, before = self.limits[phase], time.monotonic(), int(np.min(state.used))
-        state, status = self.program.advance(state, phase, self.marks[self.mark], limit)
-        iterations, used, following, broken = np.asarray(status).tolist()
+        state, status, figures = self.program.advance(state, phase, self.marks[self.mark], limit)
+        (iterations, used, following, broken), figures = np.asarray(status).tolist(), jax.device_get(figures)
         seconds = max(time.monotonic() - begun, 1e-6)
         if iterations:
+            self.metrics |= figures
             self.limits[phase] = max(1, min(GROWTH * limit, int(self.chunk_s * iterations / seconds)))
         self.spent = Spent(self.spent.seconds + seconds, self.spent.used + used - before, self.spent.chunks + 1)
         return state, (iterations, used - before, used, following, broken)
@@ -254,7 +205,7 @@ class _Driver:
         iteration = int(np.max(state.iteration))
         if not broken:
             return f"nothing was evaluated in the last {IDLE} iterations before iteration {iteration}"
-        losses = {name: x for name, x in state.metrics.items() if name.startswith("learn/loss")}
+        losses = {name: x for name, x in self.metrics.items() if name.startswith("learn/loss")}
         bad = [name for name, x in losses.items() if np.isnan(x).any()]
         return f"{', '.join(bad)} became NaN at iteration {iteration}: the run has stopped"
 
@@ -262,23 +213,23 @@ class _Driver:
 
     def _row(self, folder: Folder | None, state: RunState) -> RunState:
         """Evaluate at the mark that has been reached, and keep a row for every seed."""
-        figures = {**self.program.evaluate(state, self.mark), **state.metrics}
+        figures = {**self.program.evaluate(state, self.mark), **dict(sorted(self.metrics.items()))}
         facts = {"iteration": state.iteration, "used": state.used}
         ended = state.streams.ended if state.streams is not None else {}
         host: Tree = jax.device_get((facts, figures, ended, state.ledger))
         rows = []
         for s, seed in enumerate(self.run.seeds):
             one = jax.tree.map(lambda x, s=s: x[s], host) if self.program.batched else host
-            rows.append(finite(_row_of(seed, self.marks[self.mark], self.program.unit, *one)))
+            rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one)))
         scores = [row["eval/return"] for row in rows]
         self.score = None if None in scores else float(np.mean(scores))
         self.mark += 1
         self.rows += rows
         if folder:
             self.length = folder.append(rows)
-        if state.streams is None:
+        if (streams := state.streams) is None:
             return state
-        return state.replace(streams=state.streams.replace(ended=jax.tree.map(jnp.zeros_like, state.streams.ended)))
+        return replace(state, streams=replace(streams, ended=jax.tree.map(jnp.zeros_like, streams.ended)))
 
     # --- files ---------------------------------------------------------------------------------------
 
@@ -293,6 +244,8 @@ class _Driver:
             return None
         tree, manifest = found
         self.mark, self.length = manifest["mark"], manifest["metrics_bytes"]
+        # None stands for NaN
+        self.metrics = {name: np.asarray(x, np.float32) for name, x in manifest["metrics"].items()}
         self.rows, self.saved_at = folder.cut(self.length), manifest["iteration"]
         # JAX may share the memory of a NumPy array, and the programs write in place: copy.
         return jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
@@ -305,7 +258,7 @@ class _Driver:
         checkpoint.save(folder.checkpoints, state, {
             "config_hash": self.run.hash, "iteration": iteration, "used": int(np.min(state.used)),
             "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
-            "threads": runs.threads(),
+            "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
         })  # fmt: skip
         self.saved, self.saved_at = time.monotonic(), iteration
         self.save_every = max(SAVE_EVERY, 10 * (self.saved - begun))
@@ -336,20 +289,3 @@ class _Driver:
             state.agent, self.program.behaviour(state), self.rows, state.ledger, self.program.agent, self.env,
             interrupted, digest, self.notices,
         )  # fmt: skip
-
-
-def _row_of(
-    seed: int, mark: int, unit: str, facts: Tree, figures: dict[str, Any], ended: dict[str, Any], ledger: Ledger | None
-) -> dict[str, Any]:
-    """The row of ONE seed: who and when, then evaluation, collection, learning, ledger."""
-    row: dict[str, Any] = {"seed": seed, "mark": mark, "unit": unit, **{k: int(x) for k, x in facts.items()}}
-    if ended:
-        count = float(ended["count"])
-        means = {name: float(ended[name]) / count if count else float("nan") for name in ("return", "length", "success")}
-        row |= {"collect/episodes": int(count), **{f"collect/{name}": x for name, x in means.items()}}
-    for name, x in figures.items():
-        if x.ndim == 0:
-            row[name] = float(x)
-        else:
-            row |= {f"{name}_{k}": value for k, value in enumerate(x.ravel().tolist())}
-    return row | (books.summary(ledger) if ledger is not None else {})

@@ -9,6 +9,7 @@ Shapes: P policies, E episodes, K reward areas, C cells a side of the descriptor
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +93,8 @@ def update(ledger: Ledger, spec: Spec, data: Episodes, used: Array, *, phase: in
     area = data.info["area"] if spec.areas else jnp.where(returns > 0, 0, -1)
     pays = sound[..., None] & (area[..., None] == jnp.arange(max(1, spec.areas)))  # [P, E, K]
     fitness, number = returns[..., None], number[..., None]
-    return ledger.replace(
+    return replace(
+        ledger,
         explored=ledger.explored.at[index].add(weight) if covers else ledger.explored,
         visited=ledger.visited.at[index].add(weight),
         per_phase=ledger.per_phase.at[phase].add(jnp.sum(active, dtype=jnp.int32)),
@@ -116,7 +118,8 @@ def update_stored(ledger: Ledger, best: Array, used: Array) -> Ledger:
         return ledger
     held = jnp.isfinite(best) & (best > 0)
     old = ledger.stored
-    return ledger.replace(
+    return replace(
+        ledger,
         stored=Stored(
             best=jnp.maximum(old.best, jnp.where(held, best, -jnp.inf)),
             first=jnp.where((old.first == NEVER) & held, used, old.first),

@@ -40,7 +40,8 @@ def envs_table() -> Table:
     table = Table("environment", "observation", "action", "horizon", "areas", "descriptor")
     for name in envs.ENVS:
         spec = envs.make(name).spec
-        table.add_row(name, form(spec.obs), form(spec.action), str(spec.horizon), str(spec.areas), form(spec.descriptor))
+        spaces = form(spec.obs), form(spec.action)
+        table.add_row(name, *spaces, str(spec.horizon), str(spec.areas), form(spec.descriptor))
     return table
 
 

@@ -43,8 +43,9 @@ def docs_of(cls: type) -> dict[str, str]:
             continue
         statements = getattr(body, "body", [])
         for field, doc in zip(statements, statements[1:], strict=False):
-            is_doc = isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant)
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_doc:
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant):
                 found[field.target.id] = " ".join(str(doc.value.value).split())
     return found
 

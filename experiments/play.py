@@ -22,10 +22,10 @@ from agents.api import Agent, Rollouts, wants_of
 from envs import rollout
 from envs.api import Env, Episodes, Tree
 from experiments import ledger
+from experiments.driver import train_run
 from experiments.program import EVAL, START, stream
 from experiments.records import entries, load_report
 from experiments.runs import Run, is_finished
-from experiments.driver import train_run
 
 TOLERANCE = 1e-4
 """Two programs of the same episode may differ in the last bits."""
@@ -80,7 +80,7 @@ def rebuild(config: dict[str, Any]) -> Run:
         raise ValueError(f"{cls_name} is no registered agent; known: {', '.join(agents.AGENTS)}")
     known = {f.name for f in dataclasses.fields(agents.AGENTS[names[0]])}
     if strange := set(fields) - known:
-        raise ValueError(f"{cls_name} has no hyper-parameter {', '.join(sorted(strange))}: another version made the run")
+        raise ValueError(f"{cls_name} has no {', '.join(sorted(strange))}: another version made the run")
     env_fields = tuple((name, _value(x)) for name, x in config["env"]["fields"].items())
     return Run(
         agents.make(names[0], **fields), config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"],
@@ -165,9 +165,7 @@ def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) ->
 
 def _pictures(env: Env, album: Episodes, frames: int) -> list[np.ndarray]:
     try:
-        return [
-            np.asarray(env.frame(jax.tree.map(lambda x, i=i: x[0, 0, i], album.frames))) for i in range(frames)
-        ]
+        return [np.asarray(env.frame(jax.tree.map(lambda x, i=i: x[0, 0, i], album.frames))) for i in range(frames)]
     except NotImplementedError as error:
         raise ValueError(f"{error}; leave out --gif") from None
 

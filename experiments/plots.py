@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
@@ -21,6 +23,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""
 STYLES = ("-", "--", "-.", ":")
 DPI = 110
+COLUMNS = 3
+"""Panels side by side, at most: a report is read at the width of a page."""
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
@@ -50,22 +54,37 @@ def curve_metrics(names: Sequence[str]) -> list[str]:
     return chosen or [n for n in names if n in ("eval/return", "eval/success")] or list(names[:4])
 
 
+def panels(
+    counts: Sequence[int], size: tuple[float, float], margin: tuple[float, float]
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a group of panels for each count, at most `COLUMNS` in a row; sizes in inches."""
+    columns = min(COLUMNS, max(counts))
+    rows = [-(-count // columns) for count in counts]
+    whole = (size[0] * columns + margin[0], size[1] * sum(rows) + margin[1])
+    figure = Figure(figsize=whole, layout="constrained")
+    grid, groups, start = figure.subplots(sum(rows), columns, squeeze=False), [], 0
+    for count, height in zip(counts, rows, strict=True):
+        group = list(grid[start : start + height].flat)
+        for axis in group[count:]:
+            axis.set_visible(False)
+        groups.append(group[:count])
+        start += height
+    return figure, groups
+
+
 def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit: str, path: Path) -> None:
-    """A row of panels an environment, a panel a metric: interquartile means with 95 % bootstrap bands."""
+    """A group of panels an environment, a panel a metric: interquartile means with 95 % bootstrap bands."""
     envs = list(dict.fromkeys(row["env"] for row in curves))
     metrics = {env: curve_metrics(list(dict.fromkeys(r["metric"] for r in curves if r["env"] == env))) for env in envs}
-    columns = max(map(len, metrics.values()))
-    figure = Figure(figsize=(4.2 * columns, 3.4 * len(envs) + 0.5), layout="constrained")
-    axes = figure.subplots(len(envs), columns, squeeze=False)
-    for panels, env in zip(axes, envs, strict=True):
-        for axis in panels[len(metrics[env]) :]:
-            axis.set_visible(False)
-        for axis, metric in zip(panels, metrics[env], strict=False):
-            cells = [row for row in curves if row["env"] == env and row["metric"] == metric]
-            _curve_panel(axis, cells, labels)
+    figure, groups = panels([len(metrics[env]) for env in envs], (4.2, 3.3), (0, 0.6))
+    lines: dict[str, Any] = {}
+    for group, env in zip(groups, envs, strict=True):
+        for axis, metric in zip(group, metrics[env], strict=True):
+            _curve_panel(axis, [r for r in curves if r["env"] == env and r["metric"] == metric], labels)
             axis.set(title=f"{env}: {title_of(metric)}", xlabel=unit)
-    shown = [line for line in axes[0][0].get_lines() if not str(line.get_label()).startswith("_")]
-    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, 4), frameon=False)
+            lines |= {str(line.get_label()): line for line in axis.get_lines()}
+    shown = [lines[label] for label in labels if label in lines]
+    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, 6), frameon=False)
     save(figure, path)
 
 
@@ -81,6 +100,8 @@ def _curve_panel(axis: Axes, cells: Sequence[Mapping[str, Any]], labels: Sequenc
     axis.grid(alpha=0.25, linewidth=0.5)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlim(left=0)
+    if cells and not any(row["low"] < 0 for row in cells):
+        axis.set_ylim(bottom=0, top=None if any(row["high"] > 0 for row in cells) else 1)
     axis.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
 
 
@@ -98,10 +119,12 @@ def backdrop(axis: Axes, env: Any) -> None:
         axis.imshow(np.asarray(image), extent=extent, interpolation="nearest", aspect="equal", alpha=0.9)
         axis.set(xlim=extent[:2], ylim=extent[2:])
     elif env.spec.descriptor is not None:
-        low, high = (np.broadcast_to(b, env.spec.descriptor.shape) for b in (env.spec.descriptor.low, env.spec.descriptor.high))
+        space = env.spec.descriptor
+        low, high = (np.broadcast_to(bound, space.shape) for bound in (space.low, space.high))
         axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     turn = np.linspace(0, 2 * math.pi, 100)
-    for number, (x, y, radius) in enumerate(getattr(env, "goals", ())):
+    goals: Any = getattr(env, "goals", ())
+    for number, (x, y, radius) in enumerate(goals):
         axis.plot(x + radius * np.cos(turn), y + radius * np.sin(turn), color="#D55E00", linewidth=1.2)
         axis.annotate(f"area {number}", (float(x), float(y)), ha="center", va="center", fontsize=7, color="#802000")
     axis.set(xticks=[], yticks=[])
@@ -110,34 +133,30 @@ def backdrop(axis: Axes, env: Any) -> None:
 def draw_archives(
     archives: Mapping[str, np.ndarray], envs: Mapping[str, Any], labels: Sequence[str], path: Path
 ) -> bool:
-    """A panel an agent, a row an environment: where policies ended (grey) and the archive (colour: fitness).
+    """A panel an agent: where exploring policies ended (grey), and the archive (colour: reward).
 
     archives: `<env>|<label>|<name>` -> array, see `experiments.records.archives`. False where there is nothing.
     """
     cells = {tuple(key.split("|")[:2]) for key in archives}
-    rows = [env for env in envs if any(e == env for e, _ in cells)]
-    columns = [label for label in labels if any(name == label for _, name in cells)]
-    if not rows or not columns:
+    shown = {env: [label for label in labels if (env, label) in cells] for env in envs}
+    shown = {env: names for env, names in shown.items() if names}
+    if not shown:
         return False
-    figure = Figure(figsize=(3.2 * len(columns) + 0.9, 3.4 * len(rows) + 0.3), layout="constrained")
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for i, env in enumerate(rows):
-        points = None
-        for j, label in enumerate(columns):
-            axis = axes[i, j]
-            if (env, label) not in cells:
-                axis.set_visible(False)
-                continue
+    figure, groups = panels([len(names) for names in shown.values()], (3.3, 3.4), (0.9, 0.2))
+    for group, (env, names) in zip(groups, shown.items(), strict=True):
+        stored = [archives[key] for key in (f"{env}|{label}|fitness" for label in names) if key in archives]
+        scale = Normalize(0, max([1e-9, *(float(x.max()) for x in stored if len(x))]))
+        for axis, label in zip(group, names, strict=True):
             backdrop(axis, envs[env])
             axis.set_title(f"{env}: {label}", fontsize=10)
-            points = _archive_panel(axis, archives, f"{env}|{label}|", envs[env]) or points
-        if points is not None:
-            figure.colorbar(points, ax=axes[i].tolist(), label="reward", shrink=0.8)
+            _archive_panel(axis, archives, f"{env}|{label}|", envs[env], scale)
+        if stored:
+            figure.colorbar(ScalarMappable(scale, "plasma"), ax=group, label="reward", shrink=0.8)
     save(figure, path)
     return True
 
 
-def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, env: Any) -> Any:
+def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, env: Any, scale: Normalize) -> None:
     if f"{prefix}explored" in archives and env.spec.descriptor is not None:
         space, visits = env.spec.descriptor, archives[f"{prefix}explored"].astype(float)
         low, high = np.broadcast_to(space.low, (2,)), np.broadcast_to(space.high, (2,))
@@ -145,12 +164,12 @@ def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, 
         shade = np.ma.masked_equal(np.log1p(visits), 0)
         axis.pcolormesh(x, y, shade.T, cmap="Greys", alpha=0.35, linewidth=0, rasterized=True)
     if f"{prefix}descriptor" not in archives:
-        return None
+        return
     at = archives[f"{prefix}descriptor"]
     fitness = archives.get(f"{prefix}fitness", np.zeros(len(at)))
     paid = fitness > 0
     axis.scatter(*at[~paid].T, s=3, color="#0072B2", alpha=0.5, linewidths=0)
-    return axis.scatter(*at[paid].T, s=9, c=fitness[paid], cmap="plasma", vmin=0, vmax=1, linewidths=0)
+    axis.scatter(*at[paid].T, s=9, c=fitness[paid], cmap="plasma", norm=scale, linewidths=0)
 
 
 def draw_path(env: Any, points: np.ndarray, title: str, path: Path) -> None:

@@ -51,8 +51,6 @@ class RunState:
     agent: Tree
     streams: Streams | None
     ledger: Ledger | None
-    metrics: dict[str, Array]
-    """float32: the last figures of every metric of every phase; NaN before the first."""
     iteration: Array
     used: Array
     """int32 [] budget used."""
@@ -112,8 +110,10 @@ class Program:
         """The shapes and types of the run state."""
         return jax.eval_shape(self._init, self.seeds, self.world)
 
-    def advance(self, run: RunState, phase: int, mark: int, limit: int) -> tuple[RunState, Array]:
-        """(run, [iterations, least budget used, next phase, broken] int32). `run` is consumed."""
+    def advance(
+        self, run: RunState, phase: int, mark: int, limit: int
+    ) -> tuple[RunState, Array, dict[str, Array]]:
+        """(run, [iterations, least budget used, next phase, broken] int32, last metrics). `run` is consumed."""
         return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
 
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
@@ -148,19 +148,26 @@ class Program:
             behaviour, _ = self.agent.explore(state, k_explore, 0)
             env = self._rebuild(world[0])
             streams = rollout.open_streams(env, self.agent, behaviour, k_streams, num_envs=want.num_envs)
-        metrics, counter = {}, jnp.int32(0)
-        for phase in range(len(self.wants)):
-            after, _, _, _, figures = jax.eval_shape(
-                partial(self._step, phase=phase), state, streams, world, seed, counter
-            )
-            _check_same(state, after, f"{type(self.agent).__name__}.learn (phase {phase})")
-            metrics |= {name: jnp.full(x.shape, jnp.nan, jnp.float32) for name, x in figures.items()}
-        ledger = None
+        counter, ledger = jnp.int32(0), None
+        figures = self._figures(state, streams, seed, counter, world, phase=0)
         if isinstance(want, Rollouts) and self.spec.descriptor is not None:
-            ledger = books.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in metrics)
-        run = RunState(state, streams, ledger, metrics, counter, counter, jnp.zeros((), bool))
+            ledger = books.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in figures)
+        run = RunState(state, streams, ledger, counter, counter, jnp.zeros((), bool))
         # A Python number in a state would be weakly typed before the first iteration, and not after it.
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), run)
+
+    def _figures(
+        self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
+    ) -> dict[str, Array]:
+        """The metrics of a phase before its first iteration: all NaN. Raises ValueError where `learn` changes the state.
+
+        A phase is traced when it is first needed; the trace is kept and becomes part of the phase's program.
+        """
+        after, _, _, _, figures = jax.eval_shape(
+            partial(self._step, phase=phase), state, streams, world, seed, iteration
+        )
+        _check_same(state, after, f"{type(self.agent).__name__}.learn (phase {phase})")
+        return {name: jnp.full(x.shape, jnp.nan, jnp.float32) for name, x in figures.items()}
 
     def _step_of(
         self, state: Tree, streams: Streams | None, world: Tree, seed: Array, iteration: Array, *, phase: int
@@ -171,6 +178,7 @@ class Program:
         behaviour, active = self.agent.explore(state, k_explore, phase)
         used = jnp.int32(cost(want))
         if isinstance(want, Segments):
+            assert streams is not None
             streams, data = rollout.segments(env, self.agent, behaviour, streams, k_data, length=want.length)
         elif isinstance(want, Rollouts):
             active = jnp.broadcast_to(active, (want.population,))
@@ -187,7 +195,7 @@ class Program:
         state, metrics = self.agent.learn(state, data, k_learn, phase)
         return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
 
-    def _iterate(self, run: RunState, seed: Array, world: Tree, *, phase: int) -> RunState:
+    def _iterate(self, run: RunState, seed: Array, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
         state, streams, data, used, metrics = self._step(
             run.agent, run.streams, world, seed, run.iteration, phase=phase
         )
@@ -199,25 +207,28 @@ class Program:
                 ledger = books.update_stored(ledger, metrics[ARCHIVE], run.used + used)
         losses = [jnp.any(jnp.isnan(x)) for name, x in metrics.items() if name.startswith("learn/loss")]
         broken = jnp.any(jnp.stack(losses)) if losses else jnp.zeros((), bool)
-        return RunState(
-            state, streams, ledger, run.metrics | metrics, run.iteration + 1, run.used + used, run.broken | broken
-        )
+        run = RunState(state, streams, ledger, run.iteration + 1, run.used + used, run.broken | broken)
+        return run, metrics
 
     def _advance_of(
         self, run: RunState, seeds: Array, world: Tree, mark: Array, limit: Array, *, phase: int
-    ) -> tuple[RunState, Array]:
-        def going(carry: tuple[RunState, Array]) -> Array:
-            run, count = carry
+    ) -> tuple[RunState, Array, dict[str, Array]]:
+        def going(carry: tuple[RunState, Array, dict[str, Array]]) -> Array:
+            run, count, _ = carry
             on = (count < limit) & (jnp.min(run.used) < mark) & ~jnp.any(run.broken)
             return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
 
-        def body(carry: tuple[RunState, Array]) -> tuple[RunState, Array]:
-            run, count = carry
-            return self._over_seeds(partial(self._iterate, phase=phase))(run, seeds, world), count + 1
+        def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
+            run, count, _ = carry
+            run, metrics = self._over_seeds(partial(self._iterate, phase=phase))(run, seeds, world)
+            return run, count + 1, metrics
 
-        run, count = jax.lax.while_loop(going, body, (run, jnp.int32(0)))
+        before = self._over_seeds(partial(self._figures, phase=phase))
+        figures = before(run.agent, run.streams, seeds, run.iteration, world)
+        run, count, figures = jax.lax.while_loop(going, body, (run, jnp.int32(0), figures))
         following = jnp.asarray(self.agent.phase(run.agent), jnp.int32) if len(self.wants) > 1 else jnp.int32(0)
-        return run, jnp.stack([count, jnp.min(run.used), following, jnp.any(run.broken).astype(jnp.int32)])
+        status = jnp.stack([count, jnp.min(run.used), following, jnp.any(run.broken).astype(jnp.int32)])
+        return run, status, figures
 
     def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
         want, count = self.wants[0], self.eval_episodes

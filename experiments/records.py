@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,7 +152,7 @@ def _spread(values: np.ndarray) -> Row:
     x = present(values)
     if not len(x):
         return {"seeds": 0, "mean": math.nan, "iqm": math.nan, "low": math.nan, "high": math.nan}
-    low, high = bootstrap_interval(x, iqm, resamples=2000)
+    low, high = bootstrap_interval(x, statistic=iqm, resamples=2000)
     return {"seeds": len(x), "mean": float(x.mean()), "iqm": float(iqm(x)), "low": low, "high": high}
 
 
@@ -173,10 +173,10 @@ def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
         if "descriptor" in arrays and arrays["descriptor"].shape[-1] == 2:
             rows = entries(arrays)
             rows = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)] if len(rows) else rows
-            kinds: dict[str, Callable[[Any], Any]] = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
+            kinds = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
             for name, kind in kinds.items():
                 if name in arrays:
-                    kept[f"{env}|{label}|{name}"] = np.asarray(arrays[name][rows], kind)
+                    kept[f"{env}|{label}|{name}"] = arrays[name][rows].astype(kind)
         if "ledger/explored" in arrays:
             kept[f"{env}|{label}|explored"] = np.minimum(arrays["ledger/explored"], 65535).astype(np.uint16)
     return kept

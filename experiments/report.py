@@ -24,8 +24,8 @@ from experiments.sweep import plan
 
 RESULTS = Path("results")
 CLAIM_HEAD = (
-    "claim", "outcome", "env", "metric", "left", "right", "left_mean", "right_mean", "left_iqm", "right_iqm", "left_seeds",
-    "right_seeds", "left_missing", "right_missing", "difference", "low", "high", "margin", "p", "reduced",
+    "claim", "outcome", "env", "metric", "left", "right", "left_mean", "right_mean", "left_iqm", "right_iqm",
+    "left_seeds", "right_seeds", "left_missing", "right_missing", "difference", "low", "high", "margin", "p", "reduced",
 )  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def report(
     if not from_summary:
         found = records.read(plan(experiment, tier, root=root), tier)
         if not found:
-            raise ValueError(f"no finished run of {experiment.name} ({tier}): prospect run {experiment.name} --tier {tier}")
+            command = f"prospect run {experiment.name} --tier {tier}"
+            raise ValueError(f"no finished run of {experiment.name} ({tier}); to make them: {command}")
         folder.mkdir(parents=True, exist_ok=True)
         records.write_csv(folder / "summary.csv", records.summary(experiment, found), records.HEAD)
         records.write_csv(folder / "curves.csv", records.curves(experiment, tier, found), records.CURVE_HEAD)
@@ -147,15 +148,16 @@ def readme(
     if any(path.stem == "curves" for path in pictures):
         parts.append("Lines: interquartile mean over seeds; bands: its 95 % bootstrap interval.")
     if any(path.stem == "archive" for path in pictures):
-        parts.append("Archives of the first seed. Grey: where explored policies ended; dots: stored policies, by reward.")
+        parts.append("Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward.")
     parts.append("Made by `prospect report` from `summary.csv`, `curves.csv` and `archive.npz`; edits are overwritten.")
     return "\n\n".join(parts) + "\n"
 
 
 CLAIMS_NOTE = (
-    "PASS: the whole 95 % interval of the difference (stratified bootstrap of the means, 10,000 resamples) exceeds the "
-    "margin, or lies within the stated bounds. FAIL: it lies wholly on the other side. NOT RUN: fewer than three seeds a "
-    "side. p: one-sided Mann-Whitney. n: runs with a value, of all runs. Reduced: the budget was below the source's."
+    "PASS: the whole 95 % interval of the difference (stratified bootstrap of the means, 10,000 resamples) exceeds "
+    "the margin, or lies within the stated bounds. FAIL: it lies wholly on the other side. NOT RUN: fewer than three "
+    "seeds a side. p: one-sided Mann-Whitney. n: runs with a value, of all runs. Reduced: the budget was below the "
+    "source's."
 )
 
 
@@ -163,12 +165,12 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     cells = experiment.tier(tier)
     unit, used = rows[0]["unit"], len(rows)
     wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
-    runs = {row["hash"]: row["wall_minutes"] for row in rows}
+    minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
     lines = [
         f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
         f"- Command: `make {experiment.name} TIER={tier}`",
-        f"- Newest result: {max(row['date'] for row in rows)}; {number(sum(runs.values()))} wall minutes in all, one core a run.",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
     ]
     return "\n".join(lines)
@@ -182,28 +184,29 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
         sides = [f"{s.label}: {number(s.mean)} (n={len(s.values)}/{s.seeds})" for s in (v.left, v.right) if s]
         interval = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
-        outcome = f"**{v.outcome}**" + (" (reduced)" if v.reduced else "")
-        lines.append([claim.name, f"{claim.text} ({claim.source})", outcome, "; ".join(sides), interval, bound, number(v.p)])
+        outcome, said = f"**{v.outcome}**" + (" (reduced)" if v.reduced else ""), f"{claim.text} ({claim.source})"
+        lines.append([claim.name, said, outcome, "; ".join(sides), interval, bound, number(v.p)])
     return markdown(["claim", "statement", "verdict", "means", "difference [95 %]", "margin", "p"], lines)
 
 
 def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row]) -> list[str]:
-    """Agents x metrics of one environment, and a line on what the cells say."""
+    """Metrics x agents of one environment, and a line on what the cells say."""
     columns = [name for name in rows[0] if name not in records.HEAD]
     names = records.table_metrics(experiment, columns)
-    lines = []
-    for label in experiment.tier(tier).agents:
-        seeds = side(rows, env, label, "used").seeds
-        lines.append([label, str(seeds), *(_cell(rows, env, label, name) for name in names)])
-    return [markdown(["agent", "seeds", *(f"`{n}`" for n in names)], lines), "Mean [its 95 % interval], interquartile mean."]
+    labels = list(experiment.tier(tier).agents)
+    seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
+    lines = [[f"`{name}`", *(_cell(rows, env, label, name) for label in labels)] for name in names]
+    return [markdown(["", *labels], [seeds, *lines]), "Mean [its 95 % interval], interquartile mean."]
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) -> str:
     s = side(rows, env, label, name)
     if not len(s.values):
         return "–"
-    low, high = bootstrap_interval(s.values)
     missing = f" (n={len(s.values)})" if s.missing else ""
+    if len(s.values) == 1:
+        return number(s.mean) + missing
+    low, high = bootstrap_interval(s.values)
     return f"{number(s.mean)} [{number(low)}, {number(high)}], {number(s.iqm)}{missing}"
 
 

@@ -7,6 +7,8 @@
     report.npz      the agent's arrays and the ledger's, at the end
     result.json     the last rows and the digest of the final state, at the end
     lock.json       see `experiments.lock`
+
+All but timing.jsonl and lock.json depend on the configuration and the machine's kind alone.
 """
 
 from __future__ import annotations
@@ -26,10 +28,16 @@ import jax
 import numpy as np
 
 import envs
-from agents.api import Agent
+from agents.api import Agent, Batches
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, durable
+from experiments import ledger as books
 from experiments.durable import Json
+from experiments.ledger import Ledger
+from experiments.program import check_wants, cost
+
+LARGEST = 2**31 - 2**24
+"""Counters are int32, with room for the last iteration."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,28 @@ class Run:
     def hash(self) -> str:
         """16 hexadecimal digits of the configuration."""
         return durable.hash_of(self.config())
+
+    def check(self, dataset: Dataset | None) -> None:
+        """Raise ValueError, in one line, for what no run can be made of."""
+        wants, name = check_wants(self.agent), type(self.agent).__name__
+        first = wants[0]
+        for what, value in [("evals", self.evals), ("eval_episodes", self.eval_episodes), ("seeds", len(self.seeds))]:
+            if value < 1:
+                raise ValueError(f"{what} must be at least 1, not {value}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ from each other: {list(self.seeds)}")
+        if not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(self.seeds)}")
+        if len(self.seeds) > 1 and (not self.agent.vmap_seeds or len(wants) > 1):
+            raise ValueError(f"{name} takes one seed a run, not {len(self.seeds)}: start one run a seed")
+        if self.budget < cost(first):
+            raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
+        if self.budget > LARGEST or self.evals > self.budget:
+            raise ValueError(f"budget {self.budget} must lie between evals ({self.evals}) and {LARGEST}")
+        if isinstance(first, Batches) and dataset is None:
+            raise ValueError(f"{name} learns from a dataset: give one")
+        if not isinstance(first, Batches) and dataset is not None:
+            raise ValueError(f"{name} learns from its own experience and takes no dataset")
 
     def make_env(self) -> Env:
         """The environment. Raises ValueError for an unknown id or field."""
@@ -199,7 +229,7 @@ class Folder:
             if array.dtype == object:
                 raise ValueError(f"the report's {name} is no array of numbers")
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, allow_pickle=False, **arrays)
         durable.write(self.path / "report.npz", buffer.getvalue())
         durable.write(self.path / "result.json", durable.dumps(result, indent=1).encode())
 
@@ -219,3 +249,21 @@ def is_finished(path: Path, run: Run) -> bool:
     """Whether `path` holds this very run, finished. Opens no checkpoint and takes no lock."""
     result = Folder(path).result
     return result is not None and bool(result["finished"]) and result["hash"] == run.hash
+
+
+def row_of(
+    seed: int, mark: int, unit: str, facts: Tree, figures: dict[str, Any], ended: dict[str, Any], ledger: Ledger | None
+) -> dict[str, Any]:
+    """The row of ONE seed: who and when, then evaluation, collection, learning, ledger."""
+    row: dict[str, Any] = {"seed": seed, "mark": mark, "unit": unit, **{k: int(x) for k, x in facts.items()}}
+    if ended:
+        count = float(ended["count"])
+        row["collect/episodes"] = int(count)
+        for name in ("return", "length", "success"):
+            row[f"collect/{name}"] = float(ended[name]) / count if count else float("nan")
+    for name, x in figures.items():
+        if x.ndim == 0:
+            row[name] = float(x)
+        else:
+            row |= {f"{name}_{k}": value for k, value in enumerate(x.ravel().tolist())}
+    return row | (books.summary(ledger) if ledger is not None else {})

@@ -17,21 +17,23 @@ from envs.api import Env
 from experiments import play, runs
 from experiments.console import err, natural, out, positive, print_outcome
 from experiments.display import run_display, sweep_display
+from experiments.driver import train_run
 from experiments.names import unknown
 from experiments.options import Parser, add_options, given
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
-from experiments.driver import train_run
 from experiments.workers import Serial
 
 FRAMES = 60
-"""Pictures of a GIF."""
+"""Pictures of a GIF, at most."""
 
 
 def run_agent(name: str, words: list[str]) -> int:
     """Train a registered agent in a registered environment; several seeds run one after another."""
     parser = Parser(prog=f"prospect run {name}", description=(agents.AGENTS[name].__doc__ or "").strip())
     parser.add_argument("env", metavar="ENV", help=f"one of: {', '.join(envs.ENVS)}")
-    parser.add_argument("--budget", type=positive, default=20_000, help="env steps, evaluations or updates (default: 20000)")
+    parser.add_argument(
+        "--budget", type=positive, default=20_000, help="steps, evaluations or updates (default: 20000)"
+    )
     parser.add_argument("--seed", type=natural, help="one seed (default: 0)")
     parser.add_argument("--seeds", type=positive, metavar="N", help="the seeds 0 to N-1")
     parser.add_argument("--evals", type=positive, default=20, help="rows of metrics (default: 20)")
@@ -126,7 +128,7 @@ def play_run(words: list[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--best", action="store_true", help="the fittest policy of the archive")
-    which.add_argument("--cell", type=cell, metavar="I,J", help="the fittest that ends in this cell of the 50 x 50 grid")
+    which.add_argument("--cell", type=cell, metavar="I,J", help="the fittest that ends in this of 50 x 50 cells")
     which.add_argument("--index", type=natural, metavar="N", help="this entry of the archive")
     parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated picture too")
@@ -136,7 +138,7 @@ def play_run(words: list[str]) -> int:
     env = found.run.make_env()
     row = play.choose(found, env, cell=args.cell, index=args.index, best=args.best)
     behaviour = play.behaviour_of(found, row)
-    played = play.play(found, env, behaviour, frames=FRAMES if args.gif else 0)
+    played = play.play(found, env, behaviour, frames=min(FRAMES, env.spec.horizon - 1) if args.gif else 0)
     return _show_played(found, env, played, row, args.gif)
 
 
@@ -156,8 +158,8 @@ def _show_played(found: play.Finished, env: Env, played: play.Played, row: int |
         from experiments.plots import draw_path
 
         path = found.folder / ("play.png" if row is None else f"play-{row}.png")
-        facts = played.facts
-        draw_path(env, played.points, f"{env.spec.id}, {name}: return {facts['return']:.3g}, {facts['length']} steps", path)
+        facts = f"return {played.facts['return']:.3g}, {played.facts['length']} steps"
+        draw_path(env, played.points, f"{env.spec.id}, {name}: {facts}", path)
         out().print(escape(str(path)), soft_wrap=True)
     if gif:
         play.save_gif(played.frames, gif)

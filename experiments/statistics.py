@@ -66,11 +66,9 @@ def percentile_interval(samples: ArrayLike, level: float = LEVEL) -> Interval:
 
 
 def bootstrap_interval(
-    x: ArrayLike | Sequence[ArrayLike], statistic: Statistic = np.mean, *, level: float = LEVEL,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> Interval:  # fmt: skip
-    """Percentile interval of a statistic of x [S], or of a list of strata pooled after resampling each."""
-    strata = list(x) if isinstance(x, list | tuple) and np.ndim(x[0]) == 1 else [x]
+    *strata: ArrayLike, statistic: Statistic = np.mean, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile interval of a statistic of values [S]; several strata are pooled after resampling each."""
 
     def pooled(*parts: np.ndarray, axis: int) -> np.ndarray:
         return statistic(np.concatenate(parts, axis=axis), axis=axis)
@@ -79,7 +77,7 @@ def bootstrap_interval(
 
 
 def difference_interval(
-    left: ArrayLike, right: ArrayLike, statistic: Statistic = np.mean, *, level: float = LEVEL,
+    left: ArrayLike, right: ArrayLike, *, statistic: Statistic = np.mean, level: float = LEVEL,
     resamples: int = RESAMPLES, seed: int = 0,
 ) -> Interval:  # fmt: skip
     """Percentile interval of statistic(left) - statistic(right), each side [S] resampled on its own."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.api import Experiment, load
+from experiments.api import Experiment, Tier, load
 from experiments.workers import Pool
 
 if TYPE_CHECKING:
@@ -101,17 +101,23 @@ def resolve(payload: dict[str, Any]) -> Run:
     import agents
     from experiments.runs import Run
 
+    seeds = tuple(payload["seeds"])
     if "experiment" in payload:
-        tier, label, env = load(payload["experiment"]).tier(payload["tier"]), payload["label"], payload["env"]
-        return Run(
-            agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})),
-            seeds=tuple(payload["seeds"]), budget=tier.budget_of(env), evals=tier.evals,
-            eval_episodes=tier.eval_episodes, name=label,
-        )  # fmt: skip
+        return cell(load(payload["experiment"]).tier(payload["tier"]), payload["label"], payload["env"], seeds)
     return Run(
-        agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"], env_fields=_pairs(payload["env_fields"]),
-        seeds=tuple(payload["seeds"]), budget=payload["budget"], evals=payload["evals"],
+        agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"],
+        env_fields=_pairs(payload["env_fields"]), seeds=seeds, budget=payload["budget"], evals=payload["evals"],
         eval_episodes=payload["eval_episodes"], name=payload["agent"],
+    )  # fmt: skip
+
+
+def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
+    """The run of one cell of a tier."""
+    from experiments.runs import Run
+
+    return Run(
+        agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
+        budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
     )  # fmt: skip
 
 
@@ -120,9 +126,9 @@ def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, tuple(x) if isinstance(x, list) else x) for name, x in sorted(fields.items()))
 
 
-def make_job(payload: dict[str, Any], out: Path) -> Job:
-    """A job with its run's identity; seeds, budget and hash come from the run."""
-    run = resolve(payload)
+def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
+    """A job with the identity of its run: seeds, budget and hash."""
+    run = run or resolve(payload)
     assert isinstance(run.env, str)
     return Job(payload, out.resolve(), run.env, run.name, tuple(run.seeds), run.budget, run.hash)
 
@@ -150,8 +156,7 @@ def plan(
             raise unknown("agent", label, cells.agents)
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
-    base = Path(root or runs_root()) / experiment.name / tier
-    listed = []
+    base, listed = Path(root or runs_root()) / experiment.name / tier, []
     for e, env in enumerate(cells.envs):
         for a, (label, agent) in enumerate(cells.agents.items()):
             if agents and label not in agents:
@@ -159,18 +164,16 @@ def plan(
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
             together = agent.vmap_seeds and len(wants_of(agent)) == 1
             for batch in [numbers] if together else [(s,) for s in numbers]:
-                payload = {
-                    "experiment": experiment.name, "tier": tier, "label": label, "env": env, "seeds": list(batch),
-                }  # fmt: skip
+                where = {"experiment": experiment.name, "tier": tier, "label": label, "env": env, "seeds": list(batch)}
                 out = base / env.replace("/", "-") / label / seeds_name(batch)
-                listed.append(((e, batch[0], a), make_job(payload, out)))
+                listed.append(((e, batch[0], a), make_job(where, out, cell(cells, label, env, batch))))
     return [job for _, job in sorted(listed, key=lambda pair: pair[0])]
 
 
 def work(message: dict[str, Any]) -> None:
     """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards."""
-    from experiments.runs import enable_compilation_cache
     from experiments.driver import train_run
+    from experiments.runs import enable_compilation_cache
 
     if message.get("nice"):
         os.setpriority(os.PRIO_PROCESS, 0, 10)

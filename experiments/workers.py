@@ -8,6 +8,7 @@ module imports no JAX, and Ray only when it is asked for: a process that forks a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -170,12 +171,13 @@ class Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
         import ray
+        from ray.exceptions import RayError
 
         quiet: dict[str, Any] = {"include_dashboard": False} if not os.environ.get("RAY_ADDRESS") else {}
         if not os.environ.get("RAY_ADDRESS"):
             quiet |= {"num_cpus": workers, "object_store_memory": 80 << 20}
-        ray.init(logging_level="ERROR", log_to_driver=False, **quiet)
-        self._ray = ray
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **quiet)
+        self._ray, self._lost = ray, RayError
         self.capacity = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         options = {"num_cpus": 1, "max_retries": 0, "max_calls": 1, "runtime_env": {"env_vars": worker_environment()}}
         self._task = ray.remote(**options)(_ray_work)
@@ -200,8 +202,8 @@ class Ray:
     def _collect(self, reference: Any) -> Done:
         job = self._jobs.pop(reference)
         try:
-            error = self._ray.get(reference)
-        except self._ray.exceptions.RayError as lost:
+            error: Any = self._ray.get(reference)
+        except self._lost as lost:
             return job, f"{type(lost).__name__}: {last_line(str(lost))}", True
         return job, error, False
 

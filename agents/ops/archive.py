@@ -104,9 +104,7 @@ def _nearest_in(query: Array, points: Array, count: Array, best: Array) -> Array
     return jax.lax.while_loop(lambda c: c[0] * block < count, visit, (jnp.int32(0), best))[1]
 
 
-def novelty(
-    query: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, drop_first: bool = True
-) -> Array:
+def novelty(query: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, drop_first: bool = True) -> Array:
     """[n] mean distance to the k nearest references.
 
     drop_first: the smallest distance is left out, which is the query itself where it is among the references.

@@ -12,6 +12,7 @@ learns from what was evaluated. Shapes: n dimensions, P points of a generation.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -126,8 +127,8 @@ def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
     keep = 1 + r.c1 * (1 - calm) * r.c_cov * (2 - r.c_cov) - r.c1 - r.c_mu * float(r.weights.sum())
     rank_mu = (steps * signed[:, None]).T @ steps
     cov = keep * cma.cov + r.c1 * jnp.outer(path_cov, path_cov) + r.c_mu * rank_mu
-    return cma.replace(
-        mean=cma.mean + cma.sigma * step, sigma=sigma, cov=cov, path_sigma=path_sigma, path_cov=path_cov,
+    return replace(
+        cma, mean=cma.mean + cma.sigma * step, sigma=sigma, cov=cov, path_sigma=path_sigma, path_cov=path_cov,
         generation=generation,
     )  # fmt: skip
 
@@ -137,7 +138,7 @@ def decompose(cma: CMAES) -> CMAES:
     eigenvalues, basis = jnp.linalg.eigh((cma.cov + cma.cov.T) / 2)
     eigenvalues = jnp.maximum(eigenvalues, FLOOR)
     cov = (basis * eigenvalues[None]) @ basis.T
-    return cma.replace(cov=cov, basis=basis, scale=jnp.sqrt(eigenvalues), decomposed=cma.generation)
+    return replace(cma, cov=cov, basis=basis, scale=jnp.sqrt(eigenvalues), decomposed=cma.generation)
 
 
 def stopped(cma: CMAES) -> Array:

@@ -145,6 +145,25 @@ class Cma:
         return jnp.clip(cmaes.sample(search, noise), -self.limit, self.limit)
 
 
+def sigmas(genomes: Array, wanted: Array, duplicate: float) -> Array:
+    """[n] a third of the distance to the nearest other genome [n, G]; `duplicate` where that is zero.
+
+    Zeros, at no cost, unless `wanted`. Differences are squared as they are: near-duplicates must not cancel.
+    """
+
+    def nearest(i: Array) -> Array:
+        square = jnp.sum((genomes - genomes[i]) ** 2, axis=1)
+        return jnp.sqrt(jnp.min(square.at[i].set(jnp.inf)))
+
+    count = genomes.shape[0]
+
+    def visit(i: Array, found: Array) -> Array:
+        return found.at[i].set(nearest(i))
+
+    distance = jax.lax.fori_loop(0, jnp.where(wanted, count, 0), visit, jnp.zeros(count))
+    return jnp.where(wanted, jnp.where(distance > 0, distance / 3, duplicate), 0.0)
+
+
 def blank(kind: Kind, nobody: Rows, window: int, reservoir: int) -> Emitter:
     """An inactive emitter. nobody: one empty row of a policy (genome [G], ...)."""
 
@@ -174,9 +193,7 @@ def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
     level = jnp.where(steps == 2, jnp.mean(values[:3]), emitter.level)
     recent = jnp.mean(values[(steps - jnp.arange(3)) % window])
     gain = jnp.where(jnp.isfinite(recent - level), jnp.maximum(recent - level, 0.0), 0.0)
-    return emitter.replace(
-        members=members, search=search, values=values, steps=steps, level=level, improvement=gain
-    )
+    return emitter.replace(members=members, search=search, values=values, steps=steps, level=level, improvement=gain)
 
 
 def to_store(emitter: Emitter) -> tuple[Array, Emitter]:

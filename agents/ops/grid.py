@@ -8,6 +8,8 @@ Deviation: cells are closed below, [low, high), where the official bins are (low
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,7 +91,7 @@ def insert(grid: Grid, rows: dict[str, Array], active: Array) -> tuple[Grid, Arr
     replaced = jnp.any(rivals & (number[None] > number[:, None]) & added[None], axis=1)
     place = jnp.where(added & ~replaced, cell, grid.filled.shape[0])
     stored = {name: column.at[place].set(rows[name], mode="drop") for name, column in grid.rows.items()}
-    return grid.replace(rows=stored), added
+    return replace(grid, rows=stored), added
 
 
 def draw(grid: Grid, key: Key, count: int) -> Array:

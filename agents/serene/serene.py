@@ -188,31 +188,30 @@ class Serene(NoveltySearch):
         both = join(state.population, children)
         fresh = (both["fitness"] > 0) & ~both["flagged"]
         rows = {k: both[k] for k in ("genome", "descriptor", "fitness", "area")}
-        sigma = jax.lax.cond(jnp.any(fresh), self._sigmas, lambda g: jnp.zeros(g.shape[0]), both["genome"])
+        sigma = emitters.sigmas(both["genome"], jnp.any(fresh), self.mutation)
         rewards = archives.append(state.rewards, {**rows, "candidate": fresh, "sigma": sigma}, fresh)
         flagged = both["flagged"] | fresh
         parents = state.population["fitness"].shape[0]
         old = state.population | {"flagged": flagged[:parents]}
         young = children | {"flagged": flagged[parents:]}
         more = [(rewards.rows["descriptor"], rewards.count)]
-        k_generation, k_turn = key, jax.random.fold_in(key, 1)
-        population, archive = self.generation(old, young, state.archive, more, k_generation)
+        population, archive = self.generation(
+            old, young, state.archive, more, key
+        )  # the key that it has in NoveltySearch
         state = state.replace(population=population, children=young, archive=archive, rewards=rewards)
-        over = state.chunk <= 0
+        over = self._explored(state)
         state = state.replace(chunk=jnp.where(over, self.chunk, state.chunk))
         state = self._begin_trials(state, over)
         idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
-        return self._next_emitter(_freeze(state), idle, k_turn)
+        return self._next_emitter(_freeze(state), idle, jax.random.fold_in(key, 1))
 
-    def _sigmas(self, genomes: Array) -> Array:
-        """[n] a third of the distance to the nearest other genome [n, G]; `mutation` for a duplicate."""
+    def _explored(self, state: State) -> Array:
+        """Whether EXPLORE has spent its chunk."""
+        return state.chunk <= 0
 
-        def nearest(i: Array) -> Array:
-            square = jnp.sum((genomes - genomes[i]) ** 2, axis=1)
-            return jnp.sqrt(jnp.min(square.at[i].set(jnp.inf)))
-
-        distance = jax.lax.map(nearest, jnp.arange(genomes.shape[0]))
-        return jnp.where(distance > 0, distance / 3, self.mutation)
+    def _tried(self, trials: Emitter) -> Array:
+        """Whether the trials are over (they step side by side)."""
+        return trials.steps[0] == TRIAL_STEPS
 
     # --- EXPLOIT: trials ---
 
@@ -243,7 +242,7 @@ class Serene(NoveltySearch):
         mask, trials = jax.vmap(emitters.to_store)(trials)
         found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
         state = self._store(state, found, (mask & trials.active[:, None]).reshape(-1))
-        over = trials.steps[0] == TRIAL_STEPS
+        over = self._tried(trials)
         kept = trials.active & (trials.improvement > 0) & over
         capacity = state.table.active.shape[0]
         free = jnp.nonzero(~state.table.active, size=self.trials, fill_value=capacity)[0]
@@ -317,9 +316,7 @@ class Serene(NoveltySearch):
     def _metrics(self, state: State) -> dict[str, Array]:
         """Sizes, overflow, and the best stored in each area."""
         areas = self.bound.areas
-        best = jnp.maximum(
-            archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas)
-        )
+        best = jnp.maximum(archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas))
         return {
             "archive/size": state.archive.count,
             "archive/rewards": state.rewards.count,

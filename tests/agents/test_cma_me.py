@@ -33,7 +33,8 @@ def test_one_iteration_by_hand():
     after, data, metrics = generation(SMALL, formula)(state, jax.random.key(1))
     for i in range(2):
         mine = slice(6 * i, 6 * i + 6)
-        told = cmaes.tell(jax.tree.map(lambda x, i=i: x[i], state.emitters), data.behaviour[mine], data.fitness[mine])
+        emitter = jax.tree.map(lambda x, i=i: x[i], state.emitters)
+        told = jax.jit(cmaes.tell)(emitter, data.behaviour[mine], data.fitness[mine])
         np.testing.assert_allclose(after.emitters.mean[i], told.mean, rtol=1e-5)
         np.testing.assert_allclose(after.emitters.sigma[i], told.sigma, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(state.emitters), jax.tree.leaves(after.emitters), strict=True):

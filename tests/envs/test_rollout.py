@@ -1,4 +1,4 @@
-"""The three kernels against plain Python loops.
+"""The kernels `segments` and `episodes` against plain Python loops.
 
 The toy environment and actor write every random number that they draw into what the kernels deliver. The oracles
 read only these and recompute the rest, so they know nothing of how the kernels derive their keys.
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from flax import struct
 
-from envs.api import Box, Dataset, Discrete, Env, Spec, Step, static
-from envs.rollout import batches, episodes, first_inputs, frame_steps, open_streams, segments
+from envs.api import Box, Discrete, Env, Spec, Step, static
+from envs.rollout import episodes, first_inputs, frame_steps, open_streams, segments
 
 KEY, START = jax.random.key(1), jax.random.key(2)
 HORIZON = 7
@@ -50,29 +50,19 @@ class Drift(Env):
 class Walker:
     """Acts on all that it may look at; its memory sums what it saw from a random start."""
 
+    spread: float = 0.1
+
     def memory(self, behaviour, key):
-        return jax.random.uniform(key) * 0.01
+        return self.spread * 0.1 * jax.random.uniform(key)
 
     def act(self, behaviour, memory, inputs, key):
-        noise = 0.1 * jax.random.normal(key)
+        noise = self.spread * jax.random.normal(key)
         action = behaviour + 0.02 * inputs.obs[0] + 0.03 * inputs.action[0] + 0.05 * inputs.reward + memory + noise
         extras = {"noise": noise, "memory": memory}
         return action[None], memory + 0.01 * inputs.obs[0], extras
 
 
-@dataclass(frozen=True)
-class Calm(Walker):
-    """Without noise of its own."""
-
-    def memory(self, behaviour, key):
-        return jnp.zeros(())
-
-    def act(self, behaviour, memory, inputs, key):
-        action, memory, extras = super().act(behaviour, memory, inputs, key)
-        return action - extras["noise"], memory, ()
-
-
-def loop(steps, behaviour, memory):
+def loop(steps, behaviour, memory, barrier=2.0):
     """Go through the steps [T] of ONE stream by hand; assert that each is what its predecessors make it."""
     lengths, returns, length, total, x, last = [], [], 0, 0.0, None, (0.0, 0.0)
     for t in range(len(steps.reward)):
@@ -91,9 +81,10 @@ def loop(steps, behaviour, memory):
         assert np.allclose(steps.action[t, 0], action, atol=1e-5)
         assert np.allclose(steps.next_obs[t], (x, length), atol=1e-5)  # the true successor, also at an end
         assert np.isclose(steps.reward[t], x + 0.1, atol=1e-5)
-        assert bool(steps.terminated[t]) == (x > 2) and bool(steps.truncated[t]) == (x <= 2 and length == HORIZON)
+        assert bool(steps.terminated[t]) == (x > barrier)
+        assert bool(steps.truncated[t]) == (x <= barrier and length == HORIZON)
         last = (action, x + 0.1)
-        if x > 2 or length == HORIZON:
+        if x > barrier or length == HORIZON:
             lengths, returns = [*lengths, length], [*returns, total]
             length, total, memory = 0, 0.0, None
             if t + 1 < len(steps.reward):
@@ -105,11 +96,13 @@ def loop(steps, behaviour, memory):
 
 
 def run_segments(env, actor, behaviour, lengths, num_envs=5, key=KEY):
-    streams = jax.jit(lambda: open_streams(env, actor, behaviour, START, num_envs=num_envs))()
+    streams = jax.jit(open_streams, static_argnums=1, static_argnames="num_envs")(
+        env, actor, behaviour, START, num_envs=num_envs
+    )
+    run = jax.jit(segments, static_argnums=1, static_argnames="length")
     parts = []
     for i, length in enumerate(lengths):
-        run = jax.jit(lambda s, k: segments(env, actor, behaviour, s, k, length=length))  # noqa: B023
-        streams, segment = run(streams, jax.random.fold_in(key, i))
+        streams, segment = run(env, actor, behaviour, streams, jax.random.fold_in(key, i), length=length)
         parts.append(segment)
     return streams, jax.tree.map(np.asarray, parts)
 
@@ -144,7 +137,7 @@ def test_segments_draw_every_number_afresh():
 
 def test_segments_continue_where_the_last_one_stopped():
     env, actor, behaviour = Drift(), Walker(), jnp.float32(0.15)
-    streams, (a, b, c) = run_segments(env, actor, behaviour, [5, 9, 4])
+    streams, (a, b, c) = run_segments(env, actor, behaviour, [20, 20, 20])
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), a.steps, b.steps, c.steps)
     for n in range(5):
         stream = jax.tree.map(lambda x: x[:, n], joined)  # noqa: B023
@@ -164,16 +157,16 @@ def test_one_long_segment_equals_short_ones_where_nothing_is_random():
             return super().step(state, action, START)
 
     behaviour = jnp.float32(0.15)
-    long_streams, (long,) = run_segments(Still(), Calm(), behaviour, [15])
-    short_streams, short = run_segments(Still(), Calm(), behaviour, [4, 11])
+    long_streams, (long,) = run_segments(Still(), Walker(spread=0.0), behaviour, [18])
+    short_streams, short = run_segments(Still(), Walker(spread=0.0), behaviour, [9, 9])
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *(s.steps for s in short))
     jax.tree.map(np.testing.assert_array_equal, long.steps, joined)
     jax.tree.map(np.testing.assert_array_equal, long_streams, short_streams)
 
 
 def test_a_stream_does_not_depend_on_its_company():
-    _, (few,) = run_segments(Drift(), Walker(), jnp.float32(0.15), [20], num_envs=2)
-    _, (many,) = run_segments(Drift(), Walker(), jnp.float32(0.15), [20], num_envs=6)
+    _, (few,) = run_segments(Drift(), Walker(), jnp.float32(0.15), [40], num_envs=2)
+    _, (many,) = run_segments(Drift(), Walker(), jnp.float32(0.15), [40])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[:, :2], atol=1e-6), few.steps, many.steps)
 
 
@@ -184,28 +177,32 @@ def test_first_inputs_of_a_discrete_action():
 
 # --- episodes ------------------------------------------------------------------------------------------
 
+compiled = jax.jit(
+    episodes,
+    static_argnums=1,
+    static_argnames=("population", "episodes", "group", "starts", "shared", "keep_steps", "frames"),
+)
 GENOMES = jnp.array([0.05, 0.2, 0.4, 0.9, -0.1, 2.5])
 
 
-def run_episodes(behaviour=GENOMES, active=None, key=KEY, start=START, env=None, actor=None, **options):
-    population = options.pop("population", len(GENOMES) if behaviour.ndim == 0 else len(behaviour))
+def run_episodes(behaviour=GENOMES, active=None, key=KEY, start=START, env=None, **options):
+    options = {"episodes": 2, "keep_steps": True} | options
+    population = len(GENOMES) if behaviour.ndim == 0 else len(behaviour)
     active = jnp.ones(population, bool) if active is None else jnp.asarray(active)
-    kernel = jax.jit(
-        lambda b, a, k, s: episodes(env or Drift(), actor or Walker(), b, a, k, s, population=population, **options)
-    )
-    return jax.tree.map(np.asarray, kernel(behaviour, active, key, start))
+    data = compiled(env or Drift(), Walker(), behaviour, active, key, start, population=population, **options)
+    return jax.tree.map(np.asarray, data)
 
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_episodes_are_what_a_python_loop_makes(fixed):
-    data = run_episodes(env=Drift(fixed), behaviour=GENOMES / 10 if fixed else GENOMES, episodes=3, keep_steps=True)
+    data = run_episodes(env=Drift(fixed), behaviour=GENOMES / 10 if fixed else GENOMES, episodes=3)
     assert data.steps.reward.shape == (HORIZON, 6, 3)
     for p in range(6):
         for e in range(3):
             length = int(data.length[p, e])
             steps = jax.tree.map(lambda x: x[:length, p, e], data.steps)  # noqa: B023
             genome = float(data.behaviour[p])
-            lengths, returns, _ = loop(steps, genome, None)
+            lengths, returns, _ = loop(steps, genome, None, np.inf if fixed else 2.0)
             assert lengths == [length] and np.isclose(returns[0], data.returns[p, e], atol=1e-4)
             assert (data.steps.live[:, p, e] == (np.arange(HORIZON) < length)).all()
             for name, value in data.info.items():
@@ -215,21 +212,21 @@ def test_episodes_are_what_a_python_loop_makes(fixed):
 
 
 def test_keeping_steps_changes_nothing():
-    kept, bare = run_episodes(episodes=2, keep_steps=True), run_episodes(episodes=2)
+    kept, bare = run_episodes(), run_episodes(keep_steps=False)
     assert bare.steps is None and bare.frames is None
     for a, b in ((kept.returns, bare.returns), (kept.length, bare.length), (kept.info, bare.info)):
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), a, b)
 
 
 def test_episodes_draw_every_number_afresh():
-    steps = run_episodes(GENOMES / 10, env=Drift(True), episodes=3, keep_steps=True).steps
+    steps = run_episodes(GENOMES / 10, env=Drift(True), episodes=3).steps
     for drawn in (steps.info["noise"], steps.extras["noise"], steps.extras["memory"][0]):
         assert len(np.unique(drawn)) == drawn.size
 
 
 def test_inactive_members_take_no_part():
-    everyone = run_episodes(episodes=2)
-    some = run_episodes(episodes=2, active=[True, False, True, True, False, True])
+    everyone = run_episodes()
+    some = run_episodes(active=[True, False, True, True, False, True])
     here = np.array(some.active)
     assert (some.length[~here] == 0).all() and (some.returns[~here] == 0).all()
     np.testing.assert_array_equal(some.returns[here], everyone.returns[here])
@@ -239,14 +236,14 @@ def test_inactive_members_take_no_part():
 
 @pytest.mark.parametrize("starts", ["fixed", "fresh"])
 def test_a_member_does_not_depend_on_the_population(starts):
-    few, many = run_episodes(GENOMES[:2], episodes=2, starts=starts), run_episodes(GENOMES, episodes=2, starts=starts)
+    few, many = run_episodes(GENOMES[:2], starts=starts), run_episodes(GENOMES, starts=starts)
     np.testing.assert_allclose(few.returns, many.returns[:2], atol=1e-6)
     np.testing.assert_array_equal(few.length, many.length[:2])
 
 
 def beginnings(**options):
     """[P, E] where the episodes began."""
-    return run_episodes(keep_steps=True, **options).steps.inputs.obs[0, ..., 0]
+    return run_episodes(**options).steps.inputs.obs[0, ..., 0]
 
 
 def test_fixed_starts():
@@ -257,23 +254,23 @@ def test_fixed_starts():
 
 
 def test_fresh_starts_by_group():
-    a = beginnings(episodes=2, starts="fresh", group=3)
+    a = beginnings(starts="fresh", group=3)
     assert (a[:3] == a[0]).all() and (a[3:] == a[3]).all()
     assert len(np.unique(a)) == 4  # 2 groups x 2 episodes
-    assert (a != beginnings(episodes=2, starts="fresh", group=3, key=jax.random.key(9))).all()
-    assert (a == beginnings(episodes=2, starts="fresh", group=3, start=KEY)).all()
-    assert len(np.unique(beginnings(episodes=2, starts="fresh"))) == 12
+    assert (a != beginnings(starts="fresh", group=3, key=jax.random.key(9))).all()
+    assert (a == beginnings(starts="fresh", group=3, start=KEY)).all()
+    assert len(np.unique(beginnings(starts="fresh"))) == 12
 
 
 def test_one_policy_for_all():
-    shared = run_episodes(jnp.float32(0.2), shared=True, population=4, episodes=2)
-    stacked = run_episodes(jnp.full(4, 0.2), episodes=2)
+    shared = run_episodes(jnp.float32(0.2), shared=True)
+    stacked = run_episodes(jnp.full(6, 0.2))
     np.testing.assert_allclose(shared.returns, stacked.returns, atol=1e-6)
-    assert shared.behaviour.shape == () and len(np.unique(shared.returns)) == 8
+    assert shared.behaviour.shape == () and len(np.unique(shared.returns)) == 12
 
 
 def test_fitness_and_area():
-    data = run_episodes(episodes=2)
+    data = run_episodes()
     assert np.allclose(data.fitness, data.returns.mean(1))
     broken = data.replace(returns=jnp.array([[1.0, jnp.nan], [2.0, 4.0], [jnp.inf, 0.0]]))
     assert np.array_equal(broken.fitness, [-np.inf, 3.0, -np.inf])
@@ -286,22 +283,23 @@ def test_frame_steps_are_the_cards():
     assert frame_steps(HORIZON, 3).tolist() == [3, 5, 7]
 
 
-@pytest.mark.parametrize("keep_steps", [False, True])
-@pytest.mark.parametrize("genomes", [GENOMES, jnp.array([0.9, 2.5])])
-def test_frames_are_states_and_repeat_the_last_one(genomes, keep_steps):
-    data = run_episodes(genomes, frames=3, episodes=2, keep_steps=keep_steps)
-    steps = run_episodes(genomes, keep_steps=True, episodes=2).steps
-    assert data.frames["x"].shape == (len(genomes), 2, 3)
-    for p in range(len(genomes)):
+@pytest.mark.parametrize("genomes", [(0.05, 0.2), (0.9, 2.5)], ids=["long", "all end early"])
+def test_frames_are_states_and_repeat_the_last_one(genomes):
+    data = run_episodes(jnp.array(genomes), frames=3)
+    assert data.frames["x"].shape == (2, 2, 3)
+    for p in range(2):
         for e in range(2):
             times = np.minimum([3, 5, 7], data.length[p, e])
             assert data.frames["t"][p, e].tolist() == times.tolist()
-            assert np.allclose(data.frames["x"][p, e], steps.next_obs[times - 1, p, e, 0], atol=1e-6)
+            assert np.allclose(data.frames["x"][p, e], data.steps.next_obs[times - 1, p, e, 0], atol=1e-6)
+    bare = run_episodes(jnp.array(genomes), frames=3, keep_steps=False)
+    assert max(bare.length.ravel()) < 5 or genomes[0] < 0.5  # the kernel stops before the last frame's step
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), data.frames, bare.frames)
 
 
 def test_frames_of_an_inactive_member_are_its_start():
-    data = run_episodes(frames=2, active=[True] * 5 + [False])
-    assert (data.frames["t"][5] == 0).all() and (data.frames["t"][:5] > 0).all()
+    data = run_episodes(GENOMES[:2], frames=3, active=[True, False])
+    assert (data.frames["t"][1] == 0).all() and (data.frames["t"][0] > 0).all()
 
 
 def test_more_frames_than_steps_are_refused():
@@ -312,48 +310,3 @@ def test_more_frames_than_steps_are_refused():
 def test_unknown_starts_are_refused():
     with pytest.raises(ValueError, match="starts"):
         run_episodes(starts="frseh")
-
-
-# --- batches -------------------------------------------------------------------------------------------
-
-LENGTHS = (3, 1, 5)
-
-
-def rows():
-    episode = np.repeat(np.arange(3), LENGTHS)
-    data = {"row": jnp.arange(9), "episode": jnp.asarray(episode), "terminated": jnp.zeros(9, bool)}
-    return Dataset(rows=data, firsts=jnp.array([0, 3, 4], jnp.int32))
-
-
-def draw(seed=0, **options):
-    run = jax.jit(lambda d, k: batches(d, k, **options))
-    return jax.tree.map(np.asarray, run(rows(), jax.random.key(seed)))
-
-
-def test_rows_are_uniform():
-    batch = draw(size=500, updates=18)
-    assert batch.rows["row"].shape == (18, 500) and batch.valid.all() and batch.starts is None
-    counts = np.bincount(batch.rows["row"].ravel(), minlength=9)  # 1000 expected each, deviation 30
-    assert (np.abs(counts - 1000) < 150).all()
-    assert not np.array_equal(batch.rows["row"][0], batch.rows["row"][1])
-    assert not np.array_equal(batch.rows["row"], draw(1, size=500, updates=18).rows["row"])
-
-
-def test_windows_stop_at_the_end_of_their_episode():
-    batch = draw(size=200, updates=3, length=4)
-    row, episode = batch.rows["row"], batch.rows["episode"]
-    assert row.shape == batch.valid.shape == (3, 200, 4)
-    assert set(row[..., 0].ravel()) == set(range(9))  # a window may begin anywhere
-    ends = np.cumsum(LENGTHS)
-    for window, belongs, valid in zip(row.reshape(-1, 4), episode.reshape(-1, 4), batch.valid.reshape(-1, 4), strict=True):
-        end = ends[belongs[0]]
-        assert (belongs == belongs[0]).all()
-        assert (valid == (window[0] + np.arange(4) < end)).all()
-        assert (window == np.minimum(window[0] + np.arange(4), end - 1)).all()
-
-
-def test_starts_are_first_rows():
-    batch = draw(size=4, updates=100, starts=6)
-    assert batch.starts["row"].shape == (100, 6)
-    counts = np.bincount(batch.starts["row"].ravel(), minlength=9)
-    assert set(np.flatnonzero(counts)) == {0, 3, 4} and counts[counts > 0].min() > 130  # 200 expected, deviation 12

@@ -12,9 +12,7 @@ ENV = "maze/hard"
 
 
 def rows(**values):
-    return [
-        {"env": ENV, "label": label, "m": x} for label, column in values.items() for x in column
-    ]
+    return [{"env": ENV, "label": label, "m": x} for label, column in values.items() for x in column]
 
 
 def claim(**fields):

@@ -145,7 +145,7 @@ def test_a_random_key_is_refused(tmp_path):
         checkpoint.flatten({"k": jax.random.key(0)})
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -160,7 +160,7 @@ def test_a_crash_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, 
         def call(*args, **kwargs):
             left[0] -= 1
             if left[0] < 0:
-                raise Crash
+                raise CrashError
             return real[name](*args, **kwargs)
 
         return call
@@ -177,7 +177,7 @@ def test_a_crash_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, 
             patch.setattr(checkpoint.shutil, "rmtree", counted("rmtree"))
             try:
                 save(folder, 3, scale=3)
-            except Crash:
+            except CrashError:
                 crashes += 1
         (found, manifest), notices = load(folder)
         assert manifest["iteration"] in (2, 3) and not notices

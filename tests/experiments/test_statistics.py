@@ -36,7 +36,7 @@ def test_interval_of_two_values_is_their_range():
 
 def test_strata_are_resampled_each_on_its_own():
     # Pooled draws would vary from 1 to 5; within strata every resample is {1, 1, 5, 5}.
-    assert st.bootstrap_interval([[1.0, 1.0], [5.0, 5.0]]) == (3.0, 3.0)
+    assert st.bootstrap_interval([1.0, 1.0], [5.0, 5.0]) == (3.0, 3.0)
 
 
 def test_interval_agrees_with_scipy():
@@ -57,7 +57,7 @@ def test_difference_interval_agrees_with_scipy():
 
 def test_intervals_are_the_same_every_time():
     x = np.random.default_rng(5).normal(size=9)
-    assert st.bootstrap_interval(x, st.iqm) == st.bootstrap_interval(x, st.iqm)
+    assert st.bootstrap_interval(x, statistic=st.iqm) == st.bootstrap_interval(x, statistic=st.iqm)
 
 
 def test_coverage_of_the_interval():
@@ -69,7 +69,7 @@ def test_coverage_of_the_interval():
     assert 0.88 < inside / 200 < 0.99
 
 
-@pytest.mark.parametrize("bad", [[], [1.0, np.nan], [[1.0], [2.0, 3.0]][:0]])
+@pytest.mark.parametrize("bad", [[], [1.0, np.nan], [[1.0], [2.0]]])
 def test_missing_values_are_refused(bad):
     with pytest.raises(ValueError, match="finite"):
         st.bootstrap_interval(bad)

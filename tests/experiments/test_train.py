@@ -16,7 +16,6 @@ from experiments.program import Program
 from experiments.runs import is_finished, runs_root
 
 
-
 @pytest.fixture(scope="module")
 def calm():
     """Each case trained in one go, without a folder."""

@@ -9,6 +9,9 @@ from ribs.archives import GridArchive
 from agents.ops import grid
 from envs.api import Box
 
+insert = jax.jit(grid.insert)
+draw = jax.jit(grid.draw, static_argnums=2)
+summary = jax.jit(grid.summary, static_argnums=1)
 SPACE = Box((2,), (-1.0, 0.0), (1.0, 4.0))
 
 
@@ -35,7 +38,7 @@ def test_cells_by_hand():
 
 def test_equals_one_at_a_time():
     random = np.random.default_rng(0)
-    g, slow, insert = grid.empty(SPACE, 5, 3), {}, jax.jit(grid.insert)
+    g, slow = grid.empty(SPACE, 5, 3), {}
     for _ in range(6):
         rows, active = candidates(random, 30, levels=4), random.random(30) > 0.2
         rows["fitness"][random.integers(30)] = -np.inf
@@ -60,7 +63,7 @@ def test_equals_pyribs():
     for _ in range(5):
         rows = candidates(random, 40)
         oracle.add(rows["genome"], rows["fitness"], rows["descriptor"])
-        g, _ = grid.insert(g, as_jax(rows), jnp.ones(40, bool))
+        g, _ = insert(g, as_jax(rows), jnp.ones(40, bool))
     data = oracle.data()
     assert g.size == len(oracle)
     np.testing.assert_allclose(g.rows["fitness"][data["index"]], data["objective"])
@@ -69,15 +72,15 @@ def test_equals_pyribs():
 
 def test_empty_cells_and_summary():
     g = grid.empty(SPACE, 3, 2)
-    assert g.size == 0 and grid.summary(g, 2)["archive/best"].tolist() == [0, 0]
-    assert grid.best(g).tolist() == [0, 0] and not grid.draw(g, jax.random.key(0), 4).any()
+    assert g.size == 0 and summary(g, 2)["archive/best"].tolist() == [0, 0]
+    assert grid.best(g).tolist() == [0, 0] and not draw(g, jax.random.key(0), 4).any()
     rows = {
         "genome": jnp.arange(6.0).reshape(3, 2), "descriptor": jnp.array([[-1.0, 0.0], [1.0, 4.0], [1.0, 0.0]]),
         "fitness": jnp.array([0.25, 0.5, 0.75]), "area": jnp.array([1, 1, -1]),
     }  # fmt: skip
-    g, _ = grid.insert(g, rows, jnp.ones(3, bool))
-    assert grid.summary(g, 2)["archive/best"].tolist() == [0, 0.5]
-    assert grid.summary(g, 0)["archive/best"].tolist() == [0.75]
+    g, _ = insert(g, rows, jnp.ones(3, bool))
+    assert summary(g, 2)["archive/best"].tolist() == [0, 0.5]
+    assert summary(g, 0)["archive/best"].tolist() == [0.75]
     assert grid.best(g).tolist() == [4, 5]
 
 
@@ -88,8 +91,8 @@ def test_draws_filled_cells_evenly():
         "genome": jnp.array([[1.0], [2.0], [3.0]]), "descriptor": descriptor,
         "fitness": jnp.zeros(3), "area": jnp.full(3, -1),
     }  # fmt: skip
-    g, _ = grid.insert(g, rows, jnp.ones(3, bool))
-    values, counts = np.unique(grid.draw(g, jax.random.key(0), 3000), return_counts=True)
+    g, _ = insert(g, rows, jnp.ones(3, bool))
+    values, counts = np.unique(draw(g, jax.random.key(0), 3000), return_counts=True)
     assert values.tolist() == [1, 2, 3] and np.all(np.abs(counts - 1000) < 120)  # 4.6 standard deviations
 
 

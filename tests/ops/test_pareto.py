@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops.pareto import crowding, first_front, fronts
+from agents.ops import pareto
+
+crowding = jax.jit(pareto.crowding, static_argnames="official")
+fronts = jax.jit(pareto.fronts, static_argnames="enough")
+first_front = jax.jit(pareto.first_front)
 
 CARD = jnp.array([[0.0, 3.0], [3.0, 0.0], [1.0, 2.0], [2.0, 0.9]])
 """The four points of the SERENE card, A2: one front."""
@@ -58,7 +62,7 @@ def test_enough_stops_at_whole_fronts():
 
 
 def test_nothing_valid_is_no_endless_loop():
-    rank = jax.jit(fronts)(CARD, jnp.zeros(4, bool))
+    rank = fronts(CARD, jnp.zeros(4, bool))
     assert rank.tolist() == [4] * 4
 
 

@@ -17,7 +17,8 @@ FILES = [path for package in ("agents", "envs", "experiments") for path in sorte
 def test_the_pattern_finds_what_it_is_for():
     bad = ["import pickle", "from pickle import loads", "x = pickle.load(f)", "np.load(f, allow_pickle=True)"]
     bad += ["cloudpickle.dumps(x)", "y = eval(text)", "yaml.load(f)"]
-    good = ["# no pickle anywhere", "yaml.safe_load(f)", "self.eval(x)", "jax.eval_shape(f)", "np.load(f, allow_pickle=False)"]
+    good = ["# no pickle anywhere", "yaml.safe_load(f)", "self.eval(x)", "jax.eval_shape(f)"]
+    good += ["np.load(f, allow_pickle=False)"]
     assert all(FORBIDDEN.search(line) for line in bad) and not any(FORBIDDEN.search(line) for line in good)
 
 

@@ -19,7 +19,7 @@ from experiments.lock import Lock, boot_id, started
 TESTS = Path(toys.__file__).parent
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -30,7 +30,7 @@ def crash_at(iterations):
     def progress(told):
         if left and told["iteration"] >= left[0]:
             left.pop(0)
-            raise Crash
+            raise CrashError
 
     return progress
 
@@ -64,7 +64,7 @@ def test_resumed_equals_uninterrupted(case, calm, fine, tmp_path):
     # After 13 segments of seven steps episodes of ten are under way; after 29 generations the climbing phase is next.
     progress = crash_at([13, 29])
     for _ in range(2):
-        with pytest.raises(Crash):
+        with pytest.raises(CrashError):
             toys.run(case, tmp_path, progress=progress)
     result = toys.run(case, tmp_path, progress=progress)
     assert end(tmp_path, result.digest) == calm(case)
@@ -72,7 +72,7 @@ def test_resumed_equals_uninterrupted(case, calm, fine, tmp_path):
 
 
 def test_rows_after_the_checkpoint_are_written_again_and_not_twice(calm, fine, tmp_path, monkeypatch):
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         toys.run("batches", tmp_path, progress=crash_at([30]))
     with (tmp_path / "metrics.jsonl").open("a") as f:  # killed after the row and before the checkpoint, mid-line
         f.write('{"seed": 3, "mark": 200}\n{"seed"')
@@ -81,7 +81,7 @@ def test_rows_after_the_checkpoint_are_written_again_and_not_twice(calm, fine, t
 
 
 def test_lost_rows_are_an_error(fine, tmp_path):
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         toys.run("batches", tmp_path, progress=crash_at([30]))
     (tmp_path / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match="rows are lost"):
@@ -89,7 +89,7 @@ def test_lost_rows_are_an_error(fine, tmp_path):
 
 
 def test_a_damaged_checkpoint_costs_time_and_no_bits(calm, fine, tmp_path):
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         toys.run("segments", tmp_path, progress=crash_at([40]))
     last = checkpoint.steps(tmp_path / "checkpoints")[-1]
     os.truncate(last / checkpoint.STATE, 99)
@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_costs_time_and_no_bits(calm, fine, tmp_path):
 
 
 def test_all_checkpoints_damaged_is_no_fresh_start(fine, tmp_path):
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         toys.run("batches", tmp_path, progress=crash_at([30]))
     for path in checkpoint.steps(tmp_path / "checkpoints"):
         (path / checkpoint.STATE).unlink()

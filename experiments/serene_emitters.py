@@ -1,0 +1,44 @@
+"""Why SERENE's emitters are elitist: the authors' study on the sparse 2-D point, elitist against CMA-ES."""
+
+from __future__ import annotations
+
+from agents.api import Agent
+from agents.serene.study import EmitterStudy
+from experiments.api import Claim, Experiment, Tier
+from experiments.serene_common import SOURCE
+
+ENV = "point/sparse"
+AGENTS: dict[str, Agent] = {
+    "elitist": EmitterStudy(emitter="elitist", emitter_capacity=1),
+    "cmaes": EmitterStudy(emitter="cmaes", emitter_capacity=1),
+}
+
+
+def _claim(name: str, text: str, metric: str) -> Claim:
+    return Claim(
+        name=name, text=text, source=f"{SOURCE}; card A5 (3), A8 C3", metric=metric, env=ENV, left="elitist", right="cmaes",
+        paper_budget=50_000,
+    )  # fmt: skip
+
+
+EXPERIMENT = Experiment(
+    name="serene_emitters",
+    title="Elitist or CMA-ES emitters",
+    text=(
+        "A point moves in a square for 50 steps and earns 1 for each step inside one of four squares of side .05. Novelty "
+        "search finds five rewarding policies (the same for both kinds of emitter, seed by seed); their five emitters spend "
+        "the rest of the budget side by side. `emitters/mean` is the mean reward of the emitters' members at the end, "
+        "`emitters/best` that of each emitter's best member."
+    ),
+    source=SOURCE,
+    smoke=Tier(AGENTS, (ENV,), seeds=1, budget=6000, evals=3),
+    repro=Tier(AGENTS, (ENV,), seeds=20, budget=50_000, evals=50),
+    paper=Tier(AGENTS, (ENV,), seeds=20, budget=50_000, evals=50),
+    claims=(
+        _claim("C3", "Elitist emitters improve their members more than CMA-ES emitters do", "emitters/improvement"),
+        _claim("C3 mean", "Their members earn more at the end, in the mean", "emitters/mean"),
+        _claim("C3 best", "Their best members earn more at the end", "emitters/best"),
+    ),
+    metrics=("emitters/mean", "emitters/best", "emitters/improvement", "emitters/steps", "archive/overflow"),
+    pictures=("curves",),
+)

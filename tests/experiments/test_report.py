@@ -1,0 +1,180 @@
+"""Reports from run folders made by hand: golden figures, and the same bytes whatever is written first."""
+
+import csv
+import json
+import math
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from agents import NoveltySearch, RandomSearch
+from experiments import records, report
+from experiments.api import Claim, Experiment, Tier
+from experiments.sweep import plan
+
+ENV = "point/sparse"
+COVERAGE = {"novelty": [0.5, 0.6, 0.7], "random": [0.1, 0.2, 0.3]}
+
+
+def claim(name, metric, **fields):
+    sides = {"left": "novelty", "right": "random"}
+    return Claim(name, f"statement {name}", "a figure", metric, ENV, **(sides | fields))
+
+
+@pytest.fixture
+def experiment():
+    tier = Tier({"novelty": NoveltySearch(), "random": RandomSearch()}, (ENV,), seeds=3, budget=1000, evals=2)
+    claims = (
+        claim("wider", "ledger/coverage", margin=0.2, paper_budget=5000),
+        claim("far wider", "ledger/coverage", margin=0.7),
+        claim("climb", "climb", better="lower"),
+    )
+    return Experiment(
+        "synthetic", "A synthetic experiment", "Made by hand.", "nobody", tier, tier, tier, claims,
+        derived={"climb": lambda row: row["ledger/reached_0"] - row["ledger/first_0"]},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def root(experiment, tmp_path):
+    for job in plan(experiment, "repro", root=tmp_path / "runs"):
+        write_run(job, COVERAGE[job.label][job.seeds[0]])
+    return tmp_path / "runs"
+
+
+def write_run(job, coverage):
+    """A finished run of two marks; area 0 first paid at 100, and at .9 at 400 (seed 0: never)."""
+    job.out.mkdir(parents=True)
+    seed = job.seeds[0]
+    rows = [
+        {
+            "seed": seed, "mark": mark, "unit": "evaluations", "iteration": i, "used": mark + 7, "eval/return": 0.5 * i,
+            "ledger/coverage": coverage * i / 2, "ledger/best_0": 0.95 if seed else None, "ledger/first_0": 100,
+            "ledger/reached_0": 400 if seed else -1,
+        }
+        for i, mark in ((1, 500), (2, 1000))
+    ]  # fmt: skip
+    (job.out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (job.out / "run.json").write_text(json.dumps({"hash": job.hash, "versions": {"jax": "1.2", "numpy": "3.4"}}))
+    timing = {"iteration": 9, "seconds": 80.0, "save_seconds": 10.0, "used": 1000}
+    (job.out / "timing.jsonl").write_text(json.dumps(timing) + "\n")
+    points = np.linspace(-0.9, 0.9, 8, dtype=np.float32).reshape(4, 2)
+    points[3] = np.inf
+    arrays = {"descriptor": points, "fitness": np.arange(4.0, dtype=np.float32) / 4, "area": np.array([-1, 0, 1, -1])}
+    explored = np.zeros((50, 50), np.int32)
+    explored[3, 4] = 70_000
+    np.savez(job.out / "report.npz", **arrays, **{"ledger/explored": explored})
+    result = {"finished": True, "hash": job.hash, "digest": f"d{seed}", "rows": rows[-1:]}
+    (job.out / "result.json").write_text(json.dumps(result))
+    os.utime(job.out / "result.json", (1_700_000_000 + seed,) * 2)  # 14 November 2023
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_golden_summary_and_verdicts(experiment, root, tmp_path):
+    made = report.report(experiment, "repro", root=root, out=tmp_path / "out")
+    rows = list(csv.DictReader((made.folder / "summary.csv").read_text().splitlines()))
+    assert len(rows) == 6
+    first = next(row for row in rows if (row["label"], row["seed"]) == ("novelty", "0"))
+    assert (first["used"], first["wall_minutes"], first["date"]) == ("1007", "1.5", "2023-11-14")
+    assert (first["ledger/coverage"], first["ledger/best_0"]) == ("0.5", "0")  # an area that never paid: best 0
+    assert (first["ledger/reached_0"], first["climb"]) == ("", "")  # never reached: missing, no -1 in any mean
+    assert [v.outcome for v in made.verdicts] == ["PASS", "FAIL", "INCONCLUSIVE"]
+    wider, _, climb = made.verdicts
+    assert wider.difference == pytest.approx(0.4) and wider.reduced
+    assert wider.p == pytest.approx(1 / 20)
+    assert (climb.left.missing, climb.left.mean) == (1, 300.0)
+
+
+def test_readme_says_what_it_must(experiment, root, tmp_path):
+    text = (report.report(experiment, "repro", root=root, out=tmp_path / "out").folder / "README.md").read_text()
+    for words in (
+        "# A synthetic experiment", "Made by hand.", "1,000 evaluations (point/sparse); 6 of 6 seeds finished",
+        "`make synthetic TIER=repro`", "2023-11-14; 9 wall minutes", "jax 1.2; numpy 3.4", "**PASS** (reduced)",
+        "**FAIL**", "novelty: 0.6 (n=3/3); random: 0.2 (n=3/3)", "300 [300, 300], 300 (n=2)", "curves.png",
+        "archive.png",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_curves_hold_the_marks(experiment, root, tmp_path):
+    folder = report.report(experiment, "repro", root=root, out=tmp_path / "out").folder
+    rows = records.read_csv(folder / "curves.csv")
+    mine = [row for row in rows if (row["label"], row["metric"]) == ("novelty", "ledger/coverage")]
+    assert [row["used"] for row in mine] == [500, 1000]
+    assert [row["mean"] for row in mine] == pytest.approx([0.3, 0.6])
+    assert [row["iqm"] for row in mine] == pytest.approx([0.3, 0.6])
+    assert mine[1]["low"] == pytest.approx(0.5) and mine[1]["high"] == pytest.approx(0.7)
+
+
+def test_archive_snapshot_holds_occupied_rows_only(experiment, root, tmp_path):
+    folder = report.report(experiment, "repro", root=root, out=tmp_path / "out").folder
+    with np.load(folder / "archive.npz") as file:
+        assert file[f"{ENV}|random|descriptor"].shape == (3, 2)
+        assert file[f"{ENV}|random|explored"][3, 4] == 65535
+    assert (folder / "archive.npz").stat().st_size < 300_000
+
+
+def test_the_same_runs_give_the_same_bytes(experiment, root, tmp_path):
+    first = contents(report.report(experiment, "repro", root=root, out=tmp_path / "a").folder)
+    assert set(first) == {
+        "README.md", "summary.csv", "curves.csv", "claims.csv", "archive.npz", "curves.png", "archive.png",
+    }  # fmt: skip
+    assert contents(report.report(experiment, "repro", root=root, out=tmp_path / "b").folder) == first
+    shutil.rmtree(root)
+    for name in ("README.md", "claims.csv", "curves.png", "archive.png"):
+        (tmp_path / "b" / name).unlink()
+    report.report(experiment, "repro", out=tmp_path / "b", from_summary=True)
+    assert contents(tmp_path / "b") == first
+
+
+def test_partly_run_tiers_are_reported(experiment, root, tmp_path):
+    jobs = plan(experiment, "repro", root=root)
+    (next(j for j in jobs if j.label == "random").out / "result.json").unlink()
+    made = report.report(experiment, "repro", root=root, out=tmp_path / "out")
+    assert {v.outcome for v in made.verdicts} == {"NOT RUN"}
+    assert "5 of 6 seeds finished" in (made.folder / "README.md").read_text()
+
+
+def test_runs_of_another_configuration_do_not_count(experiment, root, tmp_path):
+    from dataclasses import replace
+
+    longer = replace(experiment, repro=replace(experiment.repro, budget=2000))
+    with pytest.raises(ValueError, match="no finished run of synthetic"):
+        report.report(longer, "repro", root=root, out=tmp_path / "out")
+
+
+def test_tables_of_another_tier_are_refused(experiment, root, tmp_path):
+    report.report(experiment, "repro", root=root, out=tmp_path / "out")
+    with pytest.raises(ValueError, match="holds tier 'repro', not 'paper'"):
+        report.report(experiment, "paper", out=tmp_path / "out", from_summary=True)
+
+
+def test_smoke_reports_stay_with_the_runs(experiment, tmp_path):
+    for job in plan(experiment, "smoke", root=tmp_path):
+        write_run(job, 0.5)
+    assert report.report(experiment, "smoke", root=tmp_path).folder == tmp_path / "synthetic" / "smoke" / "report"
+
+
+def test_overview_counts_verdicts(experiment, root, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "EXPERIMENTS", {"synthetic": "nowhere", "other": "nowhere"})
+    report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
+    text = report.overview(tmp_path).read_text()
+    assert "1 PASS, 1 FAIL, 1 INCONCLUSIVE, 1 NOT RUN" in text
+    assert "| [synthetic](synthetic/README.md) | repro | PASS (reduced) | wider |" in text
+
+
+def test_csv_keeps_float32_and_missing_values(tmp_path):
+    value = float(np.float32(0.1))
+    records.write_csv(tmp_path / "t.csv", [{"env": "e", "x": value, "y": math.nan}], ("env",))
+    (row,) = records.read_csv(tmp_path / "t.csv")
+    assert np.float32(row["x"]) == np.float32(0.1) and math.isnan(row["y"])
+
+
+def test_a_seed_of_a_run_over_several(tmp_path):
+    np.savez(tmp_path / "report.npz", fitness=np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert records.load_report(tmp_path, 1, 2)["fitness"].tolist() == [3.0, 4.0]
