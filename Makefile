@@ -32,8 +32,8 @@ help: ## This list
 setup: $(STAMP) ## Make .venv and install everything (uv where it is on the PATH, else pip); instant when done
 
 .PHONY: demo
-demo: $(STAMP) ## The main job, small: SERENE in the deceptive maze, about two minutes on two cores
-	@$(RUN) demo
+demo: $(STAMP) ## The main job, small: SERENE finds the rewards of the hard maze, about two minutes
+	@$(RUN) run serene maze/hard --budget 100000
 
 .PHONY: doctor
 doctor: $(STAMP) ## Say what this machine has and what is missing
@@ -42,11 +42,11 @@ doctor: $(STAMP) ## Say what this machine has and what is missing
 ##@ Check
 .PHONY: test
 test: $(STAMP) ## The fast tests, minutes [JOBS=n]
-	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## The slow tests, more minutes [JOBS=n]
-	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) -m slow
+	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m slow
 
 .PHONY: lint
 lint: $(STAMP) ## Style, format and types: ruff and pyright

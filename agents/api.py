@@ -62,7 +62,7 @@ class Rollouts:
     group: int = 1
     """Members in a row that share their starts (with starts="fresh")."""
     starts: Literal["fixed", "fresh"] = "fixed"
-    """"fixed": the same start(s) in the whole run; "fresh": new ones in every iteration."""
+    """Fixed: the same starts in the whole run; fresh: new ones in every iteration."""
     shared: bool = False
     """One policy for the whole population: the behaviour has no leading axis."""
     keep_steps: bool = False

@@ -76,4 +76,4 @@ class Neuroevolution(Agent):
         out = mlp.forward(memory, inputs.obs)
         if np.all(low == -1) and np.all(high == 1):
             return out, memory, ()
-        return low + (out + 1) * (0.5 * (high - low)), memory, ()
+        return jnp.asarray(low) + (out + 1) * (0.5 * (high - low)), memory, ()

@@ -105,7 +105,7 @@ class NoveltySearch(Neuroevolution):
         """0 until the first population is known."""
         return state.started.astype(jnp.int32)
 
-    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Tree, Array]:
+    def explore(self, state: Tree, key: Key, phase: int = 0) -> tuple[Tree, Array]:
         """The first population, or its children."""
         genomes = state.population["genome"]
         if phase == 1:
@@ -138,7 +138,7 @@ class NoveltySearch(Neuroevolution):
         archive = archives.append(archive, chosen, jnp.isfinite(chosen["fitness"]))
         return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
 
-    def exploit(self, state: State) -> Tree:
+    def exploit(self, state: Tree) -> Tree:
         """The stored policy with the highest fitness (the first member of the population while none is stored)."""
         best = best_genome(state.archive)
         return jnp.where(state.archive.count > 0, best, state.population["genome"][0])

@@ -23,6 +23,7 @@ from envs.api import (
     Array,
     Batch,
     Dataset,
+    Dict,
     Discrete,
     Env,
     Episodes,
@@ -49,6 +50,8 @@ def select(mask: Array, new: Tree, old: Tree) -> Tree:
 
 def first_inputs(spec: Spec, obs: Tree) -> Inputs:
     """What an agent sees at the first step of ONE episode."""
+    if isinstance(spec.action, Dict):
+        raise ValueError(f"{spec.id}: an action must be a Box or Discrete, not a Dict")
     action = jnp.zeros((), jnp.int32) if isinstance(spec.action, Discrete) else jnp.zeros(spec.action.shape)
     return Inputs(obs=obs, action=action, reward=jnp.zeros(()), first=jnp.ones((), bool))
 

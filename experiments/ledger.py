@@ -124,7 +124,7 @@ def update_stored(ledger: Ledger, best: Array, used: Array) -> Ledger:
             best=jnp.maximum(old.best, jnp.where(held, best, -jnp.inf)),
             first=jnp.where((old.first == NEVER) & held, used, old.first),
             reached=jnp.where((old.reached == NEVER) & held & (best >= REACHED), used, old.reached),
-        )
+        ),
     )
 
 

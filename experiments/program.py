@@ -110,9 +110,7 @@ class Program:
         """The shapes and types of the run state."""
         return jax.eval_shape(self._init, self.seeds, self.world)
 
-    def advance(
-        self, run: RunState, phase: int, mark: int, limit: int
-    ) -> tuple[RunState, Array, dict[str, Array]]:
+    def advance(self, run: RunState, phase: int, mark: int, limit: int) -> tuple[RunState, Array, dict[str, Array]]:
         """(run, [iterations, least budget used, next phase, broken] int32, last metrics). `run` is consumed."""
         return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
 
@@ -159,8 +157,9 @@ class Program:
     def _figures(
         self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
     ) -> dict[str, Array]:
-        """The metrics of a phase before its first iteration: all NaN. Raises ValueError where `learn` changes the state.
+        """The metrics of a phase before its first iteration: all NaN.
 
+        Raises ValueError where `learn` changes the structure of the state.
         A phase is traced when it is first needed; the trace is kept and becomes part of the phase's program.
         """
         after, _, _, _, figures = jax.eval_shape(

@@ -12,9 +12,9 @@ EXPERIMENT = Experiment(
     name="serene_arm",
     title="SERENE on the redundant arm",
     text=(
-        "A planar arm of twenty joints among four walls; an episode ends when it touches itself, a wall or the border, and "
-        "pays if its hand is then in one of three discs. An episode that survives to the cut at 100 steps pays nothing "
-        "(the official rule). Coverage and rewards are counted as in `serene_maze`."
+        "A planar arm of twenty joints among four walls; an episode ends when it touches itself, a wall or the "
+        "border, and pays if its hand is then in one of three discs. An episode that survives to the cut at 100 "
+        "steps pays nothing (the official rule). Coverage and rewards are counted as in `serene_maze`."
     ),
     source=SOURCE,
     smoke=Tier(agents(), (ENV,), seeds=1, budget=3000, evals=3),

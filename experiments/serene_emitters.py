@@ -15,20 +15,18 @@ AGENTS: dict[str, Agent] = {
 
 
 def _claim(name: str, text: str, metric: str) -> Claim:
-    return Claim(
-        name=name, text=text, source=f"{SOURCE}; card A5 (3), A8 C3", metric=metric, env=ENV, left="elitist", right="cmaes",
-        paper_budget=50_000,
-    )  # fmt: skip
+    source = f"{SOURCE}; card A5 (3), A8 C3"
+    return Claim(name, text, source, metric, ENV, left="elitist", right="cmaes", paper_budget=50_000)
 
 
 EXPERIMENT = Experiment(
     name="serene_emitters",
     title="Elitist or CMA-ES emitters",
     text=(
-        "A point moves in a square for 50 steps and earns 1 for each step inside one of four squares of side .05. Novelty "
-        "search finds five rewarding policies (the same for both kinds of emitter, seed by seed); their five emitters spend "
-        "the rest of the budget side by side. `emitters/mean` is the mean reward of the emitters' members at the end, "
-        "`emitters/best` that of each emitter's best member."
+        "A point moves in a square for 50 steps and earns 1 for each step inside one of four squares of side .05."
+        " Novelty search finds five rewarding policies (the same for both kinds of emitter, seed by seed); their "
+        "five emitters spend the rest of the budget side by side. `emitters/mean` is the mean reward of the "
+        "emitters' members at the end, `emitters/best` that of each emitter's best member."
     ),
     source=SOURCE,
     smoke=Tier(AGENTS, (ENV,), seeds=1, budget=6000, evals=3),

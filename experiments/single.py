@@ -87,7 +87,19 @@ def _run_here(job: Job) -> int:
             rows = train_run(resolve(job.payload), out=job.out, progress=progress).rows[-len(job.seeds) :]
     _print_rows(rows)
     out().print(str(job.out), soft_wrap=True)
+    if picture := _draw_archive(job):
+        out().print(str(picture), soft_wrap=True)
     return 0
+
+
+def _draw_archive(job: Job) -> Path | None:
+    """A picture of what the first seed stored, over the environment; None where it stores no descriptors."""
+    from experiments import plots, records
+
+    run, path = resolve(job.payload), job.out / "archive.png"
+    env, name = run.make_env(), str(job.payload["agent"])
+    arrays = records.archives(records.read([job], tier=""))
+    return path if plots.draw_archives(arrays, {env.spec.id: env}, [name], path) else None
 
 
 def _run_all(jobs: list[Job]) -> int:

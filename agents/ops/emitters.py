@@ -9,6 +9,7 @@ T length of the window of the stopping rule, Q rows of the reservoir.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import jax
@@ -57,8 +58,15 @@ class Emitter:
 class Kind(Protocol):
     """How an emitter searches."""
 
-    members: int
-    children: int
+    @property
+    def members(self) -> int:
+        """E."""
+        ...
+
+    @property
+    def children(self) -> int:
+        """C."""
+        ...
 
     def start(self, genome: Array, sigma: Array) -> Tree:
         """The search state of a new emitter around an ancestor's genome [G]."""
@@ -181,7 +189,7 @@ def blank(kind: Kind, nobody: Rows, window: int, reservoir: int) -> Emitter:
 
 def begin(emitter: Emitter, members: Rows) -> Emitter:
     """The emitter once its first members [E] have been evaluated."""
-    return emitter.replace(members=members, values=emitter.values.at[0].set(members["fitness"]))
+    return replace(emitter, members=members, values=emitter.values.at[0].set(members["fitness"]))
 
 
 def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
@@ -193,7 +201,7 @@ def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
     level = jnp.where(steps == 2, jnp.mean(values[:3]), emitter.level)
     recent = jnp.mean(values[(steps - jnp.arange(3)) % window])
     gain = jnp.where(jnp.isfinite(recent - level), jnp.maximum(recent - level, 0.0), 0.0)
-    return emitter.replace(members=members, search=search, values=values, steps=steps, level=level, improvement=gain)
+    return replace(emitter, members=members, search=search, values=values, steps=steps, level=level, improvement=gain)
 
 
 def to_store(emitter: Emitter) -> tuple[Array, Emitter]:
@@ -202,7 +210,7 @@ def to_store(emitter: Emitter) -> tuple[Array, Emitter]:
     best = (jnp.arange(fitness.shape[0]) == jnp.argmax(fitness)) & (fitness > 0)
     mask = jnp.where(jnp.isfinite(emitter.stored), fitness > emitter.stored, best)
     stored = jnp.maximum(emitter.stored, jnp.max(jnp.where(mask, fitness, -jnp.inf)))
-    return mask, emitter.replace(stored=stored)
+    return mask, replace(emitter, stored=stored)
 
 
 def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
@@ -225,7 +233,7 @@ def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
     keys = jax.random.split(key, novelty.shape[0])
     carry, _ = jax.lax.scan(put, (emitter.reservoir, emitter.seen), (emitter.members, fresh, keys))
     record = jnp.maximum(emitter.novelty, jnp.max(jnp.where(fresh, novelty, -jnp.inf)))
-    return emitter.replace(reservoir=carry[0], seen=carry[1], novelty=record)
+    return replace(emitter, reservoir=carry[0], seen=carry[1], novelty=record)
 
 
 def stagnant(emitter: Emitter) -> Array:

@@ -19,7 +19,7 @@ reservoir of the 5 that would be drawn from it; the novelty of an emitter's memb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -83,7 +83,7 @@ class Serene(NoveltySearch):
     max_emitter_steps: int = hyper(-1, least=-1)
     """An emitter stops after so many steps; -1: only by stagnation."""
     compat: Literal["sane", "official"] = "sane"
-    """"official" repeats the original's biased novelty of emitter members."""
+    """Official: the novelty of an emitter's members drops their nearest neighbour, as the original does by mistake."""
 
     @property
     def wants(self) -> tuple[Rollouts, ...]:
@@ -155,9 +155,9 @@ class Serene(NoveltySearch):
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
         """One iteration of the phase, and the decision what comes next."""
         rows = rows_of(data)
-        state = state.replace(chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
+        state = replace(state, chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
         if phase == START:
-            state = state.replace(population=_unflagged(rows), phase=jnp.int32(EXPLORE))
+            state = replace(state, population=_unflagged(rows), phase=jnp.int32(EXPLORE))
         elif phase == EXPLORE:
             state = self._generation(state, _unflagged(rows), key)
         elif phase in (TRIAL, TRIAL_STEP):
@@ -198,9 +198,9 @@ class Serene(NoveltySearch):
         population, archive = self.generation(
             old, young, state.archive, more, key
         )  # the key that it has in NoveltySearch
-        state = state.replace(population=population, children=young, archive=archive, rewards=rewards)
+        state = replace(state, population=population, children=young, archive=archive, rewards=rewards)
         over = self._explored(state)
-        state = state.replace(chunk=jnp.where(over, self.chunk, state.chunk))
+        state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
         state = self._begin_trials(state, over)
         idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
         return self._next_emitter(_freeze(state), idle, jax.random.fold_in(key, 1))
@@ -224,20 +224,20 @@ class Serene(NoveltySearch):
         active = candidate[row] & go
         genomes, sigma = rewards.rows["genome"][row], rewards.rows["sigma"][row]
         blank = jax.tree.map(jnp.zeros_like, state.trials)
-        trials = blank.replace(
-            active=active, ancestor=row, descriptor=rewards.rows["descriptor"][row], sigma=sigma,
+        trials = replace(
+            blank, active=active, ancestor=row, descriptor=rewards.rows["descriptor"][row], sigma=sigma,
             search=jax.vmap(self.kind.start)(genomes, sigma), members=state.trials.members,
             reservoir=state.trials.reservoir, stored=blank.stored - jnp.inf, novelty=blank.novelty - jnp.inf,
         )  # fmt: skip
         columns = rewards.rows | {"candidate": candidate.at[row].min(~active)}
         phase = jnp.where(jnp.any(active), TRIAL, state.phase)
-        return state.replace(rewards=rewards.replace(rows=columns), trials=trials, phase=phase)
+        return replace(state, rewards=replace(rewards, rows=columns), trials=trials, phase=phase)
 
     def _trial(self, state: State, rows: Rows, key: Key, phase: int) -> State:
         """A step of all trials; after the last one, those that improved become emitters."""
         each = jax.tree.map(lambda x: x.reshape(self.trials, -1, *x.shape[1:]), rows)
         if phase == TRIAL:
-            return state.replace(trials=jax.vmap(emitters.begin)(state.trials, each), phase=jnp.int32(TRIAL_STEP))
+            return replace(state, trials=jax.vmap(emitters.begin)(state.trials, each), phase=jnp.int32(TRIAL_STEP))
         trials = jax.vmap(emitters.step, (0, None, 0))(state.trials, self.kind, each)
         mask, trials = jax.vmap(emitters.to_store)(trials)
         found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
@@ -249,7 +249,7 @@ class Serene(NoveltySearch):
         place = jnp.where(kept, free[jnp.cumsum(kept) - 1], capacity)
         table = jax.tree.map(lambda t, x: t.at[place].set(x, mode="drop"), state.table, trials)
         lost = state.lost + jnp.sum(kept & (place == capacity), dtype=jnp.int32)
-        return self._next_emitter(_freeze(state.replace(trials=trials, table=table, lost=lost)), over, key)
+        return self._next_emitter(_freeze(replace(state, trials=trials, table=table, lost=lost)), over, key)
 
     # --- EXPLOIT: emitters ---
 
@@ -259,7 +259,7 @@ class Serene(NoveltySearch):
         current, bar = jax.lax.cond(usable, self._choose, lambda s, k: (s.current, s.bar), state, key)
         phase = jnp.where(go, jnp.where(usable, CLIMB, EXPLORE), state.phase)
         chunk = jnp.where(go & ~usable, self.chunk, state.chunk)
-        return state.replace(current=current, bar=bar, phase=phase, chunk=chunk)
+        return replace(state, current=current, bar=bar, phase=phase, chunk=chunk)
 
     def _choose(self, state: State, key: Key) -> tuple[Array, Array]:
         """(row of the table, novelty bar): uniform on the Pareto front of (novelty of the ancestor, improvement)."""
@@ -286,14 +286,14 @@ class Serene(NoveltySearch):
         )
         emitter = emitters.offer(emitter, novelty, state.bar, k_offer)
         stop = emitters.stagnant(emitter) | (emitter.steps == self.max_emitter_steps)
-        emitter = emitter.replace(active=~stop)
+        emitter = replace(emitter, active=~stop)
         ancestor = take(state.rewards.rows, emitter.ancestor[None])
         state = self._store(state, ancestor, stop[None])
         offered = stop & (jnp.arange(self.additions) < emitter.seen)
         archive = archives.append(state.archive, emitter.reservoir, offered)
         table = jax.tree.map(lambda t, x: t.at[state.current].set(x), state.table, emitter)
         bar = jnp.maximum(state.bar, emitter.novelty)
-        state = state.replace(archive=archive, table=table, bar=bar)
+        state = replace(state, archive=archive, table=table, bar=bar)
         return self._next_emitter(state, stop | (state.chunk <= 0), k_turn)
 
     def _references(self, state: State) -> list[tuple[Array, Array | int]]:
@@ -311,7 +311,7 @@ class Serene(NoveltySearch):
         """R with those of the rows."""
         plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
         rows = {name: rows[name] for name in state.archive.rows} | plain
-        return state.replace(rewards=archives.append(state.rewards, rows, mask))
+        return replace(state, rewards=archives.append(state.rewards, rows, mask))
 
     def _metrics(self, state: State) -> dict[str, Array]:
         """Sizes, overflow, and the best stored in each area."""
@@ -339,4 +339,4 @@ def _row(table: Emitter, index: Array) -> Emitter:
 
 def _freeze(state: State) -> State:
     """Novelty is measured against the archives as they stand now, until the next EXPLOIT."""
-    return state.replace(known=jnp.stack([state.archive.count, state.rewards.count]))
+    return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))

@@ -111,9 +111,7 @@ def test_other_versions_are_said(calm, tmp_path):
     toys.run("batches", tmp_path)
     facts = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(facts | {"threads": 64}))
-    assert toys.run("batches", tmp_path).notices == [
-        "the bits may differ from an uninterrupted run: threads: 64 -> 1"
-    ]
+    assert toys.run("batches", tmp_path).notices == ["the bits may differ from an uninterrupted run: threads: 64 -> 1"]
 
 
 # --- processes ---------------------------------------------------------------------------------------

@@ -1,0 +1,172 @@
+"""What every registered agent must keep to. A new line in `agents.AGENTS` is tested here with nothing else written.
+
+One set of compiled programs an agent, shared by all of its tests (which share a worker of xdist).
+"""
+
+import dataclasses
+from functools import cache
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import agents
+import envs
+from agents.api import Agent, Batches, Rollouts, Segments, wants_of
+from envs.api import Dataset
+from envs.rollout import episodes
+from experiments.checkpoint import digest
+from experiments.program import Program, cost
+
+ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target")
+"""Small environments: an agent is tested in the first that it fits."""
+SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_capacity": 64, "reward_capacity": 64,
+         "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16}  # fmt: skip
+"""Values that make an agent small, for those of its fields that have these names."""
+CALLS = 4
+NAMES = sorted(agents.AGENTS)
+
+
+def small(name: str) -> Agent:
+    cls = agents.AGENTS[name]
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {k: v for k, v in SMALL.items() if k in known and isinstance(known[k].default, int)}
+    return agents.make(name, **fields)
+
+
+def dataset_for(env) -> Dataset:
+    """Rows of four episodes of sixteen steps, drawn from the spaces."""
+    keys = jax.random.split(jax.random.key(3), (3, 64))
+    last = jnp.arange(64) % 16 == 15
+    rows = {
+        "obs": jax.vmap(env.spec.obs.sample)(keys[0]), "action": jax.vmap(env.spec.action.sample)(keys[1]),
+        "reward": last.astype(jnp.float32), "terminated": last, "truncated": jnp.zeros(64, bool),
+        "next_obs": jax.vmap(env.spec.obs.sample)(keys[2]),
+    }  # fmt: skip
+    return Dataset(rows, jnp.arange(0, 64, 16, dtype=jnp.int32))
+
+
+@cache
+def case(name: str) -> SimpleNamespace:
+    agent = small(name)
+    fitting = [id for id in ENVS if agent.misfit(envs.make(id).spec) is None]
+    assert fitting, f"{name} fits none of {ENVS}: add a small environment that it fits"
+    env = envs.make(fitting[0])
+    bound = agent.bind(env.spec)
+    offline = isinstance(wants_of(bound)[0], Batches)
+    data = bound.prepare(dataset_for(env)) if offline else None
+    program = Program(bound, env, (0,), eval_episodes=1, dataset=data)
+    return SimpleNamespace(agent=agent, bound=bound, env=env, program=program, runs={})
+
+
+def run(name: str, seed: int, again: int = 0):
+    """(run state, phases, metrics) after some calls; computed once for each seed and `again`."""
+    c = case(name)
+    if (seed, again) not in c.runs:
+        c.program.seeds = jnp.uint32(seed)
+        state, phases, metrics = c.program.init(), [], {}
+        for _ in range(CALLS):
+            phases.append(c.program.phase(state))
+            state, status, figures = c.program.advance(state, phases[-1], 10**6, 2)
+            metrics |= jax.device_get(figures)
+            assert int(status[0]) > 0
+        c.runs[seed, again] = state, phases, metrics
+    return c.runs[seed, again]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES])
+def name(request):
+    return request.param
+
+
+def test_an_agent_is_a_frozen_value(name):
+    a, b = small(name), small(name)
+    assert a == b and hash(a) == hash(b) and a.spec is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.spec = 1  # type: ignore[misc]
+    with pytest.raises(ValueError, match="bind"):
+        _ = a.bound
+    assert (type(a).__doc__ or "").strip()
+
+
+def test_wants_are_readable_before_an_environment_is_known(name):
+    for want in wants_of(small(name)):
+        assert isinstance(want, Segments | Rollouts | Batches) and cost(want) > 0
+
+
+def test_hyper_parameters_have_bounds_and_help(name):
+    from experiments.options import docs_of
+
+    cls = agents.AGENTS[name]
+    help_texts = docs_of(cls)
+    for f in dataclasses.fields(cls):
+        assert help_texts.get(f.name), f"{name}.{f.name} has no docstring under it"
+        if f.metadata.get("above", -np.inf) > -np.inf or f.metadata.get("least", -np.inf) > -np.inf:
+            bad = f.metadata["above"] if f.metadata["above"] > -np.inf else f.metadata["least"] - 1
+            with pytest.raises(ValueError, match=f.name):
+                agents.make(name, **{f.name: bad})
+        if isinstance(f.default, int | float) and not isinstance(f.default, bool):
+            with pytest.raises(ValueError, match=f.name):
+                agents.make(name, **{f.name: "many"})
+
+
+def test_a_misfit_is_one_line_that_says_why(name):
+    agent, said = small(name), []
+    for id in envs.ENVS:
+        spec = envs.make(id).spec
+        reason = agent.misfit(spec)
+        if reason:
+            said.append(reason)
+            with pytest.raises(ValueError, match=id) as error:
+                agent.bind(spec)
+            assert "\n" not in str(error.value)
+        else:
+            assert agent.bind(spec).bound == spec
+
+
+def test_learning_keeps_the_state_and_gives_finite_figures(name):
+    state, phases, metrics = run(name, 0)
+    template = case(name).program.template()
+    assert jax.tree.structure(state) == jax.tree.structure(template)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(template), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+    assert all(0 <= phase < len(wants_of(case(name).bound)) for phase in phases) and metrics
+    assert all(np.isfinite(x).all() for x in metrics.values()), metrics
+    assert all("/" in key for key in metrics)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(name):
+    first, second, other = (run(name, *which)[0].agent for which in ((0, 0), (0, 1), (1, 0)))
+    assert digest(first) == digest(second) != digest(other)
+
+
+def test_what_it_ships_acts_within_bounds(name):
+    c, (state, *_) = case(name), run(name, 0)
+    behaviour = jax.jit(c.bound.exploit)(state.agent)
+    shipped = jax.jit(
+        lambda env, b, key: episodes(
+            env, c.bound, b, jnp.ones(1, bool), key, key, population=1, episodes=2, shared=True, keep_steps=True
+        )
+    )(c.env, behaviour, jax.random.key(5))
+    assert np.isfinite(shipped.returns).all() and (shipped.length > 0).all()
+    actions = np.asarray(shipped.steps.action).reshape(-1, *c.env.spec.action.shape)
+    assert all(c.env.spec.action.contains(action) for action in actions[:: max(1, len(actions) // 20)])
+
+
+def test_a_report_is_a_table(name):
+    c, (state, *_) = case(name), run(name, 0)
+    report = {key: np.asarray(x) for key, x in c.bound.report(state.agent).items()}
+    if "filled" in report:
+        filled = report["filled"]
+        assert filled.dtype == bool and {"genome", "descriptor", "fitness", "area"} <= set(report)
+        assert all(len(x) == len(filled) for x in report.values())
+        assert np.isfinite(report["fitness"][filled]).all() and np.isfinite(report["descriptor"][filled]).all()
+
+
+def test_unknown_names_are_one_line_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'serene'"):
+        agents.make("seren")
+    with pytest.raises(ValueError, match="serene: .*chunks"):
+        agents.make("serene", chunks=3)
