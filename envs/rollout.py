@@ -217,7 +217,7 @@ def episodes(
         return live & ~ended, new_stream, new_tail, kept
 
     stream = grid(begin, (0, 0))(behaviour, number, member)
-    step_all = grid(advance, (0, 0, 0, 0, None))
+    step_all = jax.jit(grid(advance, (0, 0, 0, 0, None)))  # traced once, though it may be called twice
     live = jnp.broadcast_to(active[:, None], shape)
     info = jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), info_shapes(env))
     tail = (jnp.zeros(shape), jnp.zeros(shape, jnp.int32), info)
@@ -237,11 +237,20 @@ def episodes(
     if keep_steps:
         carry, steps = jax.lax.scan(body, carry, jnp.arange(horizon))
         last = jnp.int32(horizon)
+    elif env.spec.fixed_length:
+        # the info of the last step alone is wanted: the loop leaves that step out and computes no info
+        def blind(t: Array, carry: Tree) -> Tree:
+            (live, stream, (returns, *_), album), _ = body(carry, t)
+            return live, stream, (returns, *carry[2][1:]), album
+
+        carry = jax.lax.fori_loop(jnp.int32(0), jnp.int32(horizon - 1), blind, carry)
+        (live, stream, (returns, _, info), album), _ = body(carry, jnp.int32(horizon - 1))
+        last, carry = jnp.int32(horizon), (live, stream, (returns, jnp.full(shape, horizon, jnp.int32), info), album)
     else:
 
         def going(carry: Tree) -> Array:
             t, (live, *_) = carry
-            return (t < horizon) if env.spec.fixed_length else (t < horizon) & jnp.any(live)
+            return (t < horizon) & jnp.any(live)
 
         last, carry = jax.lax.while_loop(going, lambda c: (c[0] + 1, body(c[1], c[0])[0]), (jnp.int32(0), carry))
     _, stream, (returns, length, info), album = carry

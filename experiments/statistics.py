@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 Statistic = Callable[..., np.ndarray]
 """`statistic(x [..., S], axis=-1)` -> [...]"""
@@ -96,4 +95,6 @@ def probability_of_improvement(left: ArrayLike, right: ArrayLike) -> float:
 
 def mann_whitney(left: ArrayLike, right: ArrayLike) -> float:
     """One-sided p that left is not larger than right: exact for few values without ties, else normal."""
+    from scipy import stats  # takes a second to load, which a run that tests nothing need not wait
+
     return float(stats.mannwhitneyu(left, right, alternative="greater").pvalue)

@@ -126,22 +126,18 @@ def laser_tables(wall: np.ndarray) -> Lasers:
     ends = np.stack([x[ring], y[ring]], axis=1)
     number = np.zeros(x.shape, np.int32)
     number[ring] = np.arange(len(ends))
-    margin = REACH + 1
+    margin, never = REACH + 1, 255
     padded = np.pad(wall, margin, constant_values=True)
-
-    def shifted(dx: int, dy: int) -> np.ndarray:
-        return padded[margin + dy : margin + dy + SIZE, margin + dx : margin + dx + SIZE]
-
-    hit = np.empty((len(ends), SIZE, SIZE), np.uint8)
+    at_step = [np.where(padded, step, never).astype(np.uint8) for step in range(REACH + 2)]
+    hit = np.full((len(ends), SIZE, SIZE), never, np.uint8)
     path = np.full((len(ends), REACH + 3, 2), 127, np.int8)
     for k, (ex, ey) in enumerate(ends.tolist()):
         pixels = line(ex, ey)
-        hit[k] = len(pixels) + 1
-        for step, (main, sides) in reversed(list(enumerate(pixels, 1))):
-            blocked = shifted(*main)
-            for side in sides:
-                blocked = blocked | shifted(*side)
-            np.putmask(hit[k], blocked, step)
+        for step, (main, sides) in enumerate(pixels, 1):
+            for dx, dy in (main, *sides):  # the least step at which something is hit
+                shifted = at_step[step][margin + dy : margin + dy + SIZE, margin + dx : margin + dx + SIZE]
+                np.minimum(hit[k], shifted, out=hit[k])
             path[k, step] = main
+        hit[k][hit[k] == never] = len(pixels) + 1
     by_pixel = np.ascontiguousarray(hit.reshape(len(ends), -1).T)
     return Lasers(number.reshape(-1), by_pixel.reshape(-1), path.reshape(-1, 2))
