@@ -30,8 +30,8 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=Tier(AGENTS, (ENV,), seeds=1, budget=6000, evals=3),
-    repro=Tier(AGENTS, (ENV,), seeds=20, budget=50_000, evals=50),
-    paper=Tier(AGENTS, (ENV,), seeds=20, budget=50_000, evals=50),
+    repro=Tier(AGENTS, (ENV,), seeds=10, budget=50_000, evals=50),
+    paper=Tier(AGENTS, (ENV,), seeds=10, budget=50_000, evals=50),
     claims=(
         _claim("C3", "Elitist emitters improve their members more than CMA-ES emitters do", "emitters/improvement"),
         _claim("C3 mean", "Their members earn more at the end, in the mean", "emitters/mean"),

@@ -42,8 +42,8 @@ class Emitter:
     """[T, E] ring of the members' fitness after each step."""
     steps: Array
     """Steps taken; the ring has had steps + 1 entries, the first being the initial members."""
-    level: Array
-    """Mean fitness of the first three entries."""
+    start: Array
+    """[3, E] the first three entries of the ring."""
     improvement: Array
     stored: Array
     """Highest fitness it has put into the reward archive, -inf while none."""
@@ -182,7 +182,8 @@ def blank(kind: Kind, nobody: Rows, window: int, reservoir: int) -> Emitter:
     return Emitter(
         active=jnp.zeros((), bool), ancestor=jnp.int32(0), descriptor=nobody["descriptor"], sigma=zero,
         members=repeat(kind.members), search=kind.start(nobody["genome"], jnp.ones(())),
-        values=jnp.zeros((window, kind.members)), steps=jnp.int32(0), level=zero, improvement=zero, stored=low,
+        values=jnp.zeros((window, kind.members)), steps=jnp.int32(0),
+        start=jnp.zeros((3, kind.members)), improvement=zero, stored=low,
         novelty=low, reservoir=repeat(reservoir), seen=jnp.int32(0),
     )  # fmt: skip
 
@@ -198,10 +199,11 @@ def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
     steps = emitter.steps + 1
     window = emitter.values.shape[0]
     values = emitter.values.at[steps % window].set(members["fitness"])
-    level = jnp.where(steps == 2, jnp.mean(values[:3]), emitter.level)
-    recent = jnp.mean(values[(steps - jnp.arange(3)) % window])
-    gain = jnp.where(jnp.isfinite(recent - level), jnp.maximum(recent - level, 0.0), 0.0)
-    return replace(emitter, members=members, search=search, values=values, steps=steps, level=level, improvement=gain)
+    start = jnp.where(steps <= 2, values[:3], emitter.start)
+    # the mean of differences: that of a plateau is zero, which the difference of two rounded means need not be
+    gain = jnp.mean(values[(steps - jnp.arange(3)) % window] - start)
+    gain = jnp.where((steps >= 3) & jnp.isfinite(gain), jnp.maximum(gain, 0.0), 0.0)
+    return replace(emitter, members=members, search=search, values=values, steps=steps, start=start, improvement=gain)
 
 
 def to_store(emitter: Emitter) -> tuple[Array, Emitter]:

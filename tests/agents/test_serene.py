@@ -125,6 +125,7 @@ def test_entries_replay(run):
         np.testing.assert_allclose(data.descriptor[filled], archive.rows["descriptor"][filled], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_entries_replay_in_an_environment():
     agent = Serene(**FIELDS, **MORE, mutation=0.3).bind(Point.spec)
     state, _, metrics = play(agent, 120)
@@ -187,7 +188,7 @@ def emitter_of(fitness_of, steps, members=6, window=140, genes=3):
 
 def test_elitist_members_never_get_worse_and_the_rule_waits():
     _, (fitness, improvement, stop) = emitter_of(lambda g: -jnp.sum((g - 2) ** 2, axis=1), 200)
-    assert (np.diff(fitness, axis=0) >= 0).all() and (improvement[1:] >= 0).all() and improvement[-1] > 1
+    assert (np.diff(fitness, axis=0) >= 0).all() and (improvement >= 0).all() and improvement[-1] > 1
     assert not stop[:140].any()  # not while steps <= T
     np.testing.assert_allclose(improvement[-1], fitness[-3:].mean() - _level(), rtol=1e-4)
 
@@ -200,7 +201,7 @@ def _level():
 
 def test_a_plateau_from_the_start_stops_after_the_window():
     _, (_, improvement, stop) = emitter_of(lambda g: jnp.ones(g.shape[0]), 145)
-    assert (improvement[1:] == 0).all() and stop.tolist() == [False] * 140 + [True] * 5
+    assert (improvement == 0).all() and stop.tolist() == [False] * 140 + [True] * 5
 
 
 def test_stop_on_either_median_or_maximum():

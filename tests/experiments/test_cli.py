@@ -174,7 +174,8 @@ def test_a_run_from_start_to_export(capsys, tmp_path):
     words = "run novelty_search point/sparse --budget 700 --evals 2 --seed 3 --population 20".split()
     code, out, _ = run(capsys, *words)
     assert code == 0 and "seed 3" in out
-    folder = cli.Path(out.splitlines()[-1])
+    folder, picture = map(cli.Path, out.splitlines()[-2:])
+    assert picture == folder / "archive.png" and picture.stat().st_size > 1000
     assert folder.parent == tmp_path / "runs" / "single" / "novelty_search" / "point-sparse"
     known = json.loads((folder / "run.json").read_text())
     assert known["config"]["agent"]["population"] == 20
