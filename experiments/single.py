@@ -58,8 +58,10 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     """A job a seed, or one for all where the agent allows it."""
     seeds = tuple(range(args.seeds)) if args.seeds else (args.seed or 0,)
     agent = agents.make(name, **given(args, "hyper-parameters"))
-    if reason := agent.misfit(envs.make(args.env).spec):
-        raise ValueError(f"{name} does not fit {args.env}: {reason}")
+    spec = envs.make(args.env).spec
+    if reason := agent.misfit(spec):
+        fitting = [other for other, kind in agents.AGENTS.items() if kind().misfit(spec) is None]
+        raise ValueError(f"{name} does not fit {args.env}: {reason}; these fit: {', '.join(fitting) or 'none'}")
     together = agent.vmap_seeds and len(wants_of(agent)) == 1
     batches = [seeds] if together else [(seed,) for seed in seeds]
     jobs = []

@@ -46,7 +46,7 @@ def run(capsys, *words):
         ("run serene maze/hard --seed -1", "--seed"),
         ("run serene maze/hard --seed 1 --seeds 2", "not both"),
         ("run serene maze/hard --nope 1", "unrecognized arguments: --nope 1"),
-        ("run serene probe/bandit", "serene does not fit probe/bandit"),
+        ("run serene probe/bandit", "these fit: bc"),
         ("run serene_maze --tier papr", "invalid choice: 'papr'"),
         ("run serene_maze --agents serenne", "unknown agent 'serenne'; did you mean 'serene'?"),
         ("run serene_maze --workers 0", "whole number from 1 up"),
