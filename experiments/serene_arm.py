@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.api import Experiment, Tier
-from experiments.serene_common import SOURCE, agents, claims, derived, metrics
+from experiments.serene_common import SOURCE, agents, claims, derived, metrics, some
 
 ENV = "arm/redundant"
 SEEDS = {"serene": 10, "novelty_search": 10, "map_elites": 5, "cma_me": 5, "nsga2": 5, "random_search": 5}
@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
         "steps pays nothing (the official rule). Coverage and rewards are counted as in `serene_maze`."
     ),
     source=SOURCE,
-    smoke=Tier(agents(), (ENV,), seeds=1, budget=3000, evals=3),
+    smoke=Tier(some("serene", "novelty_search", "random_search"), (ENV,), seeds=1, budget=3000, evals=3),
     repro=Tier(agents(), (ENV,), seeds=SEEDS, budget=200_000, evals=100),
     paper=Tier(agents(), (ENV,), seeds=15, budget=500_000, evals=100),
     claims=claims(ENV, areas=3, paper_budget=500_000),

@@ -27,6 +27,11 @@ def agents() -> dict[str, Agent]:
     }
 
 
+def some(*labels: str) -> dict[str, Agent]:
+    """Those of the agents."""
+    return {label: agent for label, agent in agents().items() if label in labels}
+
+
 def climb(area: int, prefix: str) -> Callable[[Row], float]:
     """Evaluations from the first reward in an area to .9 there.
 
