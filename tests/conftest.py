@@ -14,6 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 sys.path.insert(0, str(Path(__file__).parent))  # for `toys`, which tests in several folders and processes share
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """A module's tests share a worker of xdist (`--dist loadgroup`), and so its programs; others may say otherwise."""
     for item in items:
