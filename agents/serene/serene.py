@@ -195,9 +195,8 @@ class Serene(NoveltySearch):
         old = state.population | {"flagged": flagged[:parents]}
         young = children | {"flagged": flagged[parents:]}
         more = [(rewards.rows["descriptor"], rewards.count)]
-        population, archive = self.generation(
-            old, young, state.archive, more, key
-        )  # the key that it has in NoveltySearch
+        # the very key that NoveltySearch hands it: without reward the two are one
+        population, archive = self.generation(old, young, state.archive, more, key)
         state = replace(state, population=population, children=young, archive=archive, rewards=rewards)
         over = self._explored(state)
         state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
