@@ -12,6 +12,10 @@ import jax.numpy as jnp
 
 from envs.api import Array
 
+NARROW = 32
+"""The widest input that is multiplied row by row: XLA fuses these sums into a rollout's step, where a matrix product
+is a call of its own (5-5-5-2 policies step up to twice as fast)."""
+
 
 def genes(sizes: Sequence[int]) -> int:
     """G of a network with these layer sizes, input and output included."""
@@ -30,5 +34,13 @@ def unpack(genome: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
 def forward(layers: list[tuple[Array, Array]], x: Array) -> Array:
     """The output, in (-1, 1), for one input [in]."""
     for weight, bias in layers:
-        x = jnp.tanh((x @ weight + bias) * 0.5)
+        x = jnp.tanh((_times(x, weight) + bias) * 0.5)
     return x
+
+
+def _times(x: Array, weight: Array) -> Array:
+    """x [in] @ weight [in, out]."""
+    if len(x) > NARROW:
+        return x @ weight
+    first, *rest = (a * row for a, row in zip(x, weight, strict=True))
+    return sum(rest, first)

@@ -121,11 +121,11 @@ class HardMaze(Env):
     def _observe(self, state: State, bumpers: tuple[Array, Array]) -> Array:
         """The observation [5] at a pose."""
         c, s = state.cos * ROOT_HALF, state.sin * ROOT_HALF
-        rays = ((c - s, s + c), (state.cos, state.sin), (c + s, s - c))
-        return jnp.stack([*(self._laser(state.x, state.y, cos, sin) for cos, sin in rays), *bumpers])
+        cos, sin = jnp.stack([c - s, state.cos, c + s]), jnp.stack([s + c, state.sin, s - c])
+        return jnp.concatenate([self._lasers(state.x, state.y, cos, sin), jnp.stack(bumpers)])
 
-    def _laser(self, x: Array, y: Array, cos: Array, sin: Array) -> Array:
-        """Distance [] from the robot's centre to the centre of the first obstacle pixel that the ray meets."""
+    def _lasers(self, x: Array, y: Array, cos: Array, sin: Array) -> Array:
+        """Distances [n] from the robot's centre to the centre of the first obstacle pixel that each ray meets."""
         px, py = _pixel(x), _pixel(y)
         ex = _pixel(x + geometry.RANGE * cos) - px + geometry.REACH
         ey = _pixel(y + geometry.RANGE * sin) - py + geometry.REACH
@@ -133,9 +133,9 @@ class HardMaze(Env):
         lines = self.tables.hit.shape[0] // geometry.SIZE**2
         step = self.tables.hit[(py * geometry.SIZE + px) * lines + line].astype(jnp.int32)
         offset = self.tables.path[line * PATH + step].astype(jnp.float32)
-        dx = (px.astype(jnp.float32) + offset[0]) * geometry.UNIT - x
-        dy = (py.astype(jnp.float32) + offset[1]) * geometry.UNIT - y
-        return jnp.where(offset[0] == 127, geometry.RANGE, jnp.sqrt(dx * dx + dy * dy))
+        dx = (px.astype(jnp.float32) + offset[:, 0]) * geometry.UNIT - x
+        dy = (py.astype(jnp.float32) + offset[:, 1]) * geometry.UNIT - y
+        return jnp.where(offset[:, 0] == 127, geometry.RANGE, jnp.sqrt(dx * dx + dy * dy))
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """The map as a picture, uint8 [200, 200, 3], and its extent (left, right, bottom, top) in descriptor units."""
