@@ -127,7 +127,8 @@ class Spec:
     horizon: int
     """No episode is longer (steps)."""
     info: tuple[str, ...] = ("success",)
-    """Names in `Step.info`: `success` always; `descriptor` [d], `area` [] and `state_id` [] where there is one."""
+    """Names in `Step.info`: `success` always; `descriptor` [d], `area` [] and `state_id` [] where there is one, and
+    `failed` [] where a simulator can break down (the episode is then truncated)."""
     descriptor: Box | None = None
     """The space of the behaviour descriptor [d], with finite bounds (its grid measures coverage)."""
     areas: int = 0
@@ -166,6 +167,18 @@ class Env:
     def step(self, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:
         """The next (state, Step). Undefined after an end: call `reset`."""
         raise NotImplementedError
+
+    def reset_if(self, needed: Array, key: Key) -> tuple[Tree, Tree]:
+        """`reset`, whose result is looked at only where `needed` [] holds: a dear one may do nothing elsewhere."""
+        return self.reset(key)
+
+    def step_if(self, live: Array, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:
+        """`step`, whose result is looked at only where `live` [] holds."""
+        return self.step(state, action, key)
+
+    def failure(self) -> str:
+        """What a simulator said of the last episode that failed; for people."""
+        return ""
 
     def frame(self, state: Tree) -> Array:
         """A picture of `state`, uint8 [height, width, 3]; NotImplementedError where there is none."""

@@ -31,6 +31,7 @@ from envs.api import (
     Key,
     Segment,
     Spec,
+    Step,
     Transitions,
     Tree,
 )
@@ -61,6 +62,16 @@ def next_inputs(obs: Tree, action: Array, reward: Array) -> Inputs:
     return Inputs(obs=obs, action=action, reward=reward, first=jnp.zeros((), bool))
 
 
+def reset_if(env: Env, needed: Array, key: Key) -> tuple[Tree, Tree]:
+    """`env.reset_if`, or `env.reset` of an object that has no such method."""
+    return env.reset_if(needed, key) if hasattr(env, "reset_if") else env.reset(key)
+
+
+def step_if(env: Env, live: Array, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:
+    """`env.step_if`, or `env.step` of an object that has no such method."""
+    return env.step_if(live, state, action, key) if hasattr(env, "step_if") else env.step(state, action, key)
+
+
 # --- segments ----------------------------------------------------------------------------------------
 
 
@@ -76,7 +87,12 @@ class Streams:
     length: Array
     """[N] steps so far of the running episodes."""
     ended: dict[str, Array]
-    """Sums over the episodes that ended since the driver last looked: count, return, length, success."""
+    """Sums over the episodes that ended since the driver last looked: count, return, length, success (and failed)."""
+
+
+def _counted(env: Env) -> tuple[str, ...]:
+    """What of the info at an episode's end is summed up: its success and, where it can fail, its failure."""
+    return tuple(name for name in ("success", "failed") if name in env.spec.info)
 
 
 def open_streams(env: Env, actor: Actor, behaviour: Tree, key: Key, *, num_envs: int) -> Streams:
@@ -86,7 +102,7 @@ def open_streams(env: Env, actor: Actor, behaviour: Tree, key: Key, *, num_envs:
     memory = jax.vmap(lambda k: actor.memory(behaviour, k))(jax.random.split(k_memory, num_envs))
     inputs = jax.vmap(lambda o: first_inputs(env.spec, o))(obs)
     zeros = jnp.zeros(num_envs)
-    ended = {name: jnp.zeros(()) for name in ("count", "return", "length", "success")}
+    ended = {name: jnp.zeros(()) for name in ("count", "return", "length", *_counted(env))}
     return Streams(state, memory, inputs, zeros, jnp.zeros(num_envs, jnp.int32), ended)
 
 
@@ -106,7 +122,7 @@ def segments(
         action, memory, extras = actor.act(behaviour, memory, inputs, k_act)
         state, step = env.step(state, action, k_step)
         ended = step.terminated | step.truncated
-        fresh_state, fresh_obs = env.reset(k_reset)
+        fresh_state, fresh_obs = reset_if(env, ended, k_reset)
         fresh = (fresh_state, actor.memory(behaviour, k_memory), first_inputs(env.spec, fresh_obs))
         going = (state, memory, next_inputs(step.obs, action, step.reward))
         return select(ended, fresh, going), action, extras, step
@@ -122,7 +138,7 @@ def segments(
             "count": jnp.ones_like(returns),
             "return": returns,
             "length": lengths.astype(jnp.float32),
-            "success": step.info["success"].astype(jnp.float32),
+            **{name: step.info[name].astype(jnp.float32) for name in _counted(env)},
         }
         sums = {name: streams.ended[name] + jnp.sum(jnp.where(end, x, 0)) for name, x in figures.items()}
         transitions = Transitions(
@@ -194,8 +210,8 @@ def episodes(
         inner = jax.vmap(f, in_axes=(None, *shared_axes))
         return jax.vmap(inner, in_axes=(None if shared else 0, *shared_axes))
 
-    def begin(behaviour: Tree, number: Array, member: Array) -> tuple[Tree, Tree, Inputs]:
-        state, obs = env.reset(fold_in(origin, number))
+    def begin(behaviour: Tree, number: Array, member: Array, live: Array) -> tuple[Tree, Tree, Inputs]:
+        state, obs = reset_if(env, live, fold_in(origin, number))
         memory = actor.memory(behaviour, fold_in(fold_in(key, 1), member))
         return state, memory, first_inputs(env.spec, obs)
 
@@ -203,7 +219,7 @@ def episodes(
         state, memory, inputs = stream
         k_act, k_step = (fold_in(fold_in(fold_in(key, i), t), member) for i in (2, 3))
         action, new_memory, extras = actor.act(behaviour, memory, inputs, k_act)
-        new_state, step = env.step(state, action, k_step)
+        new_state, step = step_if(env, live, state, action, k_step)
         ended = step.terminated | step.truncated
         new_stream = (new_state, new_memory, next_inputs(step.obs, action, step.reward))
         returns, length, _ = tail
@@ -216,9 +232,9 @@ def episodes(
         )  # fmt: skip
         return live & ~ended, new_stream, new_tail, kept
 
-    stream = grid(begin, (0, 0))(behaviour, number, member)
-    step_all = jax.jit(grid(advance, (0, 0, 0, 0, None)))  # traced once, though it may be called twice
     live = jnp.broadcast_to(active[:, None], shape)
+    stream = grid(begin, (0, 0, 0))(behaviour, number, member, live)
+    step_all = jax.jit(grid(advance, (0, 0, 0, 0, None)))  # traced once, though it may be called twice
     info = jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), info_shapes(env))
     tail = (jnp.zeros(shape), jnp.zeros(shape, jnp.int32), info)
     slots = frame_steps(horizon, frames) if frames else np.zeros(0, np.int32)

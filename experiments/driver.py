@@ -221,6 +221,8 @@ class _Driver:
         for s, seed in enumerate(self.run.seeds):
             one = jax.tree.map(lambda x, s=s: x[s], host) if self.program.batched else host
             rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one)))
+        if failed := sum(row.get("collect/failed", 0) for row in rows):
+            self.notices.append(f"{failed} episodes were cut short by the simulator: {self.env.failure()}")
         scores = [row["eval/return"] for row in rows]
         self.score = None if None in scores else float(np.mean(scores))
         self.mark += 1

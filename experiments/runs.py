@@ -261,6 +261,8 @@ def row_of(
         row["collect/episodes"] = int(count)
         for name in ("return", "length", "success"):
             row[f"collect/{name}"] = float(ended[name]) / count if count else float("nan")
+        if "failed" in ended:
+            row["collect/failed"] = int(ended["failed"])
     for name, x in figures.items():
         if x.ndim == 0:
             row[name] = float(x)
