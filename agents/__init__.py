@@ -8,24 +8,34 @@ from typing import Any
 from agents.api import Agent
 from agents.bc import BC
 from agents.cma_me import CMAME
+from agents.floor import Floor
 from agents.map_elites import MAPElites
+from agents.mex.mex import MEX
+from agents.mex.tabular import TabularMEX
 from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
 from agents.random_search import RandomSearch
+from agents.sac import SAC
 from agents.serene.serene import Serene
 from agents.serene.study import EmitterStudy
+from agents.td3 import TD3
 
 __all__ = [
     "AGENTS",
     "BC",
     "CMAME",
+    "MEX",
     "NSGA2",
+    "SAC",
+    "TD3",
     "Agent",
     "EmitterStudy",
+    "Floor",
     "MAPElites",
     "NoveltySearch",
     "RandomSearch",
     "Serene",
+    "TabularMEX",
     "make",
 ]
 
@@ -33,11 +43,16 @@ AGENTS: dict[str, type[Agent]] = {
     "bc": BC,
     "cma_me": CMAME,
     "emitter_study": EmitterStudy,
+    "floor": Floor,
     "map_elites": MAPElites,
+    "mex": MEX,
+    "mex_tabular": TabularMEX,
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,
     "random_search": RandomSearch,
+    "sac": SAC,
     "serene": Serene,
+    "td3": TD3,
 }
 """Registered name -> class. A line here gives an agent its contract tests, its command line and its reports."""
 

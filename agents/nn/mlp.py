@@ -39,8 +39,10 @@ def forward(layers: list[tuple[Array, Array]], x: Array) -> Array:
 
 
 def _times(x: Array, weight: Array) -> Array:
-    """x [in] @ weight [in, out]."""
+    """The product [out] of x [in] and weight [in, out]."""
     if len(x) > NARROW:
         return x @ weight
-    first, *rest = (a * row for a, row in zip(x, weight, strict=True))
-    return sum(rest, first)
+    total = x[0] * weight[0]
+    for i in range(1, len(x)):
+        total = total + x[i] * weight[i]
+    return total

@@ -5,11 +5,13 @@ Shapes: D input components, O outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 
-from envs.api import Array
+from envs.api import Array, Key
 
 
 class MLP(nn.Module):
@@ -19,10 +21,27 @@ class MLP(nn.Module):
     """Widths of the layers, the output last."""
     activation: Callable[[Array], Array] = nn.relu
     """Between layers, not after the last."""
+    torch_init: bool = False
+    """Weights and biases start as `torch_uniform` rather than as linen's own (LeCun normal, biases 0)."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The output [O] for an input [D]."""
-        for width in self.features[:-1]:
-            x = self.activation(nn.Dense(width)(x))
-        return nn.Dense(self.features[-1])(x)
+        for i, width in enumerate(self.features):
+            start = {}
+            if self.torch_init:
+                start = dict.fromkeys(("kernel_init", "bias_init"), torch_uniform(x.shape[-1]))
+            x = nn.Dense(width, **start)(x)
+            if i < len(self.features) - 1:
+                x = self.activation(x)
+        return x
+
+
+def torch_uniform(fan_in: int) -> Callable[..., Array]:
+    """An initialiser: uniform within 1 / sqrt(fan_in) of 0, for weights and biases alike, as torch's Linear has it."""
+    bound = 1 / math.sqrt(fan_in)
+
+    def start(key: Key, shape: Sequence[int], dtype: jax.typing.DTypeLike = float) -> Array:
+        return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
+
+    return start

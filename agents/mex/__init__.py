@@ -1,0 +1,1 @@
+"""MEX, maximise to explore: model-free (`mex`) and tabular (`tabular`)."""

@@ -1,0 +1,200 @@
+"""What agents that learn from a replay share: the streams, the ring, the warm-up and the rounds of updates.
+
+    play `train_every` steps of each stream (at random for the first `learning_starts` steps), store them
+    after the warm-up: `updates_per_step` gradient steps for each env step, each on a batch of its own
+
+Shapes: B rows of a batch, N streams, T steps of a segment, O observation and A action components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from agents.api import Agent, Array, Box, Inputs, Key, Segment, Segments, Spec, Tree, hyper
+from agents.ops import replay as replays
+from agents.ops.replay import Experience, Replay
+
+fold_in = jax.random.fold_in
+
+
+@struct.dataclass
+class Behaviour:
+    """How to act."""
+
+    actor: Tree
+    """Weights of the policy."""
+    noise: Array
+    """[] scale of the policy's noise; 0 is greedy."""
+    random: Array
+    """[] bool: draw actions uniformly instead."""
+
+
+@struct.dataclass
+class State:
+    """What is learned, and what it is learned from."""
+
+    learner: Tree
+    replay: Replay
+    steps: Array
+    """[] int32 env steps so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicy(Agent):
+    """Base of the agents that learn from a replay: they give `begin`, `actor`, `policy` and `update`."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers of actor and critics."""
+    gamma: float = hyper(0.99, least=0, below=1)
+    """Discount."""
+    tau: float = hyper(0.005, above=0, most=1)
+    """How far targets move towards their networks."""
+    batch_size: int = hyper(256, least=1)
+    """Transitions of a gradient step (B)."""
+    capacity: int = hyper(1_000_000, least=1)
+    """Transitions that the replay holds."""
+    learning_starts: int = hyper(25_000, least=0)
+    """Env steps with uniformly random actions, and without updates, at the beginning."""
+    num_envs: int = hyper(1, least=1)
+    """Streams that are played side by side (N)."""
+    train_every: int = hyper(1, least=1)
+    """Steps of each stream between two rounds of updates (T)."""
+    updates_per_step: float = hyper(1.0, above=0)
+    """Gradient steps for each env step; a round has N * T times as many, which must be a whole number."""
+
+    vmap_seeds: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps = self.num_envs * self.train_every
+        if self.updates < 1 or abs(self.updates - steps * self.updates_per_step) > 1e-6:
+            raise ValueError(
+                f"updates_per_step {self.updates_per_step:g} of {steps} steps (num_envs * train_every)"
+                " is not a whole number of updates"
+            )
+        if steps > self.capacity:
+            raise ValueError(
+                f"capacity {self.capacity} is less than the {steps} steps (num_envs * train_every) of a round"
+            )
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs one array of numbers as observation, and bounded real actions."""
+        if not isinstance(spec.obs, Box):
+            return "it needs one array of numbers as observation"
+        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
+            return "it needs a vector of real numbers as action"
+        if not np.all(np.isfinite(spec.action.low)) or not np.all(np.isfinite(spec.action.high)):
+            return "it needs bounded actions"
+        return None
+
+    @property
+    def wants(self) -> Segments:
+        """T steps of N streams."""
+        return Segments(self.num_envs, self.train_every)
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps of a round."""
+        return round(self.num_envs * self.train_every * self.updates_per_step)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(O, A)."""
+        obs, action = self.bound.obs, self.bound.action
+        assert isinstance(obs, Box) and isinstance(action, Box)
+        return obs.size, action.size
+
+    # --- what a method gives -------------------------------------------------------------------------
+
+    @property
+    def noise(self) -> float:
+        """Scale of the policy's noise while it explores."""
+        raise NotImplementedError
+
+    def begin(self, key: Key) -> Tree:
+        """The learner: networks, targets, optimisers."""
+        raise NotImplementedError
+
+    def actor_of(self, learner: Tree) -> Tree:
+        """The policy's weights."""
+        return learner.actor
+
+    def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
+        """The action [A] in [-1, 1] for ONE observation [O]; greedy where `noise` [] is 0."""
+        raise NotImplementedError
+
+    def update(self, learner: Tree, batch: Experience, key: Key) -> tuple[Tree, dict[str, Array]]:
+        """One gradient step on a batch, leading [B]: (learner, figures)."""
+        raise NotImplementedError
+
+    # --- what they share -----------------------------------------------------------------------------
+
+    def init(self, key: Key) -> State:
+        """A fresh learner and an empty replay."""
+        return State(self.begin(key), replays.empty(self.capacity, *self.sizes), jnp.int32(0))
+
+    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
+        """Random actions first, then the policy with its noise."""
+        warming = state.steps < self.learning_starts
+        return Behaviour(self.actor_of(state.learner), jnp.float32(self.noise), warming), jnp.ones((), bool)
+
+    def exploit(self, state: State) -> Behaviour:
+        """The policy without noise."""
+        return Behaviour(self.actor_of(state.learner), jnp.float32(0), jnp.zeros((), bool))
+
+    def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Array]:
+        """The action in the bounds of the environment; extras: the same in [-1, 1], as the networks see it."""
+        space, k_policy, k_random = self.bound.action, fold_in(key, 0), fold_in(key, 1)
+        assert isinstance(space, Box)
+        low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
+        chosen = self.policy(behaviour.actor, flat(inputs.obs, 0), behaviour.noise, k_policy)
+        chosen = jnp.where(behaviour.random, jax.random.uniform(k_random, space.shape, minval=-1, maxval=1), chosen)
+        # rounding must not carry an action past its bounds
+        action = jnp.clip((low + high) / 2 + (high - low) / 2 * chosen, low, high)
+        return action, memory, chosen
+
+    def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
+        """Stores T * N transitions; then, after the warm-up, a round of updates. Figures are those of the last one.
+
+        During the warm-up all figures are 0. The number of updates is the trip count of a loop: a `cond` around
+        them would copy the replay.
+        """
+        replay = replays.add(state.replay, experience_of(data))
+        count = jnp.where(state.steps >= self.learning_starts, self.updates, 0)
+
+        def one(i: Array, carry: tuple[Tree, dict[str, Array]]) -> tuple[Tree, dict[str, Array]]:
+            k_sample, k_update = jax.random.split(fold_in(key, i))
+            return self.update(carry[0], replays.sample(replay, k_sample, self.batch_size), k_update)
+
+        _, shapes = jax.eval_shape(one, jnp.int32(0), (state.learner, {}))
+        figures = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        learner, figures = jax.lax.fori_loop(0, count, one, (state.learner, figures))
+        steps = state.steps + self.num_envs * self.train_every
+        return State(learner, replay, steps), figures | {"replay/size": replay.count}
+
+
+def flat(obs: Array, lead: int) -> Array:
+    """Observations as float32 vectors [..., O], behind `lead` axes."""
+    return obs.reshape(*obs.shape[:lead], -1).astype(jnp.float32)
+
+
+def experience_of(data: Segment) -> Experience:
+    """The transitions of a segment [T, N] as rows [T * N], oldest first. A truncated step is not `terminated`."""
+    steps = data.steps
+    pair = Experience(
+        flat(steps.inputs.obs, 2), steps.extras, steps.reward, steps.terminated.astype(jnp.float32),
+        flat(steps.next_obs, 2),
+    )  # fmt: skip
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), pair)
+
+
+def when(condition: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
+    """`f(x)` where `condition` [] holds, else x. A loop of one trip or none: unlike a `cond`, it copies nothing."""
+    return jax.lax.fori_loop(0, condition.astype(jnp.int32), lambda _, y: f(y), x)

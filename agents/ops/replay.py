@@ -1,0 +1,89 @@
+"""The replay of off-policy agents: a ring of transitions that is written in place.
+
+A transition is one row of a matrix, so that a step costs one write and a batch one gather, whatever the capacity.
+Nothing here selects over the whole ring (`where`, `cond`): that would copy it. To add or sample conditionally, gate
+the call by the trip count of a loop.
+
+Shapes: C capacity, O observation components, A action components, W = 2 O + A + 2 numbers of a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from envs.api import Array, Key, static
+
+
+@struct.dataclass
+class Experience:
+    """Transitions with any leading axes, all float32."""
+
+    obs: Array
+    """[..., O]"""
+    action: Array
+    """[..., A]"""
+    reward: Array
+    """[...]"""
+    terminated: Array
+    """[...] 1 where the episode truly ended, else 0: a time limit is no end, and its successor has a value."""
+    next_obs: Array
+    """[..., O] the true successor, before any reset."""
+
+
+@struct.dataclass
+class Replay:
+    """The newest C transitions."""
+
+    rows: Array
+    """[C, W]"""
+    count: Array
+    """[] int32 rows that are filled; they are the first ones."""
+    cursor: Array
+    """[] int32 the row that is written next."""
+    obs_size: int = static(0)
+    """O, by which rows are taken apart."""
+
+    @property
+    def capacity(self) -> int:
+        """C."""
+        return self.rows.shape[0]
+
+
+def empty(capacity: int, obs_size: int, action_size: int) -> Replay:
+    """A ring with no transition in it."""
+    rows = jnp.zeros((capacity, 2 * obs_size + action_size + 2))
+    return Replay(rows, jnp.int32(0), jnp.int32(0), obs_size)
+
+
+def add(replay: Replay, new: Experience) -> Replay:
+    """The ring with N more transitions (leading [N], oldest first); the oldest ones give way.
+
+    Raises ValueError where N is above the capacity.
+    """
+    count, capacity = new.reward.shape[0], replay.capacity
+    if count > capacity:
+        raise ValueError(f"a replay of {capacity} transitions cannot take {count} at once: raise its capacity")
+    columns = (new.obs, new.action, new.reward[:, None], new.terminated[:, None], new.next_obs)
+    block = jnp.concatenate([x.astype(jnp.float32) for x in columns], axis=1)
+    index = (replay.cursor + jnp.arange(count)) % capacity
+    rows = replay.rows.at[index].set(block, mode="promise_in_bounds", unique_indices=True)
+    filled, cursor = jnp.minimum(replay.count + count, capacity), (replay.cursor + count) % capacity
+    return replace(replay, rows=rows, count=filled, cursor=cursor)
+
+
+def sample(replay: Replay, key: Key, size: int) -> Experience:
+    """`size` uniform draws, with replacement; leading [size]. The ring must not be empty."""
+    index = jax.random.randint(key, (size,), 0, replay.count)
+    rows, split = replay.rows.at[index].get(mode="promise_in_bounds"), replay.obs_size
+    ends = rows.shape[1] - split
+    return Experience(
+        obs=rows[:, :split],
+        action=rows[:, split : ends - 2],
+        reward=rows[:, ends - 2],
+        terminated=rows[:, ends - 1],
+        next_obs=rows[:, ends:],
+    )
