@@ -4,20 +4,46 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from envs.api import Env
+if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
+    from collections.abc import Callable
+
+    import gymnasium
+
+    from envs.api import Env
+    from envs.gymnasium.inward import HostEnv
 
 ENVS: dict[str, str] = {
     "maze/hard": "envs.maze.hard:HardMaze",
     "arm/redundant": "envs.arm.redundant:RedundantArm",
     "point/sparse": "envs.point:SparsePoint",
+    "lock/combination": "envs.lock:CombinationLock",
     "probe/bandit": "envs.probes:Bandit",
     "probe/target": "envs.probes:Target",
     "probe/one_step": "envs.probes:OneStep",
     "probe/discounting": "envs.probes:Discounting",
     "probe/memory": "envs.probes:Memory",
     "probe/limit": "envs.probes:Limit",
+    "mujoco/half_cheetah": "envs.mujoco.locomotion:HalfCheetah",
+    "mujoco/hopper": "envs.mujoco.locomotion:Hopper",
+    "mujoco/walker2d": "envs.mujoco.locomotion:Walker2d",
+    "mujoco/ant": "envs.mujoco.ant:Ant",
+    "mujoco/swimmer": "envs.mujoco.locomotion:Swimmer",
+    "mujoco/reacher": "envs.mujoco.reacher:Reacher",
+    "mujoco/cheetah_vel_sparse": "envs.mujoco.variants:cheetah_vel_sparse",
+    "mujoco/hopper_vel_sparse": "envs.mujoco.variants:hopper_vel_sparse",
+    "mujoco/walker_vel_sparse": "envs.mujoco.variants:walker_vel_sparse",
+    "mujoco/half_cheetah_sparse": "envs.mujoco.variants:half_cheetah_sparse",
+    "mujoco/hopper_sparse": "envs.mujoco.variants:hopper_sparse",
+    "mujoco/walker2d_sparse": "envs.mujoco.variants:walker2d_sparse",
+    "mujoco/ant_sparse": "envs.mujoco.variants:ant_sparse",
+    "mujoco/half_cheetah_far": "envs.mujoco.variants:half_cheetah_far",
+    "mujoco/hopper_far": "envs.mujoco.variants:hopper_far",
+    "mujoco/walker2d_far": "envs.mujoco.variants:walker2d_far",
+    "mujoco/ant_far": "envs.mujoco.variants:ant_far",
+    "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
+    "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
 }
 """Registered id -> "module:class"; modules are imported when they are first asked for."""
 
@@ -37,3 +63,17 @@ def make(id: str, **fields: Any) -> Env:
         return cls(**fields)
     except TypeError as error:
         raise ValueError(f"{id}: {error}") from None
+
+
+def from_gymnasium(
+    id_or_fn: str | Callable[[], gymnasium.Env], num_envs: int, *, horizon: int | None = None
+) -> HostEnv:
+    """A gymnasium environment as one of Prospect's, so that agents train on it: see `envs.gymnasium.inward.HostEnv`.
+
+    id_or_fn: what `gymnasium.make` takes, or a function that makes one. num_envs: the streams of the agent
+    (`Segments.num_envs`). horizon: steps after which an episode is truncated (default: the environment's own limit).
+    Raises ValueError for spaces that have no counterpart, and where no limit is known.
+    """
+    from envs.gymnasium.inward import from_gymnasium
+
+    return from_gymnasium(id_or_fn, num_envs, horizon=horizon)

@@ -21,9 +21,29 @@ def test_its_pictures_and_pages_exist():
         assert (ROOT / path).exists(), path
 
 
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def run(code: str) -> dict:
+    names = {"__name__": "example"}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
 @pytest.mark.slow
 def test_its_example_trains_on_an_environment_of_the_readers_own(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(code, "README.md", "exec"), {"__name__": "example"})
+    run(EXAMPLES[0])
     score, coverage = map(float, capsys.readouterr().out.split())
     assert score > 0.5 and coverage > 0.2
+
+
+@pytest.mark.slow
+def test_its_environments_are_gymnasiums_too():
+    names = run(EXAMPLES[1])
+    assert names["picture"].shape[-1] == 3 and names["obs"].shape == (64, 2)
+
+
+@pytest.mark.slow
+def test_its_agent_trains_on_an_environment_of_gymnasium():
+    assert len(EXAMPLES) == 3
+    assert run(EXAMPLES[2])["result"].rows[-1]["eval/length"] == 200

@@ -163,6 +163,8 @@ def choose(backend: str) -> Literal["ffi", "callback"]:
         raise ValueError(f'PROSPECT_MUJOCO must be "auto", "ffi" or "callback", not {backend!r}')
     if backend == "callback":
         return backend
+    if backend == "auto" and jax.default_backend() != "cpu":
+        return "callback"  # the compiled call runs in programs of the CPU alone
     try:
         library = build.load()
     except build.NoCompilerError as error:

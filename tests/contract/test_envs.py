@@ -10,7 +10,14 @@ import pytest
 import envs
 from envs.api import Box, Dict, Discrete, Spec
 
-ids = pytest.mark.parametrize("id", sorted(envs.ENVS))
+SLOW = [f"mujoco/{name}" for name in (
+    "half_cheetah", "half_cheetah_sparse", "half_cheetah_far", "hopper", "hopper_vel_sparse", "hopper_far", "walker2d",
+    "walker2d_sparse", "walker2d_far", "ant_sparse", "ant_far",
+)]  # fmt: skip
+"""Other values of classes that a cheaper member stands for."""
+ids = pytest.mark.parametrize(
+    "id", [pytest.param(id, marks=pytest.mark.slow) if id in SLOW else id for id in sorted(envs.ENVS)]
+)
 N = 4
 
 

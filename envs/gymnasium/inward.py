@@ -1,0 +1,267 @@
+"""Any gymnasium environment as an `Env` of Prospect: an ordered callback steps a whole batch of them on the host.
+
+    env = envs.from_gymnasium("Pendulum-v1", num_envs=8)
+    train(agent, env, budget=20_000)
+
+The kernels of `envs.rollout` `vmap` an environment over streams. Here the batching rule widens the callback's
+arguments instead of repeating the callback, so that one call steps all streams, and only the live ones.
+
+Shapes: B = all axes of a batch together; [*batch] is () for one environment, [N] for the streams of `segments`, and
+[P, E] for the episodes of `episodes`. Every batch shape has environments of its own: evaluation never disturbs
+the streams. The host side is NumPy alone, since JAX called in a callback can hang.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.experimental import io_callback
+
+from envs.api import Array, Dict, Discrete, Env, Key, Space, Spec, Step, Tree
+from envs.gymnasium import spaces
+
+# --- on the host -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pool:
+    """The environments of one batch."""
+
+    envs: list[gymnasium.Env]
+    obs: Tree
+    """[B, ...] the newest observations."""
+    clock: np.ndarray
+    """uint32 [B] calls so far: which state of ours is the newest one."""
+    time: np.ndarray
+    """int [B] steps of the running episodes."""
+
+
+class Host:
+    """The simulators behind a `HostEnv`."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], probe: gymnasium.Env, spec: Spec) -> None:
+        self.make, self.spare, self.spec = make, [probe], spec
+        self.obs_space, self.action_space = probe.observation_space, probe.action_space
+        self.pools: dict[tuple[int, ...], Pool] = {}
+        self.told = False
+
+    def reset(self, needed: Any, seeds: Any) -> tuple[Tree, np.ndarray]:
+        """(obs, clock) after fresh episodes where `needed` [*batch]; anything elsewhere. seeds: uint32 [*batch]."""
+        needed, seeds = np.asarray(needed), np.asarray(seeds).ravel()
+        pool = self._pool(needed.shape)
+        for i in np.flatnonzero(needed).tolist():
+            obs, _ = pool.envs[i].reset(seed=int(seeds[i]))
+            spaces.store(self.obs_space, pool.obs, i, obs, self.spec.id)
+            pool.clock[i] += 1
+            pool.time[i] = 0
+        return self._shaped(pool.obs, needed.shape), pool.clock.reshape(needed.shape).copy()
+
+    def step(self, live: Any, clock: Any, obs: Tree, action: Any) -> tuple[Tree, np.ndarray, dict[str, np.ndarray]]:
+        """(obs, clock, {reward, terminated, truncated, success}), each [*batch, ...]; anything where not `live`.
+
+        obs: the last ones, which an interrupted episode ends with.
+        """
+        live, clock, action = np.asarray(live), np.asarray(clock), np.asarray(action)
+        given: dict[str, np.ndarray] = {"reward": np.zeros(live.size, np.float32)}
+        given |= {name: np.zeros(live.size, bool) for name in ("terminated", "truncated", "success")}
+        if live.shape not in self.pools:
+            self._tell()
+            given["truncated"][:] = True
+            return obs, clock, self._shaped(given, live.shape)
+        pool = self.pools[live.shape]
+        if np.any((pool.clock != clock.ravel()) & live.ravel()):
+            raise ValueError(
+                f"{self.spec.id} keeps its state to itself, and was asked to go on from one that is not its newest: "
+                "it cannot be branched from, nor shared by two runs; make another with envs.from_gymnasium"
+            )
+        actions = action.reshape(live.size, *action.shape[live.ndim :])
+        for i in np.flatnonzero(live).tolist():
+            self._step_one(pool, i, actions[i], given)
+        return (
+            self._shaped(pool.obs, live.shape),
+            pool.clock.reshape(live.shape).copy(),
+            self._shaped(given, live.shape),
+        )
+
+    def _step_one(self, pool: Pool, i: int, action: np.ndarray, given: dict[str, np.ndarray]) -> None:
+        obs, reward, terminated, truncated, info = pool.envs[i].step(spaces.inward_action(self.action_space, action))
+        spaces.store(self.obs_space, pool.obs, i, obs, self.spec.id)
+        pool.clock[i] += 1
+        pool.time[i] += 1
+        given["reward"][i], given["terminated"][i] = reward, terminated
+        given["truncated"][i] = (truncated or pool.time[i] >= self.spec.horizon) and not terminated
+        given["success"][i] = info.get("success", info.get("is_success", False))
+
+    def _tell(self) -> None:
+        if not self.told:
+            self.told = True
+            warnings.warn(
+                f"{self.spec.id} keeps its state to itself, so that a resumed run cannot go on inside its episodes: "
+                "they are truncated where they stood, and the run will differ from one that was never interrupted",
+                stacklevel=2,
+            )
+
+    def _pool(self, shape: tuple[int, ...]) -> Pool:
+        if shape not in self.pools:
+            size = int(np.prod(shape, dtype=int))
+            made = [self.spare.pop() if self.spare else self.make() for _ in range(size)]
+            obs = spaces.empty(self.spec.obs, size)
+            self.pools[shape] = Pool(made, obs, np.zeros(size, np.uint32), np.zeros(size, int))
+        return self.pools[shape]
+
+    def _shaped(self, flat: Tree, shape: tuple[int, ...]) -> Tree:
+        """A copy of a tree of arrays [B, ...] as [*batch, ...]."""
+        if isinstance(flat, dict):
+            return {name: self._shaped(x, shape) for name, x in flat.items()}
+        return flat.reshape(shape + flat.shape[1:]).copy()
+
+    def close(self) -> None:
+        """Close every environment; the next call makes new ones."""
+        for env in [*self.spare, *(env for pool in self.pools.values() for env in pool.envs)]:
+            env.close()
+        self.spare, self.pools = [], {}
+
+
+# --- in the program ----------------------------------------------------------------------------------
+
+
+@struct.dataclass
+class HostState:
+    """Of one stream. The true state is on the host; this says which one it was."""
+
+    clock: Array
+    """uint32 []"""
+    obs: Tree
+    """The last observation."""
+
+
+def widened(f: Callable[..., Tree]) -> Callable[..., Tree]:
+    """`f`, written for arguments [*batch, ...], such that `vmap` calls it once with one more leading axis."""
+    call = jax.custom_batching.custom_vmap(f)
+
+    def rule(size: int, batched: Any, *args: Any) -> tuple[Tree, Tree]:
+        widen = lambda x, b: x if b else jnp.broadcast_to(x, (size, *x.shape))  # noqa: E731
+        out = call(*jax.tree.map(widen, args, tuple(batched)))
+        return out, jax.tree.map(lambda _: True, out)
+
+    call.def_vmap(rule)
+    return call
+
+
+def shapes(space: Space, batch: tuple[int, ...]) -> Tree:
+    """The shapes and types of a batch of observations [*batch, ...]."""
+    if isinstance(space, Dict):
+        return {name: shapes(part, batch) for name, part in space.items}
+    dtype = "int32" if isinstance(space, Discrete) else space.dtype
+    return jax.ShapeDtypeStruct(batch + space.shape, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class HostEnv(Env):
+    """A gymnasium environment (see `envs.from_gymnasium`), for every agent that wants `Segments`, and for evaluation.
+
+    Observations are float32 (integers int32, dicts stay dicts). `success` is what the environment says in its info
+    as `success` or `is_success`; where it says nothing, False. Every reset is seeded from its key, so that a run
+    is decided by its seed as far as the environment is. Actions are handed on as the agent gives them.
+
+    What it cannot do: go on from a checkpoint bit for bit (the episodes that were open are truncated where they
+    stood, with a warning), be branched from or shared by two runs at a time (an error), run several seeds in one
+    program (ValueError), be kept in JAX's persistent compilation cache, draw frames.
+    """
+
+    id: str
+    num_envs: int
+    horizon: int
+    spec: Spec = field(repr=False)
+    host: Host = field(repr=False, metadata={"pytree_node": True})  # no part of the configuration
+
+    @cached_property
+    def _open(self) -> Callable[..., Tree]:
+        def call(needed: Array, seed: Array) -> Tree:
+            self._check_batch(needed.shape)
+            return self._reset_all(needed, seed)
+
+        return widened(call)
+
+    @cached_property
+    def _renew(self) -> Callable[..., Tree]:
+        return widened(self._reset_all)
+
+    @cached_property
+    def _go_on(self) -> Callable[..., Tree]:
+        def call(live: Array, clock: Array, obs: Tree, action: Array) -> Tree:
+            flags = dict.fromkeys(("terminated", "truncated", "success"), jax.ShapeDtypeStruct(live.shape, bool))
+            given = {"reward": jax.ShapeDtypeStruct(live.shape, jnp.float32), **flags}
+            like = (shapes(self.spec.obs, live.shape), jax.ShapeDtypeStruct(live.shape, jnp.uint32), given)
+            return io_callback(self.host.step, like, live, clock, obs, action, ordered=True)
+
+        return widened(call)
+
+    def _reset_all(self, needed: Array, seed: Array) -> Tree:
+        like = (shapes(self.spec.obs, needed.shape), jax.ShapeDtypeStruct(needed.shape, jnp.uint32))
+        return io_callback(self.host.reset, like, needed, seed, ordered=True)
+
+    def _check_batch(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for streams that this environment was not made for."""
+        if len(shape) > 1:
+            raise ValueError(f"{self.id} runs one seed at a time: its simulators cannot be vmapped over seeds")
+        if shape and shape[0] != self.num_envs:
+            raise ValueError(f"{self.id} was made for num_envs={self.num_envs} streams, not {shape[0]}")
+
+    def reset(self, key: Key) -> tuple[HostState, Tree]:
+        """The first (state, obs) of an episode. Raises ValueError for a number of streams other than `num_envs`."""
+        return self._begun(self._open(jnp.ones((), bool), jax.random.bits(key)))
+
+    def reset_if(self, needed: Array, key: Key) -> tuple[HostState, Tree]:
+        """`reset` where `needed`; nothing happens elsewhere."""
+        return self._begun(self._renew(needed, jax.random.bits(key)))
+
+    def step(self, state: HostState, action: Array, key: Key) -> tuple[HostState, Step]:
+        """The next (state, Step); `state` must be the newest one."""
+        return self.step_if(jnp.ones((), bool), state, action, key)
+
+    def step_if(self, live: Array, state: HostState, action: Array, key: Key) -> tuple[HostState, Step]:
+        """`step` where `live`; nothing happens elsewhere."""
+        obs, clock, given = self._go_on(live, state.clock, state.obs, action)
+        info = {"success": given.pop("success")}
+        return HostState(clock, obs), Step(obs=obs, info=info, **given)
+
+    def close(self) -> None:
+        """Close the simulators; the next call makes new ones."""
+        self.host.close()
+
+    def _begun(self, made: tuple[Tree, Array]) -> tuple[HostState, Tree]:
+        obs, clock = made
+        return HostState(clock, obs), obs
+
+
+def from_gymnasium(
+    id_or_fn: str | Callable[[], gymnasium.Env], num_envs: int, *, horizon: int | None = None
+) -> HostEnv:
+    """See `envs.from_gymnasium`."""
+    if num_envs < 1:
+        raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+
+    def make() -> gymnasium.Env:
+        if isinstance(id_or_fn, str):
+            return gymnasium.make(id_or_fn, disable_env_checker=True)  # it costs time at every step
+        return id_or_fn()
+
+    probe = make()
+    name = f"gymnasium/{probe.spec.id if probe.spec else type(probe.unwrapped).__name__}"
+    limit = probe.spec.max_episode_steps if probe.spec else None
+    horizon = horizon or limit
+    if horizon is None:
+        raise ValueError(f"{name} has no time limit that gymnasium knows: give a horizon")
+    obs, action = spaces.inward(probe.observation_space, name), spaces.inward_action_space(probe.action_space, name)
+    spec = Spec(name, obs, action, horizon=horizon)
+    return HostEnv(name, num_envs, horizon, spec, Host(make, probe, spec))

@@ -1,0 +1,296 @@
+"""Prospect's environments as `gymnasium.Env` and `gymnasium.vector.VectorEnv`.
+
+The programs are compiled once for all adapters of an environment, and a vector steps as one `vmap`. An episode is
+decided by the number that is drawn for it from `np_random`, so that a vector of N and N single ones seeded alike have
+the same episodes (they agree to rounding: XLA may order sums differently in a batch).
+
+Shapes: N environments. Actions are clipped to their bounds. Time limits are the environment's own (`spec.horizon`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+import envs
+from envs.api import Array, Env, Step, Tree
+from envs.gymnasium import spaces
+from envs.rollout import reset_if, select, step_if
+
+FPS = 30
+"""Frames a second of a film; environments have no clock of their own."""
+
+# --- compiled programs -------------------------------------------------------------------------------
+# `static` and `arrays` together are an environment (see `split`); they are arguments, so that every adapter of the
+# same environment finds the program that the first one compiled. Random numbers: `seed` is that of an episode,
+# the reset takes part 0 of its key, step t takes part t (from 1).
+
+
+def split(env: Env) -> tuple[Any, list[Any]]:
+    """(static, arrays) of an environment: its structure and leaves, or itself where it is no pytree."""
+    leaves, treedef = jax.tree.flatten(env)
+    return (env, []) if jax.tree_util.treedef_is_leaf(treedef) else (treedef, leaves)
+
+
+def join(static: Any, arrays: list[Any]) -> Env:
+    """The inverse of `split`."""
+    return jax.tree.unflatten(static, arrays) if isinstance(static, jax.tree_util.PyTreeDef) else static
+
+
+def part(seed: Array, time: Array | int) -> Array:
+    """The key of one step of an episode."""
+    return jax.random.fold_in(jax.random.key(seed), time)
+
+
+@partial(jax.jit, static_argnums=0)
+def begin(static: Any, arrays: Any, seed: Array) -> tuple[Tree, Tree]:
+    """(state, obs) of ONE episode."""
+    return join(static, arrays).reset(part(seed, 0))
+
+
+@partial(jax.jit, static_argnums=0)
+def advance(static: Any, arrays: Any, state: Tree, action: Array, seed: Array, time: Array) -> tuple[Tree, Step]:
+    """(state, Step) after step `time` of ONE episode."""
+    return join(static, arrays).step(state, action, part(seed, time))
+
+
+@partial(jax.jit, static_argnums=0)
+def draw(static: Any, arrays: Any, state: Tree) -> Array:
+    """A picture of ONE state."""
+    return join(static, arrays).frame(state)
+
+
+@partial(jax.jit, static_argnums=0)
+def begin_all(static: Any, arrays: Any, seeds: Array) -> tuple[Tree, Tree]:
+    """(state, obs) of N episodes."""
+    return jax.vmap(lambda seed: join(static, arrays).reset(part(seed, 0)))(seeds)
+
+
+@partial(jax.jit, static_argnums=0)
+def begin_some(static: Any, arrays: Any, needed: Array, state: Tree, obs: Tree, seeds: Array) -> tuple[Tree, Tree]:
+    """(state, obs) with fresh episodes where `needed` [N], as they were elsewhere."""
+    env = join(static, arrays)
+    return select(needed, jax.vmap(lambda n, seed: reset_if(env, n, part(seed, 0)))(needed, seeds), (state, obs))
+
+
+@partial(jax.jit, static_argnums=0)
+def advance_all(
+    static: Any, arrays: Any, live: Array, state: Tree, action: Array, seeds: Array, time: Array
+) -> tuple[Tree, Step]:
+    """(state, Step) of N episodes; anything where `live` [N] does not hold."""
+    env = join(static, arrays)
+    return jax.vmap(lambda n, s, a, seed, t: step_if(env, n, s, a, part(seed, t)))(live, state, action, seeds, time)
+
+
+# --- what both adapters share ------------------------------------------------------------------------
+
+
+def build(env: str | Env, fields: dict[str, Any]) -> Env:
+    """A registered environment with values for its fields, or an object as it is. Raises ValueError."""
+    if isinstance(env, str):
+        return envs.make(env, **fields)
+    if fields:
+        raise ValueError(f"{env.spec.id}: fields are for registered names ({', '.join(fields)})")
+    return env
+
+
+def metadata_of(env: Env, render_mode: str | None) -> dict[str, Any]:
+    """Metadata of an adapter. Raises ValueError for a render mode that this environment does not have."""
+    modes, why = ["rgb_array"], ""
+    try:
+        jax.eval_shape(env.frame, jax.eval_shape(env.reset, jax.random.key(0))[0])
+    except NotImplementedError as error:
+        modes, why = [], f": {error}"
+    if render_mode is not None and render_mode not in modes:
+        choice = " or ".join([*modes, "None"])
+        raise ValueError(f"{env.spec.id}: render_mode must be {choice}, not {render_mode!r}{why}")
+    return {"render_modes": modes, "render_fps": FPS}
+
+
+def episode_seed(generator: np.random.Generator) -> np.uint32:
+    """The number that decides an episode."""
+    return generator.integers(2**32, dtype=np.uint32)
+
+
+# --- one environment ---------------------------------------------------------------------------------
+
+
+class GymEnv(gymnasium.Env):
+    """One environment. `info` of a step holds the names of `spec.info`; that of a reset is empty.
+
+    Raises ValueError for an unknown name or field, a render mode that it does not have, and wrong actions;
+    `gymnasium.error.ResetNeeded` for a step before the first reset or after an end.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
+
+    def __init__(self, env: str | Env, *, render_mode: str | None = None, **fields: Any) -> None:
+        """env: a registered name, with values for its fields, or an object."""
+        self.env = build(env, fields)
+        self.metadata, self.render_mode = metadata_of(self.env, render_mode), render_mode
+        self.observation_space = spaces.outward(self.env.spec.obs)
+        self.action_space = spaces.outward(self.env.spec.action)
+        self._world = split(self.env)
+        self._state: Tree = None
+        self._seed, self._time, self._over = np.uint32(0), 0, True
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """A fresh episode; `options` are not used."""
+        super().reset(seed=seed)
+        self._seed, self._time, self._over = episode_seed(self.np_random), 0, False
+        self._state, obs = begin(*self._world, self._seed)
+        return spaces.outward_obs(self.env.spec.obs, obs), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """(obs, reward, terminated, truncated, info)."""
+        if self._over:
+            raise ResetNeeded(f"{self.env.spec.id}: no episode is running, call reset before step")
+        action = spaces.outward_action(self.env.spec.action, action, self.env.spec.id, np.ones((), bool))
+        self._time += 1
+        self._state, step = advance(*self._world, self._state, action, self._seed, np.int32(self._time))
+        step = jax.device_get(step)
+        terminated, truncated = bool(step.terminated), bool(step.truncated)
+        self._over = terminated or truncated
+        info = {name: _entry(np.array(value)) for name, value in step.info.items()}
+        return spaces.outward_obs(self.env.spec.obs, step.obs), float(step.reward), terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """A picture of the state, uint8 [height, width, 3]; None, with a warning, without a render mode."""
+        if self.render_mode is None:
+            return gymnasium.logger.warn(f"{self.env.spec.id}: make it with a render_mode to draw it")
+        if self._state is None:
+            raise ResetNeeded(f"{self.env.spec.id}: call reset before render")
+        return np.array(draw(*self._world, self._state))
+
+
+def _entry(value: np.ndarray) -> Any:
+    """One value of an info: a bool or a number where it has no axes (vectors collect those by their types)."""
+    if value.shape == ():
+        return bool(value) if value.dtype == bool else value[()]
+    return value
+
+
+# --- many environments -------------------------------------------------------------------------------
+
+
+class GymVectorEnv(VectorEnv):
+    """N environments that step as one program; the semantics are those of `gymnasium.vector.SyncVectorEnv`.
+
+    autoreset_mode, of rows whose episode has ended:
+        NextStep (default)  the next `step` resets them and ignores their action: reward 0, no info
+        SameStep            the same `step` resets them; their last obs and info are `final_obs` and `final_info`
+        Disabled            `reset(options={"reset_mask": rows})` resets them, a `step` before raises ResetNeeded
+    """
+
+    def __init__(
+        self,
+        env: str | Env,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        **fields: Any,
+    ) -> None:
+        """env: a registered name, with values for its fields, or an object."""
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+        self.env, self.num_envs, self.autoreset_mode = build(env, fields), num_envs, AutoresetMode(autoreset_mode)
+        self.render_mode = render_mode
+        self.metadata = {**metadata_of(self.env, render_mode), "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = spaces.outward(self.env.spec.obs)
+        self.single_action_space = spaces.outward(self.env.spec.action)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._world = split(self.env)
+        self._state: Tree = None
+        self._obs: Tree = None
+        self._generators = [np.random.default_rng() for _ in range(num_envs)]
+        self._seeds, self._time = np.zeros(num_envs, np.uint32), np.zeros(num_envs, np.int32)
+        self._over = np.ones(num_envs, bool)
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Fresh episodes; environment i is seeded by `seed` + i, or by entry i of a list.
+
+        options: `reset_mask` bool [N] names the rows to reset (default: all).
+        """
+        rows = np.ones(self.num_envs, bool) if options is None else options.get("reset_mask")
+        rows = np.ones(self.num_envs, bool) if rows is None else np.asarray(rows)
+        if rows.shape != (self.num_envs,) or rows.dtype != bool or not rows.any():
+            raise ValueError(f"reset_mask must be {self.num_envs} booleans with a True among them, not {rows.tolist()}")
+        if self._state is None and not rows.all():
+            raise ResetNeeded(f"{self.env.spec.id}: the first reset must be of all rows")
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+        if seeds is not None and len(seeds) != self.num_envs:
+            raise ValueError(f"a list of seeds must have one for each of the {self.num_envs} rows, not {len(seeds)}")
+        for i, own in enumerate(seeds or []):
+            if own is not None and rows[i]:
+                self._generators[i] = np_random(int(own))[0]
+        self._renew(rows)
+        return spaces.outward_obs(self.env.spec.obs, self._obs), {}
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """(obs, reward float64 [N], terminated [N], truncated [N], info)."""
+        ended = self._over.copy()
+        if self._state is None or (ended.any() and self.autoreset_mode is not AutoresetMode.NEXT_STEP):
+            raise ResetNeeded(f"{self.env.spec.id}: rows {np.flatnonzero(ended).tolist()} wait for a reset")
+        live = ~ended
+        actions = spaces.outward_action(self.env.spec.action, actions, self.env.spec.id, live)
+        self._time += 1
+        state, step = advance_all(*self._world, live, self._state, actions, self._seeds, self._time)
+        self._state, self._obs, step = state, step.obs, jax.device_get(step)
+        reward = np.where(live, step.reward, 0).astype(np.float64)
+        terminated, truncated = step.terminated & live, step.truncated & live
+        self._over, infos = terminated | truncated, {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
+            infos, live = self._finals(step, self._over), live & ~self._over
+            self._renew(self._over)
+        elif ended.any():
+            self._renew(ended)
+        infos |= _collect(step.info, live)
+        return spaces.outward_obs(self.env.spec.obs, self._obs), reward, terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture of each state; None, with a warning, without a render mode."""
+        if self.render_mode is None:
+            return gymnasium.logger.warn(f"{self.env.spec.id}: make it with a render_mode to draw it")
+        if self._state is None:
+            raise ResetNeeded(f"{self.env.spec.id}: call reset before render")
+        row = lambda i: jax.tree.map(lambda x: x[i], self._state)  # noqa: E731
+        return tuple(np.array(draw(*self._world, row(i))) for i in range(self.num_envs))
+
+    def _renew(self, rows: np.ndarray) -> None:
+        """Fresh episodes in these rows [N]."""
+        for i in np.flatnonzero(rows):
+            self._seeds[i], self._time[i] = episode_seed(self._generators[i]), 0
+        if rows.all():
+            self._state, self._obs = begin_all(*self._world, self._seeds)
+        else:
+            self._state, self._obs = begin_some(*self._world, rows, self._state, self._obs, self._seeds)
+        self._over = self._over & ~rows
+
+    def _finals(self, step: Step, rows: np.ndarray) -> dict[str, Any]:
+        """`final_obs` and `final_info` of the rows that end."""
+        final = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(rows):
+            final[i] = spaces.outward_obs(self.env.spec.obs, jax.tree.map(lambda x, i=i: x[i], step.obs))
+        info = _collect(step.info, rows)
+        return {"final_obs": final, "_final_obs": rows.copy(), "final_info": info, "_final_info": rows.copy()}
+
+
+def _collect(info: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
+    """A vector's info: for each name its values [N, ...], zero but in `rows`, and `rows`; nothing without rows."""
+    if not rows.any():
+        return {}
+    mask = {name: rows.reshape(rows.shape + (1,) * (value.ndim - 1)) for name, value in info.items()}
+    values = {name: np.where(mask[name], value, np.zeros_like(value)) for name, value in info.items()}
+    return values | {f"_{name}": rows.copy() for name in info}

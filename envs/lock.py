@@ -1,0 +1,110 @@
+"""A combination lock: a chain that only the right arm of each state climbs, beside a safe arm that pays a little.
+
+Source: the MEX card, A8 (6). Shapes: S = length + 1 states, the last one the goal; A arms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from envs.api import Array, Discrete, Env, Key, Spec, Step, static
+from envs.probes import never
+
+SAFE = 0
+"""The arm that pays a little and leads nowhere."""
+
+
+@dataclass(frozen=True)
+class TabularSpec(Spec):
+    """The spec of an environment with countable states and known rewards."""
+
+    rewards: tuple[tuple[float, ...], ...] = ()
+    """[S][A] the reward of an arm in a state, wherever it leads."""
+
+
+@struct.dataclass
+class LockState:
+    """Where the lock stands."""
+
+    position: Array
+    """[] int32, `length` in the goal."""
+    time: Array
+    """[] int32 steps so far."""
+
+
+@struct.dataclass
+class CombinationLock(Env):
+    """S states in a row; the episode begins in the first and lasts `horizon` steps.
+
+    In state s < length: arm 0 pays `safe` and stays; the right arm, 1 + s mod (arms - 1), leads to s + 1 with
+    probability `forward` and else stays; every other arm leads back to the first state. Neither pays. The goal is
+    absorbing and pays 1 for every step that begins there. Observation: the state. Success: in the goal.
+
+    With the default numbers the goal pays only if the first six steps all succeed. Values of the first state: safe
+    arm .35; right arms to the end .9^6 = .5314; optimum (right arms until one slips, then safe ones) .6206.
+
+    The card gives length 6, three arms, forward .9, safe .05, a goal worth 1 a step and horizon 7. It leaves open, and
+    decided here are: which arm is right, where the safe arm, a slip and a wrong arm lead, that the safe arm pays in
+    every state, and that a step into the goal does not yet pay.
+    """
+
+    length: int = static(6)
+    """States before the goal."""
+    arms: int = static(3)
+    """Actions in every state: the safe one, the right one, wrong ones."""
+    forward: float = static(0.9)
+    """Probability that the right arm leads on."""
+    safe: float = static(0.05)
+    """Reward of the safe arm."""
+    horizon: int = static(7)
+    """Steps of an episode."""
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.arms < 2 or self.horizon < 1:
+            raise ValueError(
+                "a lock needs length >= 1, arms >= 2 and horizon >= 1, "
+                f"not {self.length}, {self.arms} and {self.horizon}"
+            )
+        if not 0 <= self.forward <= 1:
+            raise ValueError(f"forward must be a probability, not {self.forward}")
+
+    @property
+    def spec(self) -> TabularSpec:
+        """Static facts, the table of rewards among them."""
+        arms = tuple(self.safe if arm == SAFE else 0.0 for arm in range(self.arms))
+        return TabularSpec(
+            id="lock/combination", obs=Discrete(self.length + 1), action=Discrete(self.arms), horizon=self.horizon,
+            fixed_length=True, termination=never, rewards=(arms,) * self.length + ((1.0,) * self.arms,),
+        )  # fmt: skip
+
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """(transition [S, A, S], reward [S, A]), the exact dynamics, float32."""
+        states, arms = self.length + 1, np.arange(self.arms)
+        table = np.zeros((states, self.arms, states), np.float32)
+        for s in range(self.length):
+            right = 1 + s % (self.arms - 1)
+            table[s, arms, np.where((arms == SAFE) | (arms == right), s, 0)] = 1.0
+            table[s, right, s], table[s, right, s + 1] = 1 - self.forward, self.forward
+        table[self.length, :, self.length] = 1.0
+        return table, np.asarray(self.spec.rewards, np.float32)
+
+    def reset(self, key: Key) -> tuple[LockState, Array]:
+        """Always in the first state."""
+        state = LockState(jnp.int32(0), jnp.int32(0))
+        return state, state.position
+
+    def step(self, state: LockState, action: Array, key: Key) -> tuple[LockState, Step]:
+        """Pays for the state that it begins in, then moves."""
+        transition, reward = self.tables()
+        paid = jnp.asarray(reward)[state.position, action]
+        odds = jnp.asarray(transition)[state.position, action]
+        position = jax.random.categorical(key, jnp.log(odds)).astype(jnp.int32)
+        time = state.time + 1
+        info = {"success": position == self.length}
+        step = Step(position, paid, jnp.zeros((), bool), time >= self.horizon, info)
+        return LockState(position, time), step

@@ -1,0 +1,24 @@
+"""stable-baselines3 (the extra `sb3`) accepts every environment and learns in one."""
+
+import gymnasium
+import pytest
+
+import envs.gymnasium
+
+sb3 = pytest.importorskip("stable_baselines3")
+
+
+@pytest.mark.parametrize("id", envs.gymnasium.names())
+@pytest.mark.filterwarnings("ignore")  # its advice on spaces comes as warnings
+def test_sb3_checks_every_environment(id):
+    sb3.common.env_checker.check_env(gymnasium.make(id).unwrapped)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sb3_learns_in_one():
+    """The best arm pays 1, a uniform policy earns 5/8."""
+    env = gymnasium.make("prospect/ProbeBandit-v0")
+    model = sb3.PPO("MlpPolicy", env, n_steps=128, batch_size=64, learning_rate=1e-2, seed=0, device="cpu")
+    model.learn(1024)
+    obs, _ = env.reset(seed=1)
+    assert model.predict(obs, deterministic=True)[0] == 2
