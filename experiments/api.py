@@ -22,6 +22,9 @@ EXPERIMENTS: dict[str, str] = {
     "serene_maze": "experiments.serene_maze",
     "serene_arm": "experiments.serene_arm",
     "serene_emitters": "experiments.serene_emitters",
+    "mex_lock": "experiments.mex_lock",
+    "mex_velocity": "experiments.mex_velocity",
+    "mex_eta": "experiments.mex_eta",
 }
 """Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
 

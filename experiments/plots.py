@@ -84,7 +84,8 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit
             axis.set(title=f"{env}: {title_of(metric)}", xlabel=unit)
             lines |= {str(line.get_label()): line for line in axis.get_lines()}
     shown = [lines[label] for label in labels if label in lines]
-    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, 6), frameon=False)
+    fitting = max(1, int(figure.get_figwidth() // 2.1))  # inches that a long label takes
+    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, fitting), frameon=False)
     save(figure, path)
 
 

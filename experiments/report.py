@@ -121,6 +121,7 @@ def number(x: float) -> str:
     """Three significant digits; whole numbers from 1000 up; an en dash for none."""
     if not math.isfinite(x):
         return "–"
+    x += 0.0  # a negative zero loses its sign
     return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
 

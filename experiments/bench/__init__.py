@@ -1,8 +1,8 @@
 """Benches: what is promised about speed and memory, measured. `make bench` runs them all.
 
-A bench is a module with `TARGETS` (figure -> ("at least" | "at most", value)) and `measure() -> {figure: value}`.
-Training and stepping are measured in a child process on one core with one XLA thread, so that figures of different
-machines and days compare. This package imports no JAX.
+A bench is a module with `TARGETS` (figure -> ("at least" | "at most", value)), `measure() -> {figure: value}` and,
+where that is not 1, `CORES`. Training and stepping are measured in child processes on one core with one XLA thread
+(or on two, where a bench says so), so that figures of different machines and days compare. No JAX is imported here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from experiments.names import unknown
 
 BENCHES: dict[str, str] = {
     "maze_rollout": "experiments.bench.maze_rollout",
+    "native_env": "experiments.bench.native_env",
     "serene_500k": "experiments.bench.serene_500k",
     "start_up": "experiments.bench.start_up",
 }
@@ -46,7 +47,8 @@ def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None
         module = import_module(BENCHES[each])
         with console.status(f"measuring {each}"):
             figures = module.measure()
-        write(out / f"{each}.json", figures, command=f"make bench NAME={each}")
+        threads = getattr(module, "CORES", 1)
+        write(out / f"{each}.json", figures, threads=threads, command=f"make bench NAME={each}")
         console.print(table(each, figures, module.TARGETS))
         met &= all(holds(figures[figure], *target) for figure, target in module.TARGETS.items())
     return met
@@ -69,13 +71,13 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
     return made
 
 
-def write(path: Path, figures: dict[str, float], *, command: str) -> None:
+def write(path: Path, figures: dict[str, float], *, threads: int, command: str) -> None:
     """The figures as flat JSON, beside what they depend on."""
     about = {
         "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))},
-        "threads": 1,
+        "threads": threads,
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("prospect-rl", "jax", "jaxlib", "flax", "numpy")},
+        | {name: version(name) for name in ("prospect-rl", "jax", "jaxlib", "flax", "numpy", "mujoco", "gymnasium")},
         "date": datetime.now(UTC).date().isoformat(),
         "command": command,
     }
@@ -91,18 +93,18 @@ def cpu_model() -> str:
     return platform.machine()
 
 
-def start(work: Callable[..., Any], *args: Any, core: int = 0) -> Future[Any]:
-    """Run `work(*args)` in a fresh process on one core (number `core` of those that we may use).
+def start(work: Callable[..., Any], *args: Any, core: int = 0, cores: int = 1) -> Future[Any]:
+    """Run `work(*args)` in a fresh process on so many cores, from number `core` on of those that we may use.
 
-    The core and NPROC=1 are set before JAX starts, which counts its cores once.
+    The cores and NPROC are set before JAX starts, which counts its cores once.
     """
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core,))
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core, cores))
     future = pool.submit(work, *args)
     pool.shutdown(wait=False)
     return future
 
 
-def _pin(core: int) -> None:
+def _pin(core: int, count: int) -> None:
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[core % len(cores)]})
-    os.environ["NPROC"] = "1"
+    os.sched_setaffinity(0, {cores[(core + i) % len(cores)] for i in range(count)})
+    os.environ["NPROC"] = str(count)
