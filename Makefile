@@ -32,7 +32,7 @@ help: ## This list
 setup: $(STAMP) ## Make .venv and install everything (uv where it is on the PATH, else pip); instant when done
 
 .PHONY: demo
-demo: $(STAMP) ## The main job, small: SERENE finds the rewards of the hard maze, about two minutes
+demo: $(STAMP) ## The main job, small: SERENE finds the rewards of the hard maze, a minute or two
 	@$(RUN) run serene maze/hard --budget 100000
 
 .PHONY: doctor

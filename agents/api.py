@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from envs.api import (
     Array,
@@ -38,7 +39,7 @@ from envs.api import (
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "Dict", "Discrete", "Episodes", "Inputs", "Key",
-    "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "hyper",
+    "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "hyper", "not_bounded_vector",
 ]  # fmt: skip
 
 # --- the three wants ---------------------------------------------------------------------------------
@@ -191,6 +192,15 @@ class Agent:
     def report(self, state: Tree) -> dict[str, Array]:
         """Arrays that pictures and exports need (an archive: genome, descriptor, fitness, area, ...)."""
         return {}
+
+
+def not_bounded_vector(space: Any) -> str | None:
+    """Why an action space is not a vector of bounded real numbers, in a few words; None if it is one."""
+    if not isinstance(space, Box) or len(space.shape) != 1:
+        return "it needs a vector of real numbers as action"
+    if not np.all(np.isfinite(space.low)) or not np.all(np.isfinite(space.high)):
+        return "it needs bounded actions"
+    return None
 
 
 def wants_of(agent: Agent) -> tuple[Want, ...]:

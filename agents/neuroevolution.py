@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, Inputs, Key, Spec, Tree, hyper
+from agents.api import Agent, Array, Box, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
 from agents.nn import mlp
 
 
@@ -33,11 +33,7 @@ class Neuroevolution(Agent):
         """Needs one flat observation and bounded real actions."""
         if not isinstance(spec.obs, Box) or len(spec.obs.shape) != 1:
             return "it needs a flat vector as observation"
-        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
-            return "it needs a vector of real numbers as action"
-        if not np.all(np.isfinite(spec.action.low)) or not np.all(np.isfinite(spec.action.high)):
-            return "it needs bounded actions"
-        return None
+        return not_bounded_vector(spec.action)
 
     @property
     def sizes(self) -> tuple[int, ...]:

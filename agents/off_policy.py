@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.api import Agent, Array, Box, Inputs, Key, Segment, Segments, Spec, Tree, hyper
+from agents.api import Agent, Array, Box, Inputs, Key, Segment, Segments, Spec, Tree, hyper, not_bounded_vector
 from agents.ops import replay as replays
 from agents.ops.replay import Experience, Replay
 
@@ -88,11 +88,7 @@ class OffPolicy(Agent):
         """Needs one array of numbers as observation, and bounded real actions."""
         if not isinstance(spec.obs, Box):
             return "it needs one array of numbers as observation"
-        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
-            return "it needs a vector of real numbers as action"
-        if not np.all(np.isfinite(spec.action.low)) or not np.all(np.isfinite(spec.action.high)):
-            return "it needs bounded actions"
-        return None
+        return not_bounded_vector(spec.action)
 
     @property
     def wants(self) -> Segments:

@@ -42,6 +42,12 @@ READS = (
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """MuJoCo writes what it warns of into a file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def physics(backend="auto", contact=True) -> Physics:
     return Physics(mujoco.MjModel.from_xml_string(XML), substeps=3, reads=READS, contact=contact, backend=backend)
 
