@@ -15,7 +15,7 @@ from flax import struct
 
 from envs.api import Array, Box, Env, Key, Spec, Step, static
 from envs.mujoco import models
-from envs.native import Physics, Read
+from envs.native import Physics, Read, failure
 from envs.probes import never
 
 Reads = dict[str, Array]
@@ -147,6 +147,10 @@ class Simulation(Env):
             info=info,
         )
         return State(row, time, self.remember(read)), step
+
+    def failure(self) -> str:
+        """MuJoCo's words on the last simulation that broke down."""
+        return failure()
 
     def _split(self, vector: Array) -> Reads:
         """The numbers of a native call [R] by the names of `reads`."""

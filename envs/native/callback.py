@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from envs.native.physics import Physics
 
 THREADS = int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
+"""Of a call, the compiled one too: $NPROC (which XLA reads as well), or the cores that this process may use."""
 FATAL = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{name}")) for name in ("QPOS", "QVEL", "QACC", "CTRL")]
 _lock = threading.Lock()
 _failure = ""

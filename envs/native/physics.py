@@ -172,13 +172,8 @@ def choose(backend: str) -> Literal["ffi", "callback"]:
             raise ValueError(str(error)) from None
         warnings.warn(f"MuJoCo is stepped through Python callbacks, which is slower: {error}", stacklevel=3)
         return "callback"
-    library.ProspectThreads(default_threads())
+    library.ProspectThreads(callback.THREADS)
     return "ffi"
-
-
-def default_threads() -> int:
-    """$NPROC (which XLA reads too), or the cores that this process may use."""
-    return int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
 
 
 def _bytes(model: mujoco.MjModel) -> bytes:

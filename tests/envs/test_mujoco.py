@@ -171,6 +171,14 @@ def test_the_pendulum_is_too_weak_to_be_lifted_at_once():
     assert not steps.reward.any()
 
 
+def test_an_environment_says_what_broke_down(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = envs.make("mujoco/hopper")
+    state, _ = env.reset(jax.random.key(0))
+    assert env.step(state, jnp.full(3, jnp.nan), jax.random.key(0))[1].truncated
+    assert "CTRL" in env.failure().upper()
+
+
 @pytest.mark.parametrize("cause", ["action", "velocity"])
 def test_a_failure_ends_its_own_episode_alone(cause, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into a file there
