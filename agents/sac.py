@@ -9,7 +9,7 @@ all, critics with a factor 1/2, actor updated every time, targets too), but with
     targets move by tau
 a = tanh(x), x ~ N(mean(s), std(s)^2); densities are those of actions in [-1, 1].
 
-Shapes: B rows of a batch, O observation and A action components; critics lead with [2].
+Shapes: B rows of a batch, O observation and A action components.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class Learner:
     """Networks, targets, temperature and optimisers."""
 
     actor: Tree
-    critics: Tree
-    """Leading [2]."""
-    target_critics: Tree
+    critics: tuple[Tree, Tree]
+    target_critics: tuple[Tree, Tree]
     log_alpha: Array
     """[] logarithm of the temperature."""
     actor_optimiser: Tree

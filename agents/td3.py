@@ -6,11 +6,12 @@ Source: Fujimoto, van Hoof, Meger 2018, arXiv 1802.09477; conventions of the aut
     critics: Adam on sum_i mean (Q_i(s, a) - y)^2, without a factor 1/2
     every `policy_delay` updates:  actor: Adam on -mean Q_1(s, pi(s)),  then all targets move by tau
 
-Shapes: B rows of a batch, O observation and A action components; critics lead with [2].
+Shapes: B rows of a batch, O observation and A action components.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -31,10 +32,9 @@ class Learner:
     """Networks, targets and optimisers."""
 
     actor: Tree
-    critics: Tree
-    """Leading [2]."""
+    critics: tuple[Tree, Tree]
     target_actor: Tree
-    target_critics: Tree
+    target_critics: tuple[Tree, Tree]
     actor_optimiser: Tree
     critic_optimiser: Tree
     actor_loss: Array
@@ -87,8 +87,8 @@ class TD3(OffPolicy):
         assert isinstance(out, jax.Array)
         return jnp.tanh(out)
 
-    def values(self, critics: Tree, obs: Array, action: Array) -> Array:
-        """Q_i(s, a) [2, B] for obs [B, O] and action [B, A]."""
+    def values(self, critics: Sequence[Tree], obs: Array, action: Array) -> Array:
+        """Q_i(s, a) [n, B] of n critics for obs [B, O] and action [B, A]."""
         return critic_values(self, critics, obs, action)
 
     def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
@@ -112,10 +112,9 @@ class TD3(OffPolicy):
         loss = squared_error(values, target)
         return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
 
-    def actor_loss(self, actor: Tree, critics: Tree, batch: Experience) -> Array:
+    def actor_loss(self, actor: Tree, critics: Sequence[Tree], batch: Experience) -> Array:
         """-mean Q_1(s, pi(s)) []."""
-        first = jax.tree.map(lambda x: x[:1], critics)
-        return -jnp.mean(self.values(first, batch.obs, self.greedy(actor, batch.obs)))
+        return -jnp.mean(self.values(critics[:1], batch.obs, self.greedy(actor, batch.obs)))
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
         """One update of the critics, and every `policy_delay` ones of the actor and the targets."""
@@ -159,17 +158,16 @@ def critic_network(agent: OffPolicy) -> MLP:
     return MLP((*agent.hidden, 1), torch_init=True)
 
 
-def begin_critics(agent: OffPolicy, key: Key) -> Tree:
-    """Two random critics; leading [2]."""
-    return jax.vmap(critic_network(agent).init, (0, None))(jax.random.split(key), jnp.zeros(sum(agent.sizes)))
+def begin_critics(agent: OffPolicy, key: Key) -> tuple[Tree, Tree]:
+    """Two random critics, apart from each other: on a CPU, products with a leading axis of two cost transposes."""
+    one, two = (critic_network(agent).init(k, jnp.zeros(sum(agent.sizes))) for k in jax.random.split(key))
+    return one, two
 
 
-def critic_values(agent: OffPolicy, critics: Tree, obs: Array, action: Array) -> Array:
-    """Q_i(s, a) [n, B] of n stacked critics for obs [B, O] and action [B, A]."""
+def critic_values(agent: OffPolicy, critics: Sequence[Tree], obs: Array, action: Array) -> Array:
+    """Q_i(s, a) [n, B] of n critics for obs [B, O] and action [B, A]."""
     pair = jnp.concatenate([obs, action], axis=-1)
-    out = jax.vmap(critic_network(agent).apply, (0, None))(critics, pair)
-    assert isinstance(out, jax.Array)
-    return out[..., 0]
+    return jnp.stack([jnp.asarray(critic_network(agent).apply(critic, pair))[..., 0] for critic in critics])
 
 
 def squared_error(values: Array, target: Array) -> Array:

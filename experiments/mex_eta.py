@@ -26,8 +26,15 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=Tier(agents(hidden=(32, 32), learning_starts=500, batch_size=64), (ENV,), seeds=1, budget=2000, evals=2),
-    repro=Tier(agents(learning_starts=5000), (ENV,), seeds=3, budget=100_000, evals=20, eval_episodes=5),
+    repro=Tier(
+        agents(hidden=(128, 128), learning_starts=5000),
+        (ENV,),
+        seeds=3,
+        budget=100_000,
+        evals=20,
+        eval_episodes=5,
+    ),
     paper=Tier(agents(), (ENV,), seeds=5, budget=PAPER_BUDGET, evals=200, eval_episodes=10),
-    metrics=("eval/return", "eval/success", "collect/return", "learn/value"),
+    metrics=("eval/return", "collect/return", "learn/value"),
     pictures=("curves",),
 )

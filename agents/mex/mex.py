@@ -8,7 +8,7 @@ differs from the paper).
     without baseline: D_i = Q_i(s, a)
 All else is TD3; eta = 0 leaves the term out and is TD3 bit for bit.
 
-Shapes: B rows of a batch, A action components; critics lead with [2].
+Shapes: B rows of a batch, A action components.
 """
 
 from __future__ import annotations

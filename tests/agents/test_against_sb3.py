@@ -73,7 +73,7 @@ def linears_of(network):
 
 def both_critics(act, critics, theirs):
     for i in range(2):
-        act(linears_of(theirs.q_networks[i]), layers_of(jax.tree.map(lambda x, i=i: x[i], critics)))
+        act(linears_of(theirs.q_networks[i]), layers_of(critics[i]))
 
 
 def train(agent, learner, model, key):

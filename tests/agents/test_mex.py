@@ -54,7 +54,8 @@ def test_a_constant_raises_the_term_only_without_baseline(baseline):
 
     def raised(c, agent):
         critics = jax.tree.map(lambda x: x, learner.critics)
-        critics["params"]["Dense_1"]["bias"] += c
+        for critic in critics:
+            critic["params"]["Dense_1"]["bias"] += c
         return agent.critic_loss(critics, learner.actor, data, y, jax.random.key(1))[0]
 
     mex, td3 = (jax.grad(raised)(0.0, agent) for agent in agents)

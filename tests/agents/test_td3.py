@@ -27,8 +27,9 @@ def linear(agent, learner):
     actor = jax.tree.map(jnp.zeros_like, learner.actor)
     actor["params"]["Dense_0"]["kernel"] = jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     critics = jax.tree.map(jnp.zeros_like, learner.critics)
-    critics["params"]["Dense_0"]["kernel"] = jnp.array([[1.0, 0, 0, 2, 0], [1.0, 0, 0, 1, 0]])[..., None]
-    critics["params"]["Dense_0"]["bias"] = jnp.array([[1.0], [2.0]])
+    for critic, weights, bias in zip(critics, ([1.0, 0, 0, 2, 0], [1.0, 0, 0, 1, 0]), (1.0, 2.0), strict=True):
+        critic["params"]["Dense_0"]["kernel"] = jnp.array(weights)[:, None]
+        critic["params"]["Dense_0"]["bias"] = jnp.array([bias])
     return learner.replace(actor=actor, target_actor=actor, critics=critics, target_critics=critics)
 
 
