@@ -10,7 +10,9 @@ from agents.bc import BC
 from agents.cma_me import CMAME
 from agents.floor import Floor
 from agents.map_elites import MAPElites
+from agents.mbpo import MBPO
 from agents.mex.mex import MEX
+from agents.mex.model_based import MEXMB
 from agents.mex.tabular import TabularMEX
 from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
@@ -24,7 +26,9 @@ __all__ = [
     "AGENTS",
     "BC",
     "CMAME",
+    "MBPO",
     "MEX",
+    "MEXMB",
     "NSGA2",
     "SAC",
     "TD3",
@@ -45,7 +49,9 @@ AGENTS: dict[str, type[Agent]] = {
     "emitter_study": EmitterStudy,
     "floor": Floor,
     "map_elites": MAPElites,
+    "mbpo": MBPO,
     "mex": MEX,
+    "mex_mb": MEXMB,
     "mex_tabular": TabularMEX,
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,

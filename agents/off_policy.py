@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -147,14 +148,18 @@ class OffPolicy(Agent):
 
     def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Array]:
         """The action in the bounds of the environment; extras: the same in [-1, 1], as the networks see it."""
-        space, k_policy, k_random = self.bound.action, fold_in(key, 0), fold_in(key, 1)
+        k_policy, k_random = fold_in(key, 0), fold_in(key, 1)
+        chosen = self.policy(behaviour.actor, flat(inputs.obs, 0), behaviour.noise, k_policy)
+        chosen = jnp.where(behaviour.random, jax.random.uniform(k_random, chosen.shape, minval=-1, maxval=1), chosen)
+        return self.within_bounds(chosen), memory, chosen
+
+    def within_bounds(self, chosen: Array) -> Array:
+        """Actions [..., A] in [-1, 1] as the environment wants them."""
+        space = self.bound.action
         assert isinstance(space, Box)
         low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
-        chosen = self.policy(behaviour.actor, flat(inputs.obs, 0), behaviour.noise, k_policy)
-        chosen = jnp.where(behaviour.random, jax.random.uniform(k_random, space.shape, minval=-1, maxval=1), chosen)
         # rounding must not carry an action past its bounds
-        action = jnp.clip((low + high) / 2 + (high - low) / 2 * chosen, low, high)
-        return action, memory, chosen
+        return jnp.clip((low + high) / 2 + (high - low) / 2 * chosen, low, high)
 
     def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
         """Stores T * N transitions; then, after the warm-up, a round of updates. Figures are those of the last one.
@@ -164,16 +169,22 @@ class OffPolicy(Agent):
         """
         replay = replays.add(state.replay, experience_of(data))
         count = jnp.where(state.steps >= self.learning_starts, self.updates, 0)
+        sample = partial(replays.sample, replay, size=self.batch_size)
+        learner, figures = self.improve(state.learner, sample, count, key)
+        steps = state.steps + self.num_envs * self.train_every
+        return State(learner, replay, steps), figures | {"replay/size": replay.count}
+
+    def improve(
+        self, learner: Tree, sample: Callable[[Key], Experience], count: Array, key: Key
+    ) -> tuple[Tree, dict[str, Array]]:
+        """`count` [] updates, each on a batch that `sample` draws: (learner, figures of the last one, or zeros)."""
 
         def one(i: Array, carry: tuple[Tree, dict[str, Array]]) -> tuple[Tree, dict[str, Array]]:
             k_sample, k_update = jax.random.split(fold_in(key, i))
-            return self.update(carry[0], replays.sample(replay, k_sample, self.batch_size), k_update)
+            return self.update(carry[0], sample(k_sample), k_update)
 
-        _, shapes = jax.eval_shape(one, jnp.int32(0), (state.learner, {}))
-        figures = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        learner, figures = jax.lax.fori_loop(0, count, one, (state.learner, figures))
-        steps = state.steps + self.num_envs * self.train_every
-        return State(learner, replay, steps), figures | {"replay/size": replay.count}
+        _, shapes = jax.eval_shape(one, jnp.int32(0), (learner, {}))
+        return jax.lax.fori_loop(0, count, one, (learner, zeros_like(shapes)))
 
 
 def flat(obs: Array, lead: int) -> Array:
@@ -189,6 +200,11 @@ def experience_of(data: Segment) -> Experience:
         flat(steps.next_obs, 2),
     )  # fmt: skip
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), pair)
+
+
+def zeros_like(shapes: Tree) -> Tree:
+    """Zeros of the shapes and types of a tree, which `jax.eval_shape` may have given."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def when(condition: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:

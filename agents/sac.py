@@ -54,8 +54,9 @@ class Learner:
     """Networks, targets, temperature and optimisers."""
 
     actor: Tree
-    critics: tuple[Tree, Tree]
-    target_critics: tuple[Tree, Tree]
+    critics: Tree
+    """A pair."""
+    target_critics: Tree
     log_alpha: Array
     """[] logarithm of the temperature."""
     actor_optimiser: Tree

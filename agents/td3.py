@@ -32,9 +32,10 @@ class Learner:
     """Networks, targets and optimisers."""
 
     actor: Tree
-    critics: tuple[Tree, Tree]
+    critics: Tree
+    """A pair."""
     target_actor: Tree
-    target_critics: tuple[Tree, Tree]
+    target_critics: Tree
     actor_optimiser: Tree
     critic_optimiser: Tree
     actor_loss: Array

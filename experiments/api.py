@@ -25,6 +25,7 @@ EXPERIMENTS: dict[str, str] = {
     "mex_lock": "experiments.mex_lock",
     "mex_velocity": "experiments.mex_velocity",
     "mex_eta": "experiments.mex_eta",
+    "mex_model_based": "experiments.mex_model_based",
 }
 """Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
 

@@ -39,7 +39,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def title_of(metric: str) -> str:
     """A metric's name for an axis."""
-    known = {"eval/return": "return of the best policy", "eval/success": "success rate", "ledger/coverage": "coverage"}
+    known = {"eval/return": "return of an evaluation", "eval/success": "success rate", "ledger/coverage": "coverage"}
     area = metric.rpartition("_")[2]
     if metric.startswith("ledger/best_"):
         return f"best reward, area {area}"
@@ -73,16 +73,22 @@ def panels(
 
 
 def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit: str, path: Path) -> None:
-    """A group of panels an environment, a panel a metric: interquartile means with 95 % bootstrap bands."""
+    """A panel a metric and environment: interquartile means with 95 % bootstrap bands.
+
+    Each environment begins a row of its own, unless all have one metric only.
+    """
     envs = list(dict.fromkeys(row["env"] for row in curves))
-    metrics = {env: curve_metrics(list(dict.fromkeys(r["metric"] for r in curves if r["env"] == env))) for env in envs}
-    figure, groups = panels([len(metrics[env]) for env in envs], (4.2, 3.3), (0, 0.6))
+    metrics = [curve_metrics(list(dict.fromkeys(r["metric"] for r in curves if r["env"] == env))) for env in envs]
+    counts = [len(names) for names in metrics]
+    figure, groups = panels([len(envs)] if set(counts) == {1} else counts, (4.2, 3.3), (0, 0.6))
+    axes = [axis for group in groups for axis in group]
+    pairs = [(env, name) for env, names in zip(envs, metrics, strict=True) for name in names]
     lines: dict[str, Any] = {}
-    for group, env in zip(groups, envs, strict=True):
-        for axis, metric in zip(group, metrics[env], strict=True):
-            _curve_panel(axis, [r for r in curves if r["env"] == env and r["metric"] == metric], labels)
-            axis.set(title=f"{env}: {title_of(metric)}", xlabel=unit)
-            lines |= {str(line.get_label()): line for line in axis.get_lines()}
+    for axis, (env, metric) in zip(axes, pairs, strict=True):
+        _curve_panel(axis, [r for r in curves if r["env"] == env and r["metric"] == metric], labels)
+        axis.set_title(env, fontsize=10)
+        axis.set(ylabel=title_of(metric), xlabel=unit)
+        lines |= {str(line.get_label()): line for line in axis.get_lines()}
     shown = [lines[label] for label in labels if label in lines]
     fitting = max(1, int(figure.get_figwidth() // 2.1))  # inches that a long label takes
     figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, fitting), frameon=False)

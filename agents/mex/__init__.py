@@ -1,1 +1,1 @@
-"""MEX, maximise to explore: model-free (`mex`) and tabular (`tabular`)."""
+"""MEX, maximise to explore: model-free (`mex`), model-based (`model_based`) and tabular (`tabular`)."""

@@ -67,23 +67,45 @@ def add(replay: Replay, new: Experience) -> Replay:
     count, capacity = new.reward.shape[0], replay.capacity
     if count > capacity:
         raise ValueError(f"a replay of {capacity} transitions cannot take {count} at once: raise its capacity")
-    columns = (new.obs, new.action, new.reward[:, None], new.terminated[:, None], new.next_obs)
-    block = jnp.concatenate([x.astype(jnp.float32) for x in columns], axis=1)
     index = (replay.cursor + jnp.arange(count)) % capacity
-    rows = replay.rows.at[index].set(block, mode="promise_in_bounds", unique_indices=True)
+    rows = replay.rows.at[index].set(_block(new), mode="promise_in_bounds", unique_indices=True)
     filled, cursor = jnp.minimum(replay.count + count, capacity), (replay.cursor + count) % capacity
+    return replace(replay, rows=rows, count=filled, cursor=cursor)
+
+
+def add_live(replay: Replay, new: Experience, live: Array, limit: Array) -> Replay:
+    """The ring with those of N more transitions (leading [N]) that are `live` [N], used up to `limit` [] rows.
+
+    The limit lies between N and the capacity. Where it has risen, the rows that it adds are filled first.
+    """
+    number = jnp.cumsum(live.astype(jnp.int32))
+    cursor = jnp.where(replay.count < limit, replay.count, replay.cursor)
+    # rows that are not live go nowhere: past the end, each to a place of its own
+    index = jnp.where(live, (cursor + number - 1) % limit, replay.capacity + jnp.arange(len(live)))
+    rows = replay.rows.at[index].set(_block(new), mode="drop", unique_indices=True)
+    filled, cursor = jnp.minimum(replay.count + number[-1], limit), (cursor + number[-1]) % limit
     return replace(replay, rows=rows, count=filled, cursor=cursor)
 
 
 def sample(replay: Replay, key: Key, size: int) -> Experience:
     """`size` uniform draws, with replacement; leading [size]. The ring must not be empty."""
-    index = jax.random.randint(key, (size,), 0, replay.count)
+    return take(replay, jax.random.randint(key, (size,), 0, replay.count))
+
+
+def take(replay: Replay, index: Array) -> Experience:
+    """The transitions of rows [...], all of which must lie below the capacity."""
     rows, split = replay.rows.at[index].get(mode="promise_in_bounds"), replay.obs_size
-    ends = rows.shape[1] - split
+    ends = rows.shape[-1] - split
     return Experience(
-        obs=rows[:, :split],
-        action=rows[:, split : ends - 2],
-        reward=rows[:, ends - 2],
-        terminated=rows[:, ends - 1],
-        next_obs=rows[:, ends:],
+        obs=rows[..., :split],
+        action=rows[..., split : ends - 2],
+        reward=rows[..., ends - 2],
+        terminated=rows[..., ends - 1],
+        next_obs=rows[..., ends:],
     )
+
+
+def _block(new: Experience) -> Array:
+    """Transitions [N] as rows [N, W]."""
+    columns = (new.obs, new.action, new.reward[:, None], new.terminated[:, None], new.next_obs)
+    return jnp.concatenate([x.astype(jnp.float32) for x in columns], axis=1)

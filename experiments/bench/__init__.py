@@ -26,9 +26,14 @@ from experiments.names import unknown
 
 BENCHES: dict[str, str] = {
     "maze_rollout": "experiments.bench.maze_rollout",
+    "mex_loop": "experiments.bench.mex_loop",
     "native_env": "experiments.bench.native_env",
+    "replay": "experiments.bench.replay",
+    "sac_loop": "experiments.bench.sac_loop",
     "serene_500k": "experiments.bench.serene_500k",
     "start_up": "experiments.bench.start_up",
+    "td3_loop": "experiments.bench.td3_loop",
+    "two_seeds": "experiments.bench.two_seeds",
 }
 """Name -> module; imported when it is asked for."""
 

@@ -24,7 +24,8 @@ ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/co
 """Small environments: an agent is tested in the first that it fits."""
 SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_capacity": 64, "reward_capacity": 64,
          "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16,
-         "capacity": 64, "learning_starts": 4}  # fmt: skip
+         "capacity": 64, "learning_starts": 4, "updates_per_step": 1.0, "model_hidden": (16,), "model_epochs": 3,
+         "rollouts": 20}  # fmt: skip
 """Values that make an agent small, for those of its fields that have these names."""
 CALLS = 4
 NAMES = sorted(agents.AGENTS)
@@ -33,7 +34,7 @@ NAMES = sorted(agents.AGENTS)
 def small(name: str) -> Agent:
     cls = agents.AGENTS[name]
     known = {f.name: f for f in dataclasses.fields(cls)}
-    fields = {k: v for k, v in SMALL.items() if k in known and isinstance(known[k].default, int)}
+    fields = {k: v for k, v in SMALL.items() if k in known and isinstance(known[k].default, type(v))}
     return agents.make(name, **fields)
 
 
