@@ -8,6 +8,11 @@ from typing import Any
 from agents.api import Agent
 from agents.bc import BC
 from agents.cma_me import CMAME
+from agents.exploration.count import Count
+from agents.exploration.icm import ICM
+from agents.exploration.noveld import NovelD
+from agents.exploration.ride import RIDE
+from agents.exploration.rnd import RND
 from agents.floor import Floor
 from agents.map_elites import MAPElites
 from agents.mbpo import MBPO
@@ -16,6 +21,7 @@ from agents.mex.model_based import MEXMB
 from agents.mex.tabular import TabularMEX
 from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
+from agents.ppo import PPO
 from agents.random_search import RandomSearch
 from agents.sac import SAC
 from agents.serene.serene import Serene
@@ -26,16 +32,22 @@ __all__ = [
     "AGENTS",
     "BC",
     "CMAME",
+    "ICM",
     "MBPO",
     "MEX",
     "MEXMB",
     "NSGA2",
+    "PPO",
+    "RIDE",
+    "RND",
     "SAC",
     "TD3",
     "Agent",
+    "Count",
     "EmitterStudy",
     "Floor",
     "MAPElites",
+    "NovelD",
     "NoveltySearch",
     "RandomSearch",
     "Serene",
@@ -46,16 +58,22 @@ __all__ = [
 AGENTS: dict[str, type[Agent]] = {
     "bc": BC,
     "cma_me": CMAME,
+    "count": Count,
     "emitter_study": EmitterStudy,
     "floor": Floor,
+    "icm": ICM,
     "map_elites": MAPElites,
     "mbpo": MBPO,
     "mex": MEX,
     "mex_mb": MEXMB,
     "mex_tabular": TabularMEX,
+    "noveld": NovelD,
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,
+    "ppo": PPO,
     "random_search": RandomSearch,
+    "ride": RIDE,
+    "rnd": RND,
     "sac": SAC,
     "serene": Serene,
     "td3": TD3,

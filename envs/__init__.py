@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from envs.minigrid.table import TASKS
+
 if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
     from collections.abc import Callable
 
@@ -44,8 +46,9 @@ ENVS: dict[str, str] = {
     "mujoco/ant_far": "envs.mujoco.variants:ant_far",
     "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
+    **{f"minigrid/{name}": f"envs.minigrid.env:{name}" for name in TASKS},  # 76: Farama's ids without `MiniGrid-`
 }
-"""Registered id -> "module:class"; modules are imported when they are first asked for."""
+"""Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
 
 
 def make(id: str, **fields: Any) -> Env:

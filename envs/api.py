@@ -176,6 +176,10 @@ class Env:
         """`step`, whose result is looked at only where `live` [] holds."""
         return self.step(state, action, key)
 
+    def unseen(self) -> Env | None:
+        """The same task on levels that no training meets, where it draws its episodes from a bank of levels."""
+        return None
+
     def failure(self) -> str:
         """What a simulator said of the last episode that failed; for people."""
         return ""

@@ -221,6 +221,13 @@ def cmd_play(words: list[str]) -> int:
     return play_run(words)
 
 
+def cmd_watch(words: list[str]) -> int:
+    """Show an episode of a trained agent, in the terminal or as a GIF: watch RUN [--gif FILE] [--episode N]."""
+    from experiments.watch import watch_run
+
+    return watch_run(words)
+
+
 def cmd_export(words: list[str]) -> int:
     """Write a finished run's archive as CSV: export RUN [--out FILE]."""
     parser = Parser(prog="prospect export", description="A run's archive: index, fitness, area, descriptor, genes.")
@@ -263,7 +270,7 @@ def cmd_bench(words: list[str]) -> int:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "report": cmd_report, "list": cmd_list, "show": cmd_show, "play": cmd_play,
-    "export": cmd_export, "doctor": cmd_doctor, "bench": cmd_bench,
+    "watch": cmd_watch, "export": cmd_export, "doctor": cmd_doctor, "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ EXPERIMENTS: dict[str, str] = {
     "mex_velocity": "experiments.mex_velocity",
     "mex_eta": "experiments.mex_eta",
     "mex_model_based": "experiments.mex_model_based",
+    "minigrid_basics": "experiments.minigrid_basics",
+    "minigrid_exploration": "experiments.minigrid_exploration",
+    "minigrid_memory": "experiments.minigrid_memory",
 }
 """Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
 

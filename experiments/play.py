@@ -183,12 +183,12 @@ def agrees(found: float, said: float) -> bool:
     return math.isclose(found, said, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
-def save_gif(frames: list[np.ndarray], path: Path) -> None:
-    """An animated picture, 20 frames a second."""
+def save_gif(frames: list[np.ndarray], path: Path, fps: int = 20) -> None:
+    """An animated picture."""
     from PIL import Image
 
     first, *others = (Image.fromarray(frame) for frame in frames)
-    first.save(path, save_all=True, append_images=others, duration=50, loop=0)
+    first.save(path, save_all=True, append_images=others, duration=1000 // fps, loop=0)
 
 
 # --- export ------------------------------------------------------------------------------------------

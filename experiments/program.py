@@ -96,6 +96,8 @@ class Program:
         self.eval_episodes = eval_episodes
         self.banks, self._rebuild = split_env(env)
         self.world = (self.banks, dataset)
+        unseen = env.unseen() if hasattr(env, "unseen") else None
+        self.unseen = None if unseen is None else (split_env(unseen)[0], dataset)
         self.seeds = jnp.asarray(seeds, jnp.uint32) if self.batched else jnp.uint32(seeds[0])
         self._step = jax.jit(self._step_of, static_argnames="phase", inline=True)
         self._init = jax.jit(self._over_seeds(self._init_of))
@@ -118,8 +120,13 @@ class Program:
         return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
 
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
-        """Mean return, length and success of whole episodes; each [] or [S]. Leaves the run as it is."""
-        return self._evaluate(run.agent, self.seeds, self.world, jnp.int32(mark))
+        """Mean return, length and success of whole episodes; each [] or [S]. Leaves the run as it is.
+
+        `eval/...` on the levels of training; `unseen/...` on others, where the environment keeps such.
+        """
+        worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
+        found = {name: self._evaluate(run.agent, self.seeds, world, jnp.int32(mark)) for name, world in worlds.items()}
+        return {f"{name}/{figure}": x for name, figures in found.items() for figure, x in figures.items()}
 
     def behaviour(self, run: RunState) -> Tree:
         """What the agent would ship now."""
@@ -242,7 +249,7 @@ class Program:
                 stream(EVAL, seed, mark), stream(START, seed), population=1, episodes=count, starts=starts, shared=True,
             )  # fmt: skip
             figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
-            return {f"eval/{name}": jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
+            return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
         return self._over_seeds(one)(state, seeds, world)
 

@@ -93,7 +93,7 @@ def _wall_minutes(path: Path) -> float:
 def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[str]:
     """The metrics of summary.csv: all figures of evaluation and ledger, then what the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
-    names = [name for name in found if name.startswith(("eval/", "ledger/"))]
+    names = [name for name in found if name.startswith(("eval/", "unseen/", "ledger/"))]
     names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
     return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
 

@@ -14,6 +14,9 @@ from flax import struct
 from agents.api import Agent, Batches, Rollouts, Segments
 from envs.api import Box, Dataset, Env, Spec, Step, static
 
+MINIGRID = {f"minigrid/{name}-v0" for name in ("DoorKey-5x5", "Dynamic-Obstacles-5x5", "PutNear-6x6-N2")}
+"""Ids that stand for all of MiniGrid in fast tests: one that hides, one that moves by chance, one with a mission."""
+
 
 @struct.dataclass
 class Point(Env):

@@ -27,9 +27,11 @@ from experiments.names import unknown
 BENCHES: dict[str, str] = {
     "maze_rollout": "experiments.bench.maze_rollout",
     "mex_loop": "experiments.bench.mex_loop",
+    "minigrid_env": "experiments.bench.minigrid_env",
     "native_env": "experiments.bench.native_env",
     "replay": "experiments.bench.replay",
     "sac_loop": "experiments.bench.sac_loop",
+    "ppo_loop": "experiments.bench.ppo_loop",
     "serene_500k": "experiments.bench.serene_500k",
     "start_up": "experiments.bench.start_up",
     "td3_loop": "experiments.bench.td3_loop",

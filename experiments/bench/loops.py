@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from experiments import bench
 from experiments.program import COMPILER, Program
+from experiments.runs import enable_compilation_cache
 
 TASK, THEIRS = "mujoco/half_cheetah", "HalfCheetah-v5"
 WARM_UP = 300
@@ -49,6 +50,7 @@ def loop(name: str, **fields: Any) -> float:
     """Iterations a second of the driver's own program: play, store, sample, update."""
     import envs
 
+    enable_compilation_cache()
     program = Program(agent_of(name, **fields), envs.make(TASK), (0,), eval_episodes=1, dataset=None)
     run = program.advance(program.init(), 0, 2**30, 2 * WARM_UP)[0]
 
@@ -64,6 +66,7 @@ def bare(name: str) -> float:
     """Updates a second on one fixed batch, without environment and replay."""
     from agents.ops.replay import Experience
 
+    enable_compilation_cache()
     agent = agent_of(name)
     keys = jax.random.split(jax.random.key(2), 4)
     obs, following = (jax.random.normal(key, (BATCH, agent.sizes[0])) for key in keys[:2])

@@ -20,7 +20,7 @@ from envs.rollout import episodes
 from experiments.checkpoint import digest
 from experiments.program import Program, cost
 
-ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination")
+ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
 """Small environments: an agent is tested in the first that it fits."""
 SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_capacity": 64, "reward_capacity": 64,
          "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16,

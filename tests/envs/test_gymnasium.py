@@ -13,6 +13,7 @@ from flax import struct
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from toys import MINIGRID
 
 import envs
 import envs.gymnasium
@@ -94,7 +95,13 @@ def test_a_string_is_enough_and_the_import_is_light():
     assert (done.returncode, done.stdout) == (0, "[0. 0.]\n"), done.stderr
 
 
-@pytest.mark.parametrize("id", IDS)
+CHECKED = [
+    pytest.param(id, marks=pytest.mark.slow) if name.startswith("minigrid/") and name not in MINIGRID else id
+    for id, name in IDS.items()
+]
+
+
+@pytest.mark.parametrize("id", CHECKED)
 @pytest.mark.filterwarnings(*ODD_SPACES)
 def test_gymnasium_checks_every_environment(id):
     check_env(gymnasium.make(id).unwrapped)

@@ -2,16 +2,24 @@
 
 import gymnasium
 import pytest
+from toys import MINIGRID
 
 import envs.gymnasium
 
 sb3 = pytest.importorskip("stable_baselines3")
+check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env
 
 
-@pytest.mark.parametrize("id", envs.gymnasium.names())
+CHECKED = [
+    pytest.param(id, marks=pytest.mark.slow) if name.startswith("minigrid/") and name not in MINIGRID else id
+    for id, name in envs.gymnasium.names().items()
+]
+
+
+@pytest.mark.parametrize("id", CHECKED)
 @pytest.mark.filterwarnings("ignore")  # its advice on spaces comes as warnings
 def test_sb3_checks_every_environment(id):
-    sb3.common.env_checker.check_env(gymnasium.make(id).unwrapped)
+    check_env(gymnasium.make(id).unwrapped)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -170,7 +170,7 @@ def test_a_failed_sweep_is_exit_1(capsys):
 
 
 def test_a_run_from_start_to_export(capsys, tmp_path):
-    """The whole path of a user: run, run again, play, export."""
+    """The whole path of a user: run, run again, play, watch, export."""
     words = "run novelty_search point/sparse --budget 700 --evals 2 --seed 3 --population 20".split()
     code, out, _ = run(capsys, *words)
     assert code == 0 and "seed 3" in out
@@ -190,6 +190,13 @@ def test_a_run_from_start_to_export(capsys, tmp_path):
     assert cli.Path(next(x for x in out.splitlines() if x.endswith(".png"))).read_bytes().startswith(b"\x89PNG")
     code, _, err = run(capsys, "play", str(folder), "--cell", "900,900")
     assert code == 2 and "no stored policy ends in cell 900,900" in err
+
+    code, out, _ = run(capsys, "watch", str(folder), "--gif", "seen.gif", "--fps", "10")
+    assert code == 0 and "return" in out and cli.Path("seen.gif").read_bytes().startswith(b"GIF8")
+    code, _, err = run(capsys, "watch", str(folder))
+    assert code == 2 and "watch needs a terminal, or --gif FILE" in err
+    code, _, err = run(capsys, "watch", str(folder), "--unseen", "--gif", "seen.gif")
+    assert code == 2 and "point/sparse keeps no levels for evaluation" in err
 
     code, out, _ = run(capsys, "export", str(folder))
     rows = (folder / "archive.csv").read_text().splitlines()

@@ -1,0 +1,99 @@
+"""The network of PPO: an encoder that policy and value share, a GRU where asked for, and a head each.
+
+Source: the orthogonal start of Andrychowicz et al. 2021, arXiv 2006.05990 (gain sqrt(2), .01 for the policy's last
+layer, 1 for the value's; biases 0). Written for one example; callers `vmap`. Shapes: F features, H memory, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from agents.nn.encoder import Encoder
+from envs.api import Array, Space, Tree
+
+
+class Head(nn.Module):
+    """A feed-forward network: [F] -> [O]."""
+
+    features: Sequence[int]
+    """Widths of the layers, the output last."""
+    gain: float
+    """Scale of the last layer's orthogonal weights."""
+    activation: Callable[[Array], Array]
+    """Between layers, not after the last."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """The output [O]."""
+        for i, width in enumerate(self.features):
+            last = i == len(self.features) - 1
+            x = nn.Dense(width, kernel_init=nn.initializers.orthogonal(self.gain if last else math.sqrt(2)))(x)
+            x = x if last else self.activation(x)
+        return x
+
+
+class ActorCritic(nn.Module):
+    """Policy and value of an observation and, where `recurrent` is above 0, of what came before it."""
+
+    space: Space
+    """Of observations."""
+    outputs: int
+    """Choices, or components of the action."""
+    continuous: bool
+    """Whether there is a logarithm of the standard deviation [O] to learn, the same for all observations."""
+    encoding: int
+    """Width of the encoder's dense layer."""
+    hidden: Sequence[int]
+    """Widths of the hidden layers of both heads."""
+    recurrent: int
+    """H, the width of the GRU; 0: none."""
+    activation: Callable[[Array], Array]
+    """Of all layers."""
+
+    def setup(self) -> None:
+        """The parts."""
+        self.encoder = Encoder(self.space, self.encoding, self.activation)
+        self.cell = nn.GRUCell(self.recurrent) if self.recurrent else None
+        self.policy = Head((*self.hidden, self.outputs), 0.01, self.activation)
+        self.value = Head((*self.hidden, 1), 1.0, self.activation)
+        if self.continuous:
+            self.log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
+
+    def encode(self, obs: Tree) -> Array:
+        """Features [F] of an observation."""
+        return self.encoder(obs)
+
+    def remember(self, memory: Tree, features: Array) -> tuple[Tree, Array]:
+        """(the new memory [H], what the heads see); without a GRU, what came in."""
+        return (memory, features) if self.cell is None else self.cell(memory, features)
+
+    def heads(self, seen: Array) -> tuple[Array, Array]:
+        """(logits or mean [O], value [])."""
+        return self.policy(seen), self.value(seen)[0]
+
+    def __call__(self, memory: Tree, obs: Tree) -> tuple[Tree, Array, Array]:
+        """(memory, logits or mean [O], value []) at one step."""
+        memory, seen = self.remember(memory, self.encode(obs))
+        return memory, *self.heads(seen)
+
+
+def replay(network: ActorCritic, params: Tree, memory: Array, obs: Tree, first: Array) -> tuple[Array, Array]:
+    """(logits or means [B, T, O], values [B, T]) of B streams played again from their memories [B, H].
+
+    obs, first: [B, T]; where `first` holds an episode begins, and with it the memory.
+    """
+
+    def call(name: str) -> Callable[..., Tree]:
+        return lambda *x: network.apply(params, *x, method=name)
+
+    def step(memory: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        return call("remember")(jnp.where(now[1], 0.0, memory), now[0])
+
+    features = jax.vmap(jax.vmap(call("encode")))(obs)
+    seen = jax.vmap(lambda *stream: jax.lax.scan(step, stream[0], stream[1:])[1])(memory, features, first)
+    return jax.vmap(jax.vmap(call("heads")))(seen)

@@ -1,0 +1,35 @@
+"""Several passes over the rows of a batch, in minibatches that are drawn anew for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from envs.api import Array, Key, Tree
+
+C = TypeVar("C")
+Figures = dict[str, Array]
+
+
+def passes(
+    update: Callable[[C, Tree], tuple[C, Figures]], start: C, rows: Tree, key: Key, *, epochs: int, minibatches: int
+) -> tuple[C, Figures]:
+    """(what `update` has made of `start`, the means of its figures) after `epochs` passes.
+
+    rows: leading [R]; every pass shuffles them and splits them into `minibatches` batches [R / minibatches, ...].
+    Raises ValueError where R is no multiple of that.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+    if count % minibatches:
+        raise ValueError(f"{count} rows cannot be split into {minibatches} minibatches of one size")
+
+    def one_pass(carry: C, key: Key) -> tuple[C, Figures]:
+        order = jax.random.permutation(key, count)
+        batches = jax.tree.map(lambda x: x[order].reshape(minibatches, -1, *x.shape[1:]), rows)
+        return jax.lax.scan(update, carry, batches)
+
+    carry, figures = jax.lax.scan(one_pass, start, jax.random.split(key, epochs))
+    return carry, jax.tree.map(jnp.mean, figures)

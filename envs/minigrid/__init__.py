@@ -1,0 +1,1 @@
+"""Farama's MiniGrid, rule for rule, as one pure kernel."""

@@ -1,0 +1,171 @@
+"""Banks of levels: what Farama's own generators make from a range of seeds, as arrays, kept on disk.
+
+Level s of a task is the level that Farama's environment has after `reset(seed=s)`. Generating takes 0.2 to 4 ms a
+level, so a bank is made once and kept in $PROSPECT_CACHE/minigrid (default ~/.cache/prospect/minigrid). Only the making
+needs the package minigrid. Shapes: L levels of W x H cells.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from envs.minigrid import state as s
+from envs.minigrid.state import State, code
+from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, read
+
+VERSION = "3.2.0"
+"""The minigrid whose generators and rules these are."""
+UNSEEN = 1_000_000
+"""The seed from which on levels are for evaluation; training levels have smaller ones."""
+
+# --- one level ---------------------------------------------------------------------------------------
+
+
+def code_of(thing: Any) -> int:
+    """The code of an object of Farama's (None is an empty cell)."""
+    if thing is None:
+        return s.EMPTY
+    kind, colour, door = thing.encode()
+    inside = getattr(thing, "contains", None)
+    if inside is None:
+        return code(kind, colour, door)
+    inner, inner_colour, _ = inside.encode()
+    if inner not in (s.KEY, s.BALL, s.BOX) or inside.contains is not None:
+        raise ValueError(f"a box may hold an empty box, a key or a ball, not a {inside.type}")
+    return code(kind, colour, door, inner, inner_colour)
+
+
+def from_farama(env: Any) -> State:
+    """The state of one of Farama's environments (wrapped or not) at any time of an episode; NumPy leaves."""
+    env = env.unwrapped
+    codes = np.array([code_of(thing) for thing in env.grid.grid], np.uint16).reshape(env.height, env.width)
+    name = type(env).__name__
+    x, y = env.agent_pos
+    return s.on_host(
+        codes.T, x, y, env.agent_dir, carry=code_of(env.carrying), t=env.step_count,
+        task=next((find(env) for kind, find in TARGETS.items() if name.startswith(kind)), []),
+        mission=read(mission_of(env), env.mission),
+    )  # fmt: skip
+
+
+def mission_of(env: Any) -> str:
+    """The template of the missions of one of Farama's environments."""
+    lava = getattr(getattr(env, "obstacle_type", None), "__name__", "") == "Lava"
+    names = {"Crossing": "LavaCrossing" if lava else "SimpleCrossing", "RedBlueDoor": "RedBlueDoors",
+             "DynamicObstacles": "Dynamic-Obstacles"}  # fmt: skip
+    own = type(env).__name__.partition("Env")[0].partition("_")[0]
+    return FAMILIES[names.get(own, own)].mission
+
+
+def _cell(env: Any, position: Any) -> int:
+    return int(position[0]) * env.height + int(position[1])
+
+
+def _place(env: Any, thing: Any) -> int:
+    """The cell where an object stands."""
+    y, x = divmod(env.grid.grid.index(thing), env.width)
+    return _cell(env, (x, y))
+
+
+def _named(kind: str, colour: str) -> int:
+    return code(OBJECTS.index(kind), COLOURS.index(colour))
+
+
+TARGETS: dict[str, Callable[[Any], list[int]]] = {
+    "KeyCorridor": lambda env: [code_of(env.obj) & 127],
+    "ObstructedMaze": lambda env: [code_of(env.obj) & 127],
+    "UnlockPickup": lambda env: [code_of(env.obj) & 127],
+    "BlockedUnlockPickup": lambda env: [code_of(env.obj) & 127],
+    "Unlock": lambda env: [_place(env, env.door)],
+    "RedBlueDoor": lambda env: [_place(env, env.red_door), _place(env, env.blue_door)],
+    "Memory": lambda env: [_cell(env, env.success_pos), _cell(env, env.failure_pos)],
+    "Fetch": lambda env: [_named(env.targetType, env.targetColor)],
+    "PutNear": lambda env: [_named(env.move_type, env.moveColor), _cell(env, env.target_pos)],
+    "GoTo": lambda env: [_cell(env, env.target_pos)],
+    "DynamicObstacles": lambda env: [_cell(env, ball.cur_pos) for ball in env.obstacles] + [-1] * (8 - env.n_obstacles),
+}
+"""Class of Farama's (its beginning) -> what the family's rule keeps in `State.task`."""
+
+
+# --- many levels -------------------------------------------------------------------------------------
+
+
+def farama(name: str) -> Any:
+    """Farama's environment of a task, without wrappers. Raises ValueError where minigrid is not installed."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on the standard output
+    try:
+        import minigrid  # noqa: F401  # registers its environments
+    except ImportError:
+        raise ValueError(
+            f"the levels of minigrid/{name} are made by Farama's minigrid: pip install 'prospect-rl[minigrid]'"
+        ) from None
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    spec = gymnasium.registry[f"MiniGrid-{name}"]
+    assert isinstance(spec.entry_point, str)
+    return load_env_creator(spec.entry_point)(**spec.kwargs)
+
+
+def generate(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
+    """Levels `first` to `first + levels - 1` of a task, leading [L]; NumPy leaves.
+
+    progress: called with the number of levels made, after each. Raises ValueError without minigrid.
+    """
+    env, made = farama(name), []
+    env.gen_obs = lambda: None  # half of a reset, and nobody looks
+    for seed in range(first, first + levels):
+        env.reset(seed=seed)
+        made.append(from_farama(env))
+        if progress:
+            progress(len(made))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *made)
+
+
+def folder() -> Path:
+    """Where banks lie."""
+    return Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser() / "minigrid"
+
+
+def load(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
+    """`generate`, from disk where they lie there. A file that is damaged is made anew, with a warning."""
+    path = folder() / f"{name}-{VERSION}-{first}-{levels}.npz"
+    if path.exists():
+        try:
+            return _read(path, name, levels)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
+    bank = generate(name, first, levels, progress)
+    _write(path, bank)
+    return bank
+
+
+def _read(path: Path, name: str, levels: int) -> State:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:  # a zip file, with checksums
+        bank = State(**{field.name: entries[field.name] for field in fields(State)})
+    shape, task = bank.cells.shape, TASKS[name]
+    if shape != (levels, task.width, task.height):
+        raise ValueError(f"it holds the shape {shape}")
+    return bank
+
+
+def _write(path: Path, bank: State) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half, half_path = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(half, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{f.name: getattr(bank, f.name) for f in fields(State)})
+        os.replace(half_path, path)  # many workers may write at once: each a whole file
+    except BaseException:
+        os.unlink(half_path)
+        raise

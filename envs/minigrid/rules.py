@@ -1,0 +1,254 @@
+"""The rules: what an action does to the world, and what it earns in each family.
+
+One step of every family (Farama minigrid 3.2.0; T = max_steps):
+
+    count += 1 ; rule.before ; the action changes one cell, the hand or the pose ; rule.outcome
+    truncated at count = T, unless terminated
+
+| rule      | families                          | pays 1 - 0.9 count / T                    | ends without pay
+|-----------|-----------------------------------|-------------------------------------------|---------------------------
+| goal      | Empty, DoorKey, MultiRoom, ...    | stepping on the goal                      | stepping on lava
+| pick      | KeyCorridor, ObstructedMaze,      | picking up the target                     |
+|           | UnlockPickup, BlockedUnlockPickup |                                           |
+| unlock    | Unlock                            | a toggle after which the door is open     |
+| red_blue  | RedBlueDoors                      | the blue door open, the red one before    | the blue door open first
+| memory    | Memory (pick up means toggle)     | standing beside the matching object       | standing beside the other
+| fetch     | Fetch                             | carrying the target                       | carrying anything else
+| put_near  | PutNear                           | dropping beside the target (8 neighbours) | any drop; a wrong pick-up
+| go_to     | GoToDoor, GoToObject              | `done` beside the target (4 neighbours)   | any other `done`; a toggle
+| obstacles | Dynamic-Obstacles (move first)    | stepping on the goal                      | walking into anything: -1
+
+Every rule but the first adds to the first. `State.task` holds: pick, fetch: the target's code [0]; unlock: the door's
+cell [0]; red_blue: the cells of the red door [0] and the blue one [1]; memory: the cells that succeed [0] and fail [1];
+put_near: the code of what to move [0], the target's cell [1]; go_to: the target's cell [0]; obstacles: their cells, or
+-1. Written for ONE episode. Masks and no branches: all seven actions are selections of one written cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.api import Array, Key
+from envs.minigrid.state import (
+    BALL,
+    BLUE,
+    BOX,
+    CLOSED,
+    DOOR,
+    DOWN,
+    DROP,
+    EMPTY,
+    FINISH,
+    FLOOR,
+    FORWARD,
+    GOAL,
+    KEY,
+    LAVA,
+    LEFT,
+    LOCKED,
+    OPEN,
+    PICKUP,
+    RIGHT,
+    TOGGLE,
+    TURN_LEFT,
+    TURN_RIGHT,
+    UP,
+    State,
+    code,
+    colour_of,
+    door_of,
+    inside_of,
+    kind_of,
+    object_of,
+)
+
+Verdict = tuple[Array, Array]
+"""(pay, ended): pay [] int32 is 1 for success, 0, or -1."""
+
+
+class Rule(NamedTuple):
+    """A family's hooks."""
+
+    outcome: Callable[[State, State, Array, Array], Verdict]
+    """(state before the step, state after it, action, the cell that was ahead) -> Verdict."""
+    before: Callable[[State, Key], State] = lambda state, key: state
+    """What the world does before the agent acts."""
+    translate: Callable[[Array], Array] = lambda action: action
+    """What an action means."""
+
+
+# --- the world ---------------------------------------------------------------------------------------
+
+
+def heading(direction: Array) -> tuple[Array, Array]:
+    """(dx, dy), int32."""
+    step = lambda plus, minus: (direction == plus).astype(jnp.int32) - (direction == minus)  # noqa: E731
+    return step(RIGHT, LEFT), step(DOWN, UP)
+
+
+def at(cells: Array, cell: Array) -> Array:
+    """The code in cell x * H + y."""
+    return cells.reshape(-1).at[cell].get(mode="promise_in_bounds")
+
+
+def ahead(state: State) -> Array:
+    """The cell before the agent. Maps are walled in, so that there is one."""
+    dx, dy = heading(state.direction)
+    return here(state) + dx * state.cells.shape[1] + dy
+
+
+def here(state: State) -> Array:
+    """The agent's cell."""
+    return state.x * state.cells.shape[1] + state.y
+
+
+def write(cells: Array, cell: Array, new: Array) -> Array:
+    """`cells` with one of them replaced; in place, where nothing else reads the old ones."""
+    flat = cells.reshape(-1).at[cell]
+    return flat.set(new.astype(cells.dtype), mode="promise_in_bounds", unique_indices=True).reshape(cells.shape)
+
+
+def act(state: State, action: Array) -> tuple[State, Array]:
+    """(the state after an action, the code that stood ahead)."""
+    cell = ahead(state)
+    front = at(state.cells, cell).astype(jnp.int32)
+    carry = state.carry.astype(jnp.int32)
+    kind, door, empty_handed = kind_of(front), door_of(front), carry == EMPTY
+    passable = (kind == EMPTY) | (kind == GOAL) | (kind == FLOOR) | (kind == LAVA) | ((kind == DOOR) & (door == OPEN))
+    moves = ((action == FORWARD) & passable).astype(jnp.int32)
+    takes = (action == PICKUP) & (kind >= KEY) & (kind <= BOX) & empty_handed
+    drops = (action == DROP) & (kind == EMPTY) & ~empty_handed
+    fits = object_of(carry) == code(KEY, colour_of(front))
+    turned = jnp.where(door == LOCKED, jnp.where(fits, OPEN, LOCKED), jnp.where(door == OPEN, CLOSED, OPEN))
+    toggled = jnp.where(kind == DOOR, code(DOOR, colour_of(front), turned), front)
+    toggled = jnp.where(kind == BOX, inside_of(front), toggled)
+    new = jnp.where(takes, EMPTY, jnp.where(drops, carry, jnp.where(action == TOGGLE, toggled, front)))
+    dx, dy = heading(state.direction)
+    after = replace(
+        state,
+        cells=write(state.cells, cell, new),
+        x=state.x + dx * moves,
+        y=state.y + dy * moves,
+        direction=(state.direction + (action == TURN_RIGHT) - (action == TURN_LEFT)) & 3,
+        carry=jnp.where(takes, front, jnp.where(drops, EMPTY, carry)).astype(jnp.uint16),
+        t=state.t + 1,
+    )
+    return after, front
+
+
+# --- the families ------------------------------------------------------------------------------------
+
+
+def goal(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """The common rule."""
+    forward = action == FORWARD
+    won = forward & (kind_of(front) == GOAL)
+    return won.astype(jnp.int32), won | (forward & (kind_of(front) == LAVA))
+
+
+def pick(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """KeyCorridor, ObstructedMaze, UnlockPickup, BlockedUnlockPickup."""
+    pay, ended = goal(before, after, action, front)
+    won = (action == PICKUP) & (object_of(after.carry) == after.task[0])
+    return jnp.maximum(pay, won), ended | won
+
+
+def unlock(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """Unlock."""
+    pay, ended = goal(before, after, action, front)
+    won = (action == TOGGLE) & (door_of(at(after.cells, after.task[0])) == OPEN)
+    return jnp.maximum(pay, won), ended | won
+
+
+def red_blue(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """RedBlueDoors."""
+    pay, ended = goal(before, after, action, front)
+    red_before, blue_before = (door_of(at(before.cells, before.task[i])) == OPEN for i in range(2))
+    red, blue = (door_of(at(after.cells, after.task[i])) == OPEN for i in range(2))
+    over = blue | (red & blue_before)
+    return jnp.where(over, blue & red_before, pay), ended | over
+
+
+def memory(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """Memory."""
+    pay, ended = goal(before, after, action, front)
+    won, lost = here(after) == after.task[0], here(after) == after.task[1]
+    return jnp.where(won | lost, won, pay), ended | won | lost
+
+
+def fetch(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """Fetch."""
+    pay, ended = goal(before, after, action, front)
+    holds = after.carry != EMPTY
+    return jnp.where(holds, object_of(after.carry) == after.task[0], pay), ended | holds
+
+
+def put_near(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """PutNear."""
+    pay, ended = goal(before, after, action, front)
+    held, holds = before.carry != EMPTY, after.carry != EMPTY
+    wrong = (action == PICKUP) & holds & (object_of(after.carry) != after.task[0])
+    (x, y), (target_x, target_y) = (jnp.divmod(c, after.cells.shape[1]) for c in (ahead(after), after.task[1]))
+    near = (jnp.abs(x - target_x) <= 1) & (jnp.abs(y - target_y) <= 1)
+    drop = (action == DROP) & held
+    return jnp.maximum(pay, drop & ~holds & near), ended | wrong | drop
+
+
+def go_to(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """GoToDoor, GoToObject."""
+    pay, ended = goal(before, after, action, front)
+    x, y = jnp.divmod(after.task[0], after.cells.shape[1])
+    beside = jnp.abs(after.x - x) + jnp.abs(after.y - y) == 1
+    finish = action == FINISH
+    return jnp.maximum(pay, finish & beside), ended | finish | (action == TOGGLE)
+
+
+def collide(before: State, after: State, action: Array, front: Array) -> Verdict:
+    """Dynamic-Obstacles: what counts is what stood ahead before the obstacles moved."""
+    pay, ended = goal(before, after, action, front)
+    met = kind_of(at(before.cells, ahead(before)))
+    hit = (action == FORWARD) & (met != EMPTY) & (met != GOAL)
+    return jnp.where(hit, -1, pay), ended | hit
+
+
+def wander(state: State, key: Key) -> State:
+    """Every obstacle in its turn moves to a uniformly drawn free cell of its 3 x 3 block; it stays where none is.
+
+    Farama draws at most 101 cells, with those that are taken: where a single cell is free, an obstacle of theirs
+    stays once in 150,000 moves, and ours never.
+    """
+    height = state.cells.shape[1]
+    block = jnp.array([dx * height + dy for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
+
+    def one(cells: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        cell, luck = inputs
+        around = jnp.maximum(cell, height + 1) + block
+        free = (at(cells, around) == EMPTY) & (around != here(state)) & (cell >= 0)
+        rank = jnp.cumsum(free)
+        goes, nth = rank[-1] > 0, jnp.floor(luck * rank[-1]).astype(jnp.int32)
+        new = jnp.where(goes, around[jnp.argmax(rank > nth)], cell)
+        cells = write(cells, jnp.maximum(cell, 0), jnp.where(goes, EMPTY, at(cells, jnp.maximum(cell, 0))))
+        return write(cells, jnp.maximum(new, 0), jnp.where(goes, code(BALL, BLUE), at(cells, jnp.maximum(new, 0)))), new
+
+    luck = jax.random.uniform(key, state.task.shape)
+    cells, task = jax.lax.scan(one, state.cells, (state.task, luck))
+    return replace(state, cells=cells, task=task)
+
+
+RULES: dict[str, Rule] = {
+    "goal": Rule(goal),
+    "pick": Rule(pick),
+    "unlock": Rule(unlock),
+    "red_blue": Rule(red_blue),
+    "memory": Rule(memory, translate=lambda action: jnp.where(action == PICKUP, TOGGLE, action)),
+    "fetch": Rule(fetch),
+    "put_near": Rule(put_near),
+    "go_to": Rule(go_to),
+    "obstacles": Rule(collide, before=wander),
+}
+"""Name -> hooks; a rule of your own joins them here."""

@@ -1,0 +1,39 @@
+"""What `watch` shows: an episode from its start to its end, as pictures and as half blocks of a terminal."""
+
+import io
+
+import jax
+import numpy as np
+from rich.console import Console
+
+import envs
+from agents.floor import Floor
+from experiments import watch
+
+
+def test_an_episode_from_start_to_end():
+    env = envs.make("point/sparse")
+    agent = Floor(action="zero").bind(env.spec)
+    behaviour = agent.exploit(agent.init(jax.random.key(0)))
+    seen = watch.watch(agent, env, behaviour, jax.random.key(1))
+    assert seen.facts["length"] == env.spec.horizon and len(seen.frames) == min(watch.MOST, env.spec.horizon + 1)
+    assert seen.captions[0] == "step 0" and seen.captions[-1].startswith(f"step {env.spec.horizon}, return ")
+    assert seen.frames[0].dtype == np.uint8 and seen.frames[0].shape[2] == 3
+
+
+def test_half_blocks_hold_two_pixels_each():
+    frame = np.zeros((4, 2, 3), np.uint8)
+    frame[1], frame[2] = 255, (10, 20, 30)
+    text = watch.blocks(frame, (2, 4))
+    assert text.plain == f"{watch.PIXEL * 2}\n" * 2
+    assert [str(span.style) for span in text.spans[:3:2]] == [
+        "rgb(0,0,0) on rgb(255,255,255)", "rgb(10,20,30) on rgb(0,0,0)",
+    ]  # fmt: skip
+
+
+def test_a_terminal_gets_every_picture():
+    frame = np.full((8, 8, 3), 200, np.uint8)
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=40, height=20)
+    watch.show(console, watch.Watched([frame, frame], ["step 0", "step 1, return 0"], {}), fps=1000)
+    shown = console.file.getvalue()
+    assert "step 0" in shown and "step 1, return 0" in shown and "38;2;200;200;200" in shown
