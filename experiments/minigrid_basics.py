@@ -7,6 +7,7 @@ from typing import Any
 
 from agents import ICM, PPO, RIDE, RND, Count, NovelD
 from agents.api import Agent
+from agents.exploration.bonus import Modelling
 from agents.floor import Floor
 from experiments.api import Claim, Experiment, Tier
 
@@ -17,9 +18,16 @@ METRICS = ("eval/return", "unseen/return", "eval/success", "unseen/success", "co
 
 
 def explorers(names: Sequence[str], **fields: Any) -> dict[str, Agent]:
-    """Agents by label, all with PPO's settings here, and the floor."""
+    """Agents by label, all with the same settings of PPO, and the floor.
+
+    Bonuses of models are centred: where all of them are positive, living on pays more than finishing.
+    """
     known: dict[str, type[PPO]] = {"ppo": PPO, "count": Count, "rnd": RND, "icm": ICM, "noveld": NovelD, "ride": RIDE}
-    return {**{name: known[name](entropy=0.01, **fields) for name in names}, "random": Floor()}
+    made: dict[str, Agent] = {}
+    for name in names:
+        centre = {"centre": True} if issubclass(known[name], Modelling) else {}
+        made[name] = known[name](entropy=0.01, learning_rate=1e-3, **centre, **fields)
+    return made | {"random": Floor()}
 
 
 def banks(tasks: Sequence[str], levels: int = LEVELS) -> Mapping[str, Mapping[str, Any]]:

@@ -15,11 +15,11 @@ TASK = ("minigrid/MemoryS9-v0",)
 
 def agents(**fields: Any) -> dict[str, Agent]:
     """Both, and NovelD on the recurrent one; minibatches are whole streams there."""
-    settings: dict[str, Any] = {"entropy": 0.01, **fields}
+    settings: dict[str, Any] = {"entropy": 0.01, "learning_rate": 1e-3, **fields}
     return {
         "ppo": PPO(**settings),
         "ppo_gru": PPO(recurrent=64, **settings),
-        "noveld_gru": NovelD(recurrent=64, **settings),
+        "noveld_gru": NovelD(recurrent=64, centre=True, **settings),
         "random": Floor(),
     }
 

@@ -57,6 +57,18 @@ def test_a_missed_target_is_told(fake: types.ModuleType, tmp_path: Path):
     assert "missed" in console.file.getvalue()
 
 
+def test_one_that_cannot_be_measured_is_told_and_stops_no_other(fake: types.ModuleType, tmp_path: Path):
+    def measure():
+        raise ValueError("install the extra rivals")
+
+    fake.measure = measure
+    console = quiet()
+    assert not bench.run(out=tmp_path, console=console)
+    assert "fake: not measured: install the extra rivals" in console.file.getvalue() and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="install the extra"):
+        bench.run("fake", out=tmp_path, console=console)
+
+
 def test_an_unknown_bench_is_named():
     with pytest.raises(ValueError, match="unknown bench 'maze_rolout'; did you mean 'maze_rollout'"):
         bench.run("maze_rolout")
