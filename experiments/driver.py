@@ -33,8 +33,8 @@ LONGEST_CHUNK = 10.0
 """Seconds; a signal is answered after a chunk, and a kill loses at most one (and the pause between two saves)."""
 GROWTH = 4
 """A chunk has at most this many times the iterations of the one before it."""
-SAVE_EVERY = 5.0
-"""Seconds between checkpoints, and at least ten times what the last one took; the end has one anyway."""
+SAVE_EVERY, SAVE_SHARE = 5.0, 0.1
+"""Seconds between checkpoints, and the share of a run's time that they may take; the end has one anyway."""
 IDLE = 10_000
 """Iterations without an evaluation after which a run is taken to hang."""
 
@@ -263,7 +263,7 @@ class _Driver:
             "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
         })  # fmt: skip
         self.saved, self.saved_at = time.monotonic(), iteration
-        self.save_every = max(SAVE_EVERY, 10 * (self.saved - begun))
+        self.save_every = max(SAVE_EVERY, (self.saved - begun) / SAVE_SHARE)
         facts = {"iteration": iteration, **self.spent._asdict(), "save_seconds": self.saved - begun}
         folder.time({**facts, "speed": self.spent.used / self.spent.seconds if self.spent.chunks else None})
         self.spent = Spent()

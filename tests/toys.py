@@ -208,7 +208,7 @@ if __name__ == "__main__":
 
     from experiments import Interrupted, driver
 
-    driver.SAVE_EVERY, driver.GROWTH = 0.0, 1
+    driver.SAVE_EVERY, driver.SAVE_SHARE, driver.GROWTH = 0.0, float("inf"), 1
     try:
         result = run(sys.argv[1], Path(sys.argv[2]), progress=lambda _: time.sleep(float(sys.argv[3])))
     except Interrupted:

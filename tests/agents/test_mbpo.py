@@ -347,6 +347,7 @@ def test_misfits_and_bad_values():
             MBPO(**fields)
 
 
+@pytest.mark.slow
 def test_it_learns():
     """One-step episodes: rollouts end after their first step."""
     agent = MBPO(**QUICK)

@@ -65,7 +65,7 @@ def test_its_expectation_is_the_exact_value_gradient():
     assert np.abs(jax.grad(term)(logits, wrong) - exact).max() > 1e-2
 
 
-@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("members", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_term_in_the_loss(members):
     """MEX-MB's gradient less MBPO's, against NumPy's score function carried through the network, for every member."""
     agent, plain = (case(cls, members=members, **f) for cls, f in ((MEXMB, {"value_weight": 0.5}), (MBPO, {})))

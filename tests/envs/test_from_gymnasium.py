@@ -278,6 +278,7 @@ class KilledError(Exception):
 
 def test_a_resumed_run_goes_on_and_says_what_it_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(driver, "GROWTH", 1)
 
     def kill(facts):

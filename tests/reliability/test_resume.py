@@ -37,8 +37,9 @@ def crash_at(iterations):
 
 @pytest.fixture
 def fine(monkeypatch):
-    """A checkpoint after every iteration."""
+    """A checkpoint after every iteration, however long it takes."""
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(driver, "GROWTH", 1)
 
 
