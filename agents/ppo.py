@@ -255,8 +255,9 @@ class PPO(Agent):
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam on cut gradients, before the learning rate."""
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.scale_by_adam(eps=self.adam_eps))
+        """Adam on cut gradients, before the learning rate; all weights are one vector, which compiles in less time."""
+        adam = optax.scale_by_adam(eps=self.adam_eps)
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), adam))
 
     def rate(self, steps: Array) -> Array:
         """The learning rate [] after so many env steps."""

@@ -165,7 +165,7 @@ class Modelling(Explorer):
     @property
     def model_optimiser(self) -> optax.GradientTransformation:
         """Adam on cut gradients."""
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.model_rate))
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.model_rate)))
 
     def begin(self, key: Key) -> Tree:
         """The model."""

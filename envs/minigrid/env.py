@@ -132,7 +132,8 @@ class MiniGrid(Env):
         }
         if self.view == "flat":
             return Box((size * size * 3 + view.LENGTH * view.LETTERS,), 0, 15, "uint8")
-        image = Box(shapes[self.view], 0, 1 if self.view == "onehot" else len(OBJECTS) - 1, "uint8")
+        last = len(OBJECTS) - 1, len(COLOURS) - 1, 3 if self.view == "full" else 2  # the agent's cell has a direction
+        image = Box(shapes[self.view], 0, 1 if self.view == "onehot" else last, "uint8")
         words = Box((SLOTS,), 0, max(len(OBJECTS), len(COLOURS)) - 1, "uint8")
         return Dict((("image", image), ("direction", Discrete(4)), ("mission", words)))
 
@@ -142,7 +143,7 @@ class MiniGrid(Env):
             state = generators.level(self.name, key)
             return state, self.observe(state)
         levels = self.bank.levels
-        number = jax.random.randint(key, (), 0, levels.t.shape[0])
+        number = jax.random.bits(key) % levels.t.shape[0]  # uneven by less than levels / 2^32
         state = jax.tree.map(lambda leaf: leaf[number], levels)
         return state, self.observe(state)
 
