@@ -22,6 +22,7 @@ EXPERIMENTS: dict[str, str] = {
     "serene_maze": "experiments.serene_maze",
     "serene_arm": "experiments.serene_arm",
     "serene_emitters": "experiments.serene_emitters",
+    "mujoco_dense": "experiments.mujoco_dense",
     "mex_lock": "experiments.mex_lock",
     "mex_velocity": "experiments.mex_velocity",
     "mex_eta": "experiments.mex_eta",
