@@ -29,7 +29,7 @@ EXPERIMENT = Experiment(
         "1.5 M, ICM .91, RND .77, RIDE .92 by 5 M; KeyCorridorS3R3 counts .90 by 5 M, RIDE .90 by 10 M, RND, ICM and "
         "PPO 0. For the other tasks here no figure was found. The paper tier adds MultiRoom-N6, KeyCorridorS3R3 and "
         "S4R3, ObstructedMaze-1Dlh and -2Dlh and LockedRoom; each is one call too, e.g. `prospect run noveld "
-        "minigrid/MultiRoom-N6-v0 --budget 2000000 --levels 8192`."
+        "minigrid/MultiRoom-N6-v0 --budget 2000000 --env.levels 8192`."
     ),
     source="RIDE (ICLR 2020), RAPID (ICLR 2021), NovelD (NeurIPS 2021): their MiniGrid tasks",
     smoke=Tier(
