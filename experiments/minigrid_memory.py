@@ -28,8 +28,9 @@ EXPERIMENT = Experiment(
     name="minigrid_memory",
     title="Memory in MiniGrid: PPO with and without a GRU",
     text=(
-        "An object is seen at the start of a corridor, and at its end the same one must be chosen of two: a policy "
-        "without memory can win every other time. Levels and evaluation as in `minigrid_basics`."
+        "An object is seen at the start of a corridor, and at its end the same one must be chosen of two. In S9 one "
+        "can look back from there and still see it, so that a policy without memory does better than chance by how it "
+        "turns. Levels and evaluation as in `minigrid_basics`."
     ),
     source="MiniGrid's MemoryS9 (Chevalier-Boisvert et al. 2023)",
     smoke=Tier(

@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
@@ -29,9 +30,9 @@ BENCHES: dict[str, str] = {
     "mex_loop": "experiments.bench.mex_loop",
     "minigrid_env": "experiments.bench.minigrid_env",
     "native_env": "experiments.bench.native_env",
+    "ppo_loop": "experiments.bench.ppo_loop",
     "replay": "experiments.bench.replay",
     "sac_loop": "experiments.bench.sac_loop",
-    "ppo_loop": "experiments.bench.ppo_loop",
     "serene_500k": "experiments.bench.serene_500k",
     "start_up": "experiments.bench.start_up",
     "td3_loop": "experiments.bench.td3_loop",
@@ -110,15 +111,26 @@ def cpu_model() -> str:
     return platform.machine()
 
 
-def start(work: Callable[..., Any], *args: Any, core: int = 0, cores: int = 1) -> Future[Any]:
+@dataclass(frozen=True)
+class Child:
+    """Work under way in a process of its own."""
+
+    pool: ProcessPoolExecutor
+    future: Future[Any]
+
+    def result(self) -> Any:
+        """What the work returned, or raised; the process has ended then."""
+        with self.pool:
+            return self.future.result()
+
+
+def start(work: Callable[..., Any], *args: Any, core: int = 0, cores: int = 1) -> Child:
     """Run `work(*args)` in a fresh process on so many cores, from number `core` on of those that we may use.
 
     The cores and NPROC are set before JAX starts, which counts its cores once.
     """
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core, cores))
-    future = pool.submit(work, *args)
-    pool.shutdown(wait=False)
-    return future
+    return Child(pool, pool.submit(work, *args))
 
 
 def _pin(core: int, count: int) -> None:
