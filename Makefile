@@ -16,6 +16,7 @@ SEEDS :=
 WORKERS :=
 AGENTS :=
 NAME :=
+EXPERIMENT :=
 EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
 
 ##@ Start here
@@ -60,6 +61,11 @@ format: $(STAMP) ## Put imports and layout right
 	@$(BIN)/ruff format --quiet .
 
 ##@ Measure
+.PHONY: sweep
+sweep: $(STAMP) ## Run an experiment's cells without a report; with RAY_ADDRESS, on that cluster [EXPERIMENT=it TIER=...]
+	@$(RUN) sweep $(EXPERIMENT) $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
+
 .PHONY: report
 report: $(STAMP) ## Write results/ anew from the committed tables, or one experiment's from its runs [NAME=it]
 	@$(RUN) report $(or $(NAME),--all)

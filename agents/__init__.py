@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from agents.api import Agent
@@ -21,6 +23,7 @@ from agents.mex.model_based import MEXMB
 from agents.mex.tabular import TabularMEX
 from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
+from agents.player import Player
 from agents.ppo import PPO
 from agents.random_search import RandomSearch
 from agents.sac import SAC
@@ -49,9 +52,11 @@ __all__ = [
     "MAPElites",
     "NovelD",
     "NoveltySearch",
+    "Player",
     "RandomSearch",
     "Serene",
     "TabularMEX",
+    "load",
     "make",
 ]
 
@@ -94,3 +99,13 @@ def make(name: str, **fields: Any) -> Agent:
         return AGENTS[name](**fields)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def load(path: Path | str, seed: int | None = None, *, env: Any = None) -> Player:
+    """The trained agent of a finished run's folder, or of one that `prospect export RUN --player` wrote.
+
+    seed: of a run with several (default: its first). env: the environment object of a run in one that is not
+    registered. Raises ValueError, in one line, where there is no such run, it has not finished, or a file is damaged.
+    """
+    # Run folders are the driver's: this is the one door upwards, and nothing above is imported before the call.
+    return import_module("experiments.shipping").load(path, seed, env=env)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from experiments.api import EXPERIMENTS, TIERS, load
-from experiments.console import BAD_INPUT, FAILED, err, natural, out, positive, print_outcome
+from experiments.child import INTERRUPTED
+from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome
 from experiments.names import unknown
 from experiments.options import Parser
-from experiments.workers import INTERRUPTED, worker_environment
+from experiments.workers import worker_environment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if words == ["_work"]:
-        from experiments.workers import serve
+        from experiments.child import serve
 
         return serve()
     say = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -117,12 +117,15 @@ def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
     parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    parser.add_argument(
+        "--limit", type=positive, metavar="SECONDS", help="stop a run that takes longer (default: none)"
+    )
     args = parser.parse_args(words)
     from experiments import sweep as sweeps
     from experiments.display import sweep_display
     from experiments.workers import pool
 
-    with pool(args.workers) as workers:  # before JAX
+    with pool(args.workers, args.limit) as workers:  # before JAX
         experiment = load(name)
         labels = args.agents.split(",") if args.agents else None
         jobs = sweeps.plan(experiment, args.tier, seeds=args.seeds, agents=labels)
@@ -143,7 +146,7 @@ def cmd_report(words: list[str]) -> int:
     parser.add_argument("name", nargs="?", metavar="EXPERIMENT")
     parser.add_argument("--tier", choices=TIERS, help="default: that of the committed tables, else repro")
     parser.add_argument("--from-summary", action="store_true", help="from the committed tables, without runs")
-    parser.add_argument("--all", action="store_true", help="all committed tables anew, and results/README.md")
+    parser.add_argument("--all", action="store_true", help="all committed tables anew, their overview and the site")
     args = parser.parse_args(words)
     if args.all == bool(args.name):
         raise ValueError("report needs the name of an experiment, or --all")
@@ -158,7 +161,10 @@ def cmd_report(words: list[str]) -> int:
     for name in EXPERIMENTS:
         if tier := reports.tier_of(reports.RESULTS / name):
             reports.report(load(name), tier, from_summary=True)
-    out().print(str(reports.overview()))
+    from experiments.site.build import write
+
+    for path in (reports.overview(), *write()):
+        out().print(str(path), soft_wrap=True)
     return 0
 
 
@@ -229,18 +235,10 @@ def cmd_watch(words: list[str]) -> int:
 
 
 def cmd_export(words: list[str]) -> int:
-    """Write a finished run's archive as CSV: export RUN [--out FILE]."""
-    parser = Parser(prog="prospect export", description="A run's archive: index, fitness, area, descriptor, genes.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: archive.csv in the run's folder")
-    parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
-    args = parser.parse_args(words)
-    from experiments import play
+    """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER]."""
+    from experiments.shipping import export_run
 
-    path = args.out or args.run / "archive.csv"
-    count = play.export(play.open_run(args.run, args.seed), path)
-    out().print(f"{count} entries: {path}", soft_wrap=True)
-    return 0
+    return export_run(words)
 
 
 def cmd_doctor(words: list[str]) -> int:

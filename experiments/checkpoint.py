@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, load_file, save_file
+from safetensors.numpy import save as to_bytes
 
 from envs.api import Tree
 from experiments import durable
@@ -76,6 +77,19 @@ def _decode(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         base, _, kind = name.rpartition(":")
         named[base if kind in EXTENDED else name] = x.view(getattr(ml_dtypes, kind)) if kind in EXTENDED else x
     return named
+
+
+def packed(tree: Tree) -> bytes:
+    """The leaves of a pytree as the contents of a safetensors file."""
+    return to_bytes(_encode(flatten(tree)))
+
+
+def unpacked(data: bytes) -> dict[str, np.ndarray]:
+    """The inverse of `packed`: leaves by path. Raises DamagedError for other bytes."""
+    try:
+        return _decode(load(data))
+    except (SafetensorError, KeyError) as error:
+        raise DamagedError(f"no safetensors: {error}") from None
 
 
 def rebuild(named: dict[str, np.ndarray], template: Tree) -> Tree:
@@ -136,15 +150,15 @@ def steps(folder: Path) -> list[Path]:
 
 
 def _prune(folder: Path) -> None:
-    scores = {path: score for path in steps(folder) if (score := _score(path)) is not None}
+    scores = {path: score for path in steps(folder) if (score := score_of(path)) is not None}
     best = max(scores, key=scores.__getitem__, default=None)
     for path in steps(folder)[:-KEEP]:
         if path != best:
             shutil.rmtree(path)
 
 
-def _score(path: Path) -> float | None:
-    """The stated score; None also where the manifest is damaged (reading it will say so)."""
+def score_of(path: Path) -> float | None:
+    """The stated score of a checkpoint; None also where the manifest is damaged (reading it will say so)."""
     try:
         return json.loads((path / MANIFEST).read_text())["score"]
     except (OSError, ValueError, KeyError):
@@ -177,6 +191,17 @@ def newest(
     if damaged:
         raise ValueError(f"all {len(damaged)} checkpoints in {folder} are damaged; move the folder away to begin anew")
     return None
+
+
+def last(folder: Path, config_hash: str) -> dict[str, np.ndarray]:
+    """The leaves by path of the newest checkpoint. Raises ValueError where there is none, or it is damaged."""
+    if not (found := steps(folder)):
+        raise ValueError(f"{folder} holds no checkpoint")
+    try:
+        read_manifest(found[-1], config_hash)
+        return _read_state(found[-1])
+    except DamagedError as error:
+        raise ValueError(f"checkpoint {found[-1]}: {error}") from None
 
 
 def read_manifest(path: Path, config_hash: str | None = None) -> dict[str, Any]:

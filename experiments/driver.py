@@ -10,8 +10,9 @@ A run in a folder is exact: killed at any moment and started again, it ends with
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +24,10 @@ from agents.api import Agent
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, runs
 from experiments.durable import finite
-from experiments.ledger import Ledger
+from experiments.hooks import Audience, Callback, Moment, Progress
 from experiments.lock import Lock
 from experiments.program import Program, RunState
+from experiments.result import Interrupted, Result
 from experiments.runs import Folder, Run
 from experiments.signals import listening
 
@@ -39,41 +41,12 @@ IDLE = 10_000
 """Iterations without an evaluation after which a run is taken to hang."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run has come to; leading [S] on `state`, `behaviour` and `ledger` where it has several seeds."""
-
-    state: Tree
-    """The agent's state."""
-    behaviour: Tree
-    """What the agent would ship."""
-    rows: list[dict[str, Any]]
-    """The rows of metrics.jsonl; None stands for numbers that are not finite."""
-    ledger: Ledger | None
-    agent: Agent
-    """Bound to the environment."""
-    env: Env
-    interrupted: bool
-    digest: str
-    """SHA-256 of the agent's state and the ledger."""
-    notices: list[str]
-    """What the user should know: skipped checkpoints, changed versions."""
-
-
 class Spent(NamedTuple):
     """What the chunks since the last checkpoint took."""
 
     seconds: float = 0.0
     used: int = 0
     chunks: int = 0
-
-
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is no error
-    """A signal has ended the run, after its checkpoint was saved; `result` is what it had come to."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__("interrupted; the run is saved and goes on where it stopped")
-        self.result = result
 
 
 def train(
@@ -87,7 +60,8 @@ def train(
     eval_episodes: int = 1,
     out: Path | str | None = None,
     dataset: Dataset | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
     chunk_s: float = 5.0,
 ) -> Result:
     """Train `agent` (not bound) in `env` (a registered id or an object) until `budget` is used.
@@ -95,13 +69,15 @@ def train(
     budget: env steps for agents that want `Segments`, evaluations of policies for `Rollouts`, updates for
     `Batches`. seeds: several run as one vmapped program, in agents that allow it. out: the run's folder; a run
     that is there goes on, a finished one is returned as it is. progress: called after every chunk with
-    {iteration, used, budget, unit, rows, notices}; rows and notices are those new since the last call.
+    {iteration, used, budget, unit, rows, notices}; rows and notices are those new since the last call. callbacks:
+    see `experiments.hooks`; when one fails the run is saved, and the error names it. A run that one of them ended is
+    not finished: without that callback the same call goes on to the full budget.
 
     Raises ValueError, in one line, for whatever cannot work, before anything is compiled; `Interrupted` after
     SIGINT or SIGTERM, where there is a folder.
     """
     run = Run(agent, env, (), (seed,) if seeds is None else tuple(seeds), budget, evals, eval_episodes)
-    return train_run(run, out=out, dataset=dataset, progress=progress, chunk_s=chunk_s)
+    return train_run(run, out=out, dataset=dataset, progress=progress, callbacks=callbacks, chunk_s=chunk_s)
 
 
 def train_run(
@@ -109,7 +85,8 @@ def train_run(
     *,
     out: Path | str | None = None,
     dataset: Dataset | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
     chunk_s: float = 5.0,
 ) -> Result:
     """`train` for a `Run`."""
@@ -118,11 +95,14 @@ def train_run(
     agent = run.agent.bind(env.spec)
     data = agent.prepare(dataset) if dataset is not None else None
     program = Program(agent, env, run.seeds, eval_episodes=run.eval_episodes, dataset=data)
-    driver = _Driver(run, program, env, progress, min(chunk_s, LONGEST_CHUNK))
+    audience = Audience(callbacks)
+    driver = _Driver(run, program, env, progress, audience, min(chunk_s, LONGEST_CHUNK))
     if out is None:
-        return driver.go(None, lambda: False)
+        with closing(audience):
+            return driver.go(None, lambda: False)
     folder = Folder(Path(out))
-    with Lock(folder.path) as lock, listening() as stopped:
+    runs.make_folder(folder.path)
+    with Lock(folder.path) as lock, listening() as stopped, closing(audience):
         driver.notices += folder.open(run, runs.data_hashes(program.banks, dataset))
 
         def should_stop() -> bool:
@@ -137,9 +117,10 @@ class _Driver:
     """One run on its way: the run state and where it stands among its marks."""
 
     def __init__(
-        self, run: Run, program: Program, env: Env, progress: Callable[[dict[str, Any]], None] | None, chunk_s: float
+        self, run: Run, program: Program, env: Env, progress: Progress | None, audience: Audience, chunk_s: float
     ) -> None:
-        self.run, self.program, self.env, self.progress, self.chunk_s = run, program, env, progress, chunk_s
+        self.run, self.program, self.env, self.chunk_s = run, program, env, chunk_s
+        self.progress, self.audience = progress, audience
         self.marks = [-(-run.budget * i // run.evals) for i in range(1, run.evals + 1)]
         self.mark = 0
         self.metrics: dict[str, np.ndarray] = {}
@@ -156,7 +137,10 @@ class _Driver:
         state = self._resume(folder) if folder else None
         state = self.program.init() if state is None else state
         phase, idle = self.program.phase(state), 0
-        while self.mark < self.run.evals:
+        reason = self._ask(folder, state)
+        if folder and self.mark < self.run.evals and reason is None:
+            folder.reopen()
+        while self.mark < self.run.evals and reason is None:
             if folder and stopped():
                 self._save(folder, state)
                 raise Interrupted(self._result(state, interrupted=True))
@@ -170,8 +154,10 @@ class _Driver:
             if broken or idle > IDLE:
                 raise ValueError(self._why(state, broken))
             self._tell(state, used)
-        result = self._result(state, interrupted=False)
+            reason = self._ask(folder, state)
+        result = self._result(state, stopped=reason if self.mark < self.run.evals else None)
         if folder and folder.result is None:
+            self._save(folder, state)
             self._finish(folder, state, result)
         if folder and stopped():  # in the last chunk: whoever runs several runs must not start the next one
             raise Interrupted(result)
@@ -200,6 +186,29 @@ class _Driver:
             "unit": self.program.unit, "rows": self.rows[rows:], "notices": self.notices[notices:],
         })  # fmt: skip
         self.told = (len(self.rows), len(self.notices))
+
+    def _ask(self, folder: Folder | None, state: RunState) -> str | None:
+        """Why a callback wants the run to end here, if one does."""
+        try:
+            return self.audience.tell(self._moment(folder, state)) if self.audience.callbacks else None
+        except Exception:
+            if folder:
+                self._save(folder, state)
+            raise
+
+    def _moment(self, folder: Folder | None, state: RunState) -> Moment:
+        def behaviour() -> Tree:
+            # A copy: the program may hand on arrays of the state, which the next chunk writes over.
+            first = 0 if self.program.batched else ...
+            return jax.tree.map(lambda x: jnp.array(x[first], copy=True), self.program.behaviour(state))
+
+        def save(where: Path, score: float | None) -> Path:
+            return checkpoint.save(where, state, self._manifest(state) | {"score": score})
+
+        return Moment(
+            self.run, folder.path if folder else None, self.program.agent, self.env, int(np.max(state.iteration)),
+            min(int(np.min(state.used)), self.run.budget), self.program.unit, self.rows, [], behaviour, save,
+        )  # fmt: skip
 
     def _why(self, state: RunState, broken: int) -> str:
         iteration = int(np.max(state.iteration))
@@ -257,16 +266,19 @@ class _Driver:
         begun, iteration = time.monotonic(), int(np.max(state.iteration))
         if iteration == self.saved_at:
             return
-        checkpoint.save(folder.checkpoints, state, {
-            "config_hash": self.run.hash, "iteration": iteration, "used": int(np.min(state.used)),
-            "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
-            "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
-        })  # fmt: skip
+        checkpoint.save(folder.checkpoints, state, self._manifest(state))
         self.saved, self.saved_at = time.monotonic(), iteration
         self.save_every = max(SAVE_EVERY, (self.saved - begun) / SAVE_SHARE)
         facts = {"iteration": iteration, **self.spent._asdict(), "save_seconds": self.saved - begun}
         folder.time({**facts, "speed": self.spent.used / self.spent.seconds if self.spent.chunks else None})
         self.spent = Spent()
+
+    def _manifest(self, state: RunState) -> dict[str, Any]:
+        return {
+            "config_hash": self.run.hash, "iteration": int(np.max(state.iteration)), "used": int(np.min(state.used)),
+            "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
+            "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
+        }  # fmt: skip
 
     def _finish(self, folder: Folder, state: RunState, result: Result) -> None:
         """report.npz and result.json; a run that was killed just before this does it when it is started again."""
@@ -276,7 +288,7 @@ class _Driver:
             arrays |= {f"ledger/{name.strip('.').replace('.', '/')}": x for name, x in named.items()}
         last = result.rows[-len(self.run.seeds) :]
         facts = {"finished": True, "hash": self.run.hash, "digest": result.digest, "rows": last}
-        folder.finish(arrays, facts)
+        folder.finish(arrays, facts | ({"finished": False, "stopped": result.stopped} if result.stopped else {}))
 
     def _report(self, state: RunState) -> dict[str, np.ndarray]:
         agent = self.program.agent
@@ -285,9 +297,9 @@ class _Driver:
         each = [agent.report(jax.tree.map(lambda x, s=s: x[s], state.agent)) for s in range(len(self.run.seeds))]
         return {name: np.stack([np.asarray(report[name]) for report in each]) for name in each[0]}
 
-    def _result(self, state: RunState, *, interrupted: bool) -> Result:
+    def _result(self, state: RunState, *, interrupted: bool = False, stopped: str | None = None) -> Result:
         digest = checkpoint.digest({"agent": state.agent, "ledger": state.ledger})
         return Result(
             state.agent, self.program.behaviour(state), self.rows, state.ledger, self.program.agent, self.env,
-            interrupted, digest, self.notices,
+            interrupted, digest, self.notices, stopped,
         )  # fmt: skip

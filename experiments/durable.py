@@ -38,10 +38,34 @@ def sync_file(path: Path) -> None:
 def write(path: Path, data: bytes) -> None:
     """Replace a file as a whole: whoever reads it sees the old bytes or the new ones."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    sync_file(beside)
-    os.replace(beside, path)
+    try:
+        beside.write_bytes(data)
+        sync_file(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)  # a full disk must not keep the half that fitted
     sync_folder(path.parent)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file. Raises ValueError, naming file and line, for one that is no row."""
+    lines = path.read_bytes().splitlines()
+    return [_object(line, f"{path} is not readable in line {number}") for number, line in enumerate(lines, 1)]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises ValueError, naming the file, where it holds none."""
+    return _object(path.read_bytes(), f"{path} is not readable")
+
+
+def _object(text: bytes, complaint: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(complaint)
+    return found
 
 
 def dumps(value: Json, indent: int | None = None) -> str:

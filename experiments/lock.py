@@ -49,8 +49,12 @@ def alive(pid: int) -> bool:
     return True
 
 
+class Busy(ValueError):  # noqa: N818 - a state of things, told to the user as it is
+    """Another process owns the folder."""
+
+
 class Lock:
-    """A context manager that owns `folder/lock.json`. Entering raises ValueError where another process does."""
+    """A context manager that owns `folder/lock.json`. Entering raises `Busy` where another process does."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "lock.json"
@@ -63,7 +67,7 @@ class Lock:
         if not self._claim():
             self._remove_stale()
             if not self._claim():
-                raise ValueError(self._refusal(self._read()))
+                raise Busy(self._refusal(self._read()))
         self._thread.start()
         return self
 
@@ -106,10 +110,10 @@ class Lock:
         return owner if isinstance(owner, dict) else None
 
     def _remove_stale(self) -> None:
-        """Take the lock of a dead owner away. Raises ValueError if the owner may live."""
+        """Take the lock of a dead owner away. Raises `Busy` if the owner may live."""
         owner = self._read()
         if owner is not None and self._lives(owner):
-            raise ValueError(self._refusal(owner))
+            raise Busy(self._refusal(owner))
         aside = self.path.with_name(f".lock.stale.{self.token}")
         try:
             os.rename(self.path, aside)
@@ -117,7 +121,7 @@ class Lock:
             return
         if owner is not None and json.loads(aside.read_bytes()).get("token") != owner.get("token"):
             os.rename(aside, self.path)  # somebody took the stale lock over between our look and our rename
-            raise ValueError(self._refusal(self._read()))
+            raise Busy(self._refusal(self._read()))
         aside.unlink()
 
     def _lives(self, owner: dict[str, Any]) -> bool:

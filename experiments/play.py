@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import json
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,10 @@ import agents
 from agents.api import Agent, Rollouts, wants_of
 from envs import rollout
 from envs.api import Env, Episodes, Tree
-from experiments import ledger
-from experiments.driver import train_run
+from experiments import checkpoint, ledger
 from experiments.program import EVAL, START, stream
 from experiments.records import entries, load_report
-from experiments.runs import Run, is_finished
+from experiments.runs import Run, has_ended
 
 TOLERANCE = 1e-4
 """Two programs of the same episode may differ in the last bits."""
@@ -54,26 +54,48 @@ class Played:
     """Pictures uint8 [H, W, 3], where asked for."""
 
 
-def open_run(folder: Path, seed: int | None = None) -> Finished:
-    """A finished run. Raises ValueError, in one line, for any other folder."""
+def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> Finished:
+    """A finished run, or one that a callback ended; `env` is that of a run whose environment is not registered.
+
+    Raises ValueError, in one line, for any other folder.
+    """
     try:
         known = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
+        config, stated = known["config"], known["hash"]
+        name, strange = config["agent"]["name"], "class" in config["env"] and env is None
+    except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{folder} is no run folder (it has no readable run.json)") from None
-    run = rebuild(known["config"])
-    if run.hash != known["hash"]:
-        raise ValueError(f"{folder} was made by another version of {known['config']['agent']['name']}")
-    if not is_finished(folder, run):
+    if strange:
+        raise ValueError(f"{folder} was trained in an environment that is not registered: give it (env=...)")
+    run = rebuild(config) if env is None else dataclasses.replace(rebuild(config), env=env, env_fields=())
+    if run.hash != stated:
+        changed = f"another version of {name}" if env is None else f"another version of {name}, or of its environment"
+        raise ValueError(f"{folder} was made by {changed}")
+    if not has_ended(folder, run):
         raise ValueError(f"{folder} has not finished")
     seed = run.seeds[0] if seed is None else seed
     if seed not in run.seeds:
         raise ValueError(f"{folder} has no seed {seed}; it has {', '.join(map(str, run.seeds))}")
-    return Finished(folder, run, seed, load_report(folder, run.seeds.index(seed), len(run.seeds)))
+    try:
+        arrays = load_report(folder, run.seeds.index(seed), len(run.seeds))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise ValueError(f"{folder / 'report.npz'} is not readable") from None
+    return Finished(folder, run, seed, arrays)
 
 
 def rebuild(config: dict[str, Any]) -> Run:
     """The run of a run.json's configuration. Raises ValueError where its agent is not registered."""
-    fields = {name: _value(x) for name, x in config["agent"].items()}
+    name, agent = agent_of(config["agent"])
+    env_fields = tuple((name, value_of(x)) for name, x in config["env"]["fields"].items())
+    return Run(
+        agent, config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"], config["evals"],
+        config["eval_episodes"], name,
+    )  # fmt: skip
+
+
+def agent_of(config: dict[str, Any]) -> tuple[str, Agent]:
+    """(registered name, agent) of its name and fields. Raises ValueError where this version has no such agent."""
+    fields = {name: value_of(x) for name, x in config.items()}
     cls_name = fields.pop("name")
     names = [name for name, cls in agents.AGENTS.items() if cls.__name__ == cls_name]
     if not names:
@@ -81,17 +103,13 @@ def rebuild(config: dict[str, Any]) -> Run:
     known = {f.name for f in dataclasses.fields(agents.AGENTS[names[0]])}
     if strange := set(fields) - known:
         raise ValueError(f"{cls_name} has no {', '.join(sorted(strange))}: another version made the run")
-    env_fields = tuple((name, _value(x)) for name, x in config["env"]["fields"].items())
-    return Run(
-        agents.make(names[0], **fields), config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"],
-        config["evals"], config["eval_episodes"], names[0],
-    )  # fmt: skip
+    return names[0], agents.make(names[0], **fields)
 
 
-def _value(x: Any) -> Any:
+def value_of(x: Any) -> Any:
     """A configuration value as it was before JSON."""
     if isinstance(x, list):
-        return tuple(_value(part) for part in x)
+        return tuple(value_of(part) for part in x)
     return float(x) if x in ("inf", "-inf", "nan") else x
 
 
@@ -124,10 +142,21 @@ def behaviour_of(found: Finished, row: int | None) -> Tree:
     """A stored genome, or what the agent ships (read from the checkpoint)."""
     if row is not None:
         return jnp.asarray(found.arrays["genome"][row])
-    behaviour = train_run(found.run, out=found.folder).behaviour
-    if len(found.run.seeds) == 1:
-        return behaviour
-    return jax.tree.map(lambda x: x[found.run.seeds.index(found.seed)], behaviour)
+    return shipped(found, found.run.agent.bind(found.run.make_env().spec))
+
+
+def shipped(found: Finished, agent: Agent, checkpoints: Path | None = None) -> Tree:
+    """What the bound agent of a run has come to. Raises ValueError where the newest checkpoint is damaged.
+
+    checkpoints: others than those of the run's end, e.g. `experiments.callbacks.best_folder(found.folder)`.
+    Of the run's state the agent's part alone is read: neither experience nor a dataset has to be made for it.
+    """
+    named = checkpoint.last(checkpoints or found.folder / "checkpoints", found.run.hash)
+    state = {name.removeprefix(".agent"): x for name, x in named.items() if name.startswith(".agent")}
+    if len(found.run.seeds) > 1:
+        state = {name: x[found.run.seeds.index(found.seed)] for name, x in state.items()}
+    template = jax.eval_shape(agent.init, jax.random.key(0))
+    return jax.jit(agent.exploit)(checkpoint.rebuild(state, template))
 
 
 # --- an episode --------------------------------------------------------------------------------------

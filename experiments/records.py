@@ -7,8 +7,8 @@ Shapes: S seeds, M marks (evenly spaced parts of the budget), n archive entries.
 from __future__ import annotations
 
 import csv
-import json
 import math
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import durable
 from experiments.api import Experiment
 from experiments.statistics import bootstrap_interval, iqm, present
 from experiments.sweep import Job, read_lines
@@ -53,7 +54,7 @@ def read(jobs: Iterable[Job], tier: str) -> list[Record]:
 
 def _read_one(job: Job, tier: str) -> list[Record]:
     rows = read_rows(job.out / "metrics.jsonl")
-    run, result = (json.loads((job.out / name).read_text()) for name in ("run.json", "result.json"))
+    run, result = (durable.read_object(job.out / name) for name in ("run.json", "result.json"))
     date = datetime.fromtimestamp((job.out / "result.json").stat().st_mtime, UTC).date().isoformat()
     versions = "; ".join(f"{name} {version}" for name, version in sorted(run.get("versions", {}).items()))
     records = []
@@ -70,10 +71,7 @@ def _read_one(job: Job, tier: str) -> list[Record]:
 
 def read_rows(path: Path) -> list[Row]:
     """Metrics rows with missing values as NaN (see `NEVER`, `BEST`)."""
-    return [
-        {name: _value(name, value) for name, value in json.loads(line).items()}
-        for line in path.read_text().splitlines()
-    ]
+    return [{name: _value(name, value) for name, value in row.items()} for row in durable.read_lines(path)]
 
 
 def _value(name: str, value: Any) -> Any:
@@ -84,7 +82,10 @@ def _value(name: str, value: Any) -> Any:
 
 def _wall_minutes(path: Path) -> float:
     """Total wall minutes of a run, over all its sessions."""
-    return round(sum(row["seconds"] + row["save_seconds"] for row in read_lines(path)) / 60, 2)
+    try:
+        return round(sum(row["seconds"] + row["save_seconds"] for row in read_lines(path)) / 60, 2)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is not readable; without it the run counts no time") from None
 
 
 # --- summary.csv -------------------------------------------------------------------------------------
@@ -184,8 +185,12 @@ def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
 
 def load_report(folder: Path, member: int = 0, members: int = 1) -> dict[str, np.ndarray]:
     """The arrays of report.npz of one seed; those of a run over several seeds lead with the seeds."""
-    with np.load(folder / "report.npz", allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    path = folder / "report.npz"
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        raise ValueError(f"{path} is not readable; without it and result.json the same run writes both anew") from None
     return {name: array[member] for name, array in arrays.items()} if members > 1 else arrays
 
 

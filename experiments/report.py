@@ -229,6 +229,7 @@ def overview(results: Path = RESULTS) -> Path:
     order = {outcome: sum(line[2].startswith(outcome) for line in lines) for outcome in VERDICTS}
     counts = ", ".join(f"{count} {outcome}" for outcome, count in order.items())
     text = f"# Results\n\nClaims: {counts}.\n\n{markdown(['experiment', 'tier', 'verdict', 'claim'], lines)}\n"
+    results.mkdir(parents=True, exist_ok=True)
     path = results / "README.md"
     path.write_text(text + "\nMade by `prospect report --all`; edits are overwritten.\n")
     return path

@@ -5,7 +5,7 @@
     timing.jsonl    seconds and speed between checkpoints
     checkpoints/    see `experiments.checkpoint`
     report.npz      the agent's arrays and the ledger's, at the end
-    result.json     the last rows and the digest of the final state, at the end
+    result.json     the last rows and the digest of the final state, at the end (one that a callback chose: it says so)
     lock.json       see `experiments.lock`
 
 All but timing.jsonl and lock.json depend on the configuration and the machine's kind alone.
@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,21 @@ def runs_root() -> Path:
 def enable_compilation_cache() -> Path:
     """Keep compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); gives the folder."""
     folder = Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def make_folder(path: Path) -> None:
+    """Make sure that a folder is there. Raises ValueError where nothing can be written into it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written to: {error.strerror}") from None
 
 
 def threads() -> int:
@@ -208,7 +219,7 @@ class Folder:
         if (size := self.metrics.stat().st_size) < length:
             raise ValueError(f"{self.metrics} has {size} bytes where the checkpoint counts {length}: rows are lost")
         os.truncate(self.metrics, length)
-        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        return durable.read_lines(self.metrics)
 
     def append(self, rows: list[dict[str, Any]]) -> int:
         """Add rows of metrics, synced to the disk; gives the length of the file in bytes."""
@@ -219,9 +230,11 @@ class Folder:
         return self.metrics.stat().st_size
 
     def time(self, row: dict[str, Any]) -> None:
-        """Add a row to timing.jsonl."""
-        with (self.path / "timing.jsonl").open("a") as f:
-            f.write(durable.dumps(row) + "\n")
+        """Add a row to timing.jsonl; what a crash or a full disk has left of a row goes."""
+        with (self.path / "timing.jsonl").open("ab+") as f:
+            f.seek(0)
+            f.truncate(f.read().rfind(b"\n") + 1)
+            f.write(durable.dumps(row).encode() + b"\n")
 
     def finish(self, arrays: dict[str, np.ndarray], result: dict[str, Any]) -> None:
         """Write report.npz and result.json."""
@@ -233,15 +246,20 @@ class Folder:
         durable.write(self.path / "report.npz", buffer.getvalue())
         durable.write(self.path / "result.json", durable.dumps(result, indent=1).encode())
 
+    def reopen(self) -> None:
+        """Take away what says that the run has ended: it goes on."""
+        (self.path / "result.json").unlink(missing_ok=True)
+
     @property
     def result(self) -> dict[str, Any] | None:
-        """What `finish` has written; None for a run that is not finished. Raises ValueError if it is damaged."""
+        """What `finish` has written; None for a run that has not ended. Raises ValueError if it is damaged."""
         path = self.path / "result.json"
         if not path.exists():
             return None
         try:
-            return json.loads(path.read_text())
-        except ValueError:
+            found = durable.read_object(path)
+            return {"finished": found["finished"], "hash": found["hash"], **found}
+        except (ValueError, KeyError):
             raise ValueError(f"{path} is not readable; remove it to write it anew") from None
 
 
@@ -249,6 +267,12 @@ def is_finished(path: Path, run: Run) -> bool:
     """Whether `path` holds this very run, finished. Opens no checkpoint and takes no lock."""
     result = Folder(path).result
     return result is not None and bool(result["finished"]) and result["hash"] == run.hash
+
+
+def has_ended(path: Path, run: Run) -> bool:
+    """Whether `path` holds this very run, finished or ended early by a callback."""
+    result = Folder(path).result
+    return result is not None and result["hash"] == run.hash
 
 
 def row_of(

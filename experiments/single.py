@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,20 @@ import envs
 from agents.api import Rollouts, wants_of
 from envs.api import Env
 from experiments import play, runs
+from experiments.callbacks import parse_stop
 from experiments.console import err, natural, out, positive, print_outcome
 from experiments.display import run_display, sweep_display
 from experiments.driver import train_run
+from experiments.hooks import Callback
 from experiments.names import unknown
 from experiments.options import Parser, add_options, given
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
+from experiments.tracking import TRACKERS
 from experiments.workers import Serial
 
 FRAMES = 60
 """Pictures of a GIF, at most."""
+MOST_SEEDS = 10_000
 
 
 def run_agent(name: str, words: list[str]) -> int:
@@ -39,6 +45,8 @@ def run_agent(name: str, words: list[str]) -> int:
     parser.add_argument("--evals", type=positive, default=20, help="rows of metrics (default: 20)")
     parser.add_argument("--eval-episodes", type=positive, default=1, help="episodes of an evaluation (default: 1)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
+    parser.add_argument("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
+    parser.add_argument("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
     add_options(parser, agents.AGENTS[name], title="hyper-parameters")
     if id := next((word for word in words if not word.startswith("-")), None):
         # The environment's own flags are known only with its name, which comes first.
@@ -49,9 +57,19 @@ def run_agent(name: str, words: list[str]) -> int:
         raise unknown("environment", args.env, envs.ENVS)
     if args.seed is not None and args.seeds is not None:
         raise ValueError("give --seed or --seeds, not both")
+    if args.seeds and args.seeds > MOST_SEEDS:
+        raise ValueError(f"--seeds must be at most {MOST_SEEDS}, not {args.seeds}")
     runs.enable_compilation_cache()
-    jobs = _jobs(name, args)
-    return _run_here(jobs[0]) if len(jobs) == 1 else _run_all(jobs)
+    jobs, watched = _jobs(name, args), bool(_callbacks(args))
+    if len(jobs) > 1 and not watched:
+        return _run_all(jobs)
+    return max(_run_here(job, _callbacks(args)) for job in jobs)  # callbacks live in this process
+
+
+def _callbacks(args: argparse.Namespace) -> list[Callback]:
+    """What the command line asks for, anew for each run."""
+    asked = [TRACKERS[args.track]()] if args.track else []
+    return [*asked, *([parse_stop(args.stop_at)] if args.stop_at is not None else [])]
 
 
 def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
@@ -79,14 +97,17 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     return jobs
 
 
-def _run_here(job: Job) -> int:
-    """Train in this process, with a bar."""
-    if job.finished():
+def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> int:
+    """Train in this process, with a bar. A finished run is opened for callbacks alone."""
+    if job.finished() and not callbacks:
         err().print("finished before")
         rows = json.loads((job.out / "result.json").read_text())["rows"]
     else:
         with run_display(err(), job.title) as progress:
-            rows = train_run(resolve(job.payload), out=job.out, progress=progress).rows[-len(job.seeds) :]
+            result = train_run(resolve(job.payload), out=job.out, progress=progress, callbacks=callbacks)
+        rows = result.rows[-len(job.seeds) :]
+        if result.stopped:
+            err().print(f"ended early: {escape(result.stopped)}", soft_wrap=True)
     _print_rows(rows)
     out().print(str(job.out), soft_wrap=True)
     if picture := _draw_archive(job):
@@ -105,8 +126,8 @@ def _draw_archive(job: Job) -> Path | None:
 
 
 def _run_all(jobs: list[Job]) -> int:
-    with sweep_display(err()) as display:
-        outcome = sweep(jobs, Serial(), display=display)
+    with closing(Serial()) as worker, sweep_display(err()) as display:
+        outcome = sweep(jobs, worker, display=display)
     for job in [*outcome.skipped, *outcome.finished]:
         out().print(str(job.out), soft_wrap=True)
     return print_outcome(outcome)

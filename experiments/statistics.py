@@ -1,7 +1,8 @@
 """Statistics over seeds, in float64 NumPy: interquartile means, bootstrap intervals, rank tests.
 
 Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (interquartile
-mean, stratified percentile bootstrap, probability of improvement). Shapes: S seeds, R resamples.
+mean, stratified percentile bootstrap, probability of improvement, performance profiles). Shapes: S seeds, R
+resamples, K thresholds. Several tasks are strata: each is resampled on its own, and all weigh the same.
 
 No function takes NaN: drop missing values first (`present`) and say how many there were.
 """
@@ -18,6 +19,8 @@ Statistic = Callable[..., np.ndarray]
 Interval = tuple[float, float]
 
 RESAMPLES = 10_000
+PROFILE_RESAMPLES = 2_000
+"""Of a profile, which has a band at each of its thresholds."""
 LEVEL = 0.95
 
 
@@ -91,6 +94,50 @@ def probability_of_improvement(left: ArrayLike, right: ArrayLike) -> float:
     """P(a run of left beats one of right), ties counted half: the Mann-Whitney U over its maximum."""
     a, b = np.asarray(left, np.float64)[:, None], np.asarray(right, np.float64)[None]
     return float(np.mean((a > b) + 0.5 * (a == b)))
+
+
+def average_improvement(lefts: Sequence[ArrayLike], rights: Sequence[ArrayLike]) -> float:
+    """Probability of improvement, averaged over tasks: a vector a task on either side."""
+    pairs = zip(lefts, rights, strict=True)
+    return float(np.mean([probability_of_improvement(left, right) for left, right in pairs]))
+
+
+def improvement_interval(
+    lefts: Sequence[ArrayLike], rights: Sequence[ArrayLike], *, level: float = LEVEL, resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:  # fmt: skip
+    """Percentile interval of `average_improvement`; each side of each task is resampled on its own."""
+    tasks = len(lefts)
+
+    def average(*parts: np.ndarray, axis: int) -> np.ndarray:
+        shares = []
+        for a, b in zip(parts[:tasks], parts[tasks:], strict=True):
+            x, y = np.expand_dims(a, axis - 1), np.expand_dims(b, axis)  # [R, 1, S] against [R, S, 1]
+            shares.append(((x > y).mean(axis=(axis - 1, axis)) + (x >= y).mean(axis=(axis - 1, axis))) / 2)
+        return np.mean(shares, axis=0)
+
+    return percentile_interval(bootstrap([*lefts, *rights], average, resamples=resamples, seed=seed), level)
+
+
+def performance_profile(tasks: Sequence[ArrayLike], thresholds: ArrayLike) -> np.ndarray:
+    """The share [K] of runs that score more than each threshold [K], averaged over tasks (each [S])."""
+    return _exceeding(*(np.asarray(task, np.float64) for task in tasks), thresholds=np.asarray(thresholds, np.float64))
+
+
+def profile_band(
+    tasks: Sequence[ArrayLike], thresholds: ArrayLike, *, level: float = LEVEL, resamples: int = PROFILE_RESAMPLES,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Percentile bounds ([K], [K]) of `performance_profile`, at each threshold on its own."""
+    at = np.asarray(thresholds, np.float64)
+    drawn = bootstrap(tasks, lambda *parts, axis: _exceeding(*parts, thresholds=at), resamples=resamples, seed=seed)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def _exceeding(*tasks: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """[..., K] of tasks [..., S]."""
+    return np.mean([(task[..., None] > thresholds).mean(axis=-2) for task in tasks], axis=0)
 
 
 def mann_whitney(left: ArrayLike, right: ArrayLike) -> float:

@@ -61,7 +61,7 @@ class Job:
             result = json.loads((self.out / "result.json").read_text())
         except (OSError, ValueError):
             return False
-        return result.get("hash") == self.hash and bool(result.get("finished"))
+        return isinstance(result, dict) and result.get("hash") == self.hash and bool(result.get("finished"))
 
     def progress(self) -> float:
         """Part of the budget that was used when it last saved (work that a crash undid counts twice)."""
@@ -171,20 +171,35 @@ def plan(
 
 
 def work(message: dict[str, Any]) -> None:
-    """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards."""
-    from experiments.driver import train_run
+    """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards.
+
+    A worker that was cut off may still be saving its run: its folder is waited for.
+    """
+    from experiments.lock import EXPIRY, Busy
     from experiments.runs import enable_compilation_cache
 
     if message.get("nice"):
         os.setpriority(os.PRIO_PROCESS, 0, 10)
-    out = Path(message["out"])
+    out, until = Path(message["out"]), time.monotonic() + 1.5 * EXPIRY
     try:
         enable_compilation_cache()
-        train_run(resolve(message), out=out)
+        while True:
+            try:
+                return _train(message, out)
+            except Busy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
     except Exception:
         out.mkdir(parents=True, exist_ok=True)
         (out / "error.txt").write_text(traceback.format_exc())
         raise
+
+
+def _train(message: dict[str, Any], out: Path) -> None:
+    from experiments.driver import train_run
+
+    train_run(resolve(message), out=out)
     (out / "error.txt").unlink(missing_ok=True)
 
 

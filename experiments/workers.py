@@ -1,19 +1,16 @@
-"""Where jobs run: in one process after another, or as Ray tasks on this machine or a cluster.
+"""Where jobs run: one after another in a child process, or many at once under Ray, here or on a cluster.
 
-Both start a fresh Python process for every run, with one XLA thread, and hand it the job as JSON values. This
-module imports no JAX, and Ray only when it is asked for: a process that forks after JAX has started may hang, so
-`pool` comes first.
+Either way a job runs in a `child.Child` with one XLA thread, so that all ways give the same files. This module imports
+no JAX, and Ray only when it is asked for: a process that forks after JAX has started may hang, so `pool` comes first.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import signal
-import subprocess
+import shlex
+import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-INTERRUPTED = 130
-PATIENCE = 30.0
-"""Seconds that interrupted runs get to save (a chunk lasts at most about 10)."""
+from experiments.child import PATIENCE, Child, End, last_line
+
 Done = tuple[Any, str | None, bool]
 """(job, last line of its error or None, whether its process died)."""
+PULSE, SILENCE = 3.0, 30.0
+"""Seconds between looks at a cluster's head, and after how many without an answer it is given up."""
 
 
 def worker_environment() -> dict[str, str]:
@@ -35,14 +33,17 @@ def worker_environment() -> dict[str, str]:
         "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])),
     }
-    carried = ("PROSPECT_CACHE", "PROSPECT_RUNS", "JAX_COMPILATION_CACHE_DIR")
+    carried = ("PROSPECT_CACHE", "PROSPECT_RUNS", "JAX_COMPILATION_CACHE_DIR", "XLA_PYTHON_CLIENT_MEM_FRACTION")
     return chosen | {name: os.environ[name] for name in carried if name in os.environ}
 
 
 class Pool(Protocol):
     """What `sweep` needs of a place where jobs run."""
 
-    capacity: int
+    @property
+    def capacity(self) -> int:
+        """How many jobs run at once."""
+        ...
 
     @property
     def running(self) -> list[Any]:
@@ -62,155 +63,126 @@ class Pool(Protocol):
         ...
 
 
-# --- one process after another -----------------------------------------------------------------------
-
-
 class Serial:
-    """One job at a time, in a child process. Its standard input stays open: when this process dies, it stops too."""
+    """One job at a time."""
 
     capacity = 1
 
-    def __init__(self) -> None:
-        self._child: tuple[Any, subprocess.Popen[bytes], Any] | None = None
+    def __init__(self, limit: float | None = None) -> None:
+        self._child, self._job = Child(worker_environment(), limit), None
 
     @property
     def running(self) -> list[Any]:
         """The job under way, if any."""
-        return [self._child[0]] if self._child else []
+        return [] if self._job is None else [self._job]
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
-        """Begin a job. It has a session of its own, so that Ctrl-C reaches it once, from `interrupt`."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child has ended
-        child = subprocess.Popen(
-            [sys.executable, "-m", "experiments", "_work"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=errors, env=os.environ | worker_environment(), start_new_session=True,
-        )  # fmt: skip
-        assert child.stdin
-        try:
-            child.stdin.write(json.dumps(message).encode() + b"\n")
-            child.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died at once: `wait` reports how
-        self._child = (job, child, errors)
+        """Begin a job."""
+        self._child.start(message)
+        self._job = job
 
     def wait(self, seconds: float) -> list[Done]:
         """The job, if it ended within so many seconds."""
-        if not self._child:
+        if self._job is None or (end := self._child.wait(seconds)) is None:
             return []
-        job, child, errors = self._child
-        try:
-            code = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return []
-        errors.seek(0)
-        said = errors.read().decode(errors="replace")
-        self._close()
-        if code == 0:
-            return [(job, None, False)]
-        if code < 0:
-            return [(job, f"killed by {signal.Signals(-code).name}", True)]
-        return [(job, last_line(said) or f"exit code {code}", False)]
+        job, self._job = self._job, None
+        return [(job, end.error, end.crashed)]
 
     def interrupt(self) -> None:
-        """Ask the child to save and stop."""
-        if not self._child:
-            return
-        _, child, _ = self._child
-        child.send_signal(signal.SIGINT)
-        try:
-            child.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        self._close()
+        """Ask the child to save and stop, and wait until it has."""
+        self._child.interrupt()
+        self._child.close()
+        self._job = None
 
-    def _close(self) -> None:
-        assert self._child
-        _, child, errors = self._child
-        if child.stdin:
-            child.stdin.close()
-        errors.close()
-        self._child = None
-
-
-def serve() -> int:
-    """The child's side of `Serial`: one job from standard input. The exit code is its outcome."""
-    from experiments.sweep import work
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it as ignored
-    message = json.loads(sys.stdin.readline())
-
-    def orphaned() -> None:
-        while os.read(0, 4096):  # not sys.stdin: a thread inside its lock would break the interpreter's exit
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=orphaned, daemon=True).start()
-    try:
-        work(message)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
-    return 0
-
-
-def last_line(text: str) -> str:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    def close(self) -> None:
+        """End the child."""
+        self._child.close()
 
 
 # --- Ray ---------------------------------------------------------------------------------------------
 
 
-class Ray:
-    """Jobs as Ray tasks, each in a fresh worker process (a reused one would keep JAX's state)."""
+class Worker:
+    """A Ray actor: it minds a child, and answers while the child works. When it is killed, the child saves and ends."""
 
-    def __init__(self, workers: int | None) -> None:
+    def __init__(self, limit: float | None) -> None:
+        self._child = Child({}, limit)
+
+    def run(self, message: dict[str, Any]) -> End:
+        """Do a job."""
+        self._child.start(message)
+        while (end := self._child.wait(1.0)) is None:
+            pass
+        return end
+
+    def interrupt(self) -> None:
+        """Ask the child to save and stop."""
+        self._child.interrupt()
+
+
+class Ray:
+    """Jobs in Ray actors, one CPU each; an actor does one job after another as long as there are any."""
+
+    def __init__(self, workers: int | None, limit: float | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
         import ray
         from ray.exceptions import RayError
 
-        quiet: dict[str, Any] = {"include_dashboard": False} if not os.environ.get("RAY_ADDRESS") else {}
-        if not os.environ.get("RAY_ADDRESS"):
-            quiet |= {"num_cpus": workers, "object_store_memory": 80 << 20}
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **quiet)
-        self._ray, self._lost = ray, RayError
-        self.capacity = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        options = {"num_cpus": 1, "max_retries": 0, "max_calls": 1, "runtime_env": {"env_vars": worker_environment()}}
-        self._task = ray.remote(**options)(_ray_work)
-        self._jobs: dict[Any, Any] = {}
+        address, options = os.environ.get("RAY_ADDRESS"), {}
+        if not address:
+            options = {"include_dashboard": False, "num_cpus": workers, "object_store_memory": 80 << 20}
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except ConnectionError as error:
+            raise ValueError(f"no Ray cluster answers at RAY_ADDRESS={address}: {last_line(str(error))}") from None
+        self._ray, self._lost, self._workers = ray, RayError, workers
+        actor: dict[str, Any] = {"runtime_env": {"env_vars": worker_environment()}, "max_concurrency": 2}
+        self._actor = ray.remote(num_cpus=1, max_restarts=0, **actor)(Worker)
+        self._limit, self._idle = limit, list[Any]()
+        self._jobs: dict[Any, tuple[Any, Any]] = {}
+        if address:
+            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+            threading.Thread(target=watch_head, args=(host, int(port)), daemon=True).start()
+
+    @property
+    def capacity(self) -> int:
+        """The CPUs of the cluster as it stands, at most as many as were asked for."""
+        cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return min(cpus, self._workers or cpus)
 
     @property
     def running(self) -> list[Any]:
-        """Jobs submitted and not ended."""
-        return list(self._jobs.values())
+        """Jobs handed out and not ended."""
+        return [job for job, _ in self._jobs.values()]
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
-        """Submit a job."""
-        self._jobs[self._task.remote(message)] = job
+        """Hand a job to an actor."""
+        actor = self._idle.pop() if self._idle else self._actor.remote(self._limit)
+        self._jobs[actor.run.remote(message)] = (job, actor)
 
     def wait(self, seconds: float) -> list[Done]:
         """The jobs that ended within so many seconds (at least one ends the wait)."""
+        while self._idle:  # no job waits for them, and they keep a CPU each from others
+            self._ray.kill(self._idle.pop())
         if not self._jobs:
             return []
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
         return [self._collect(reference) for reference in ready]
 
     def _collect(self, reference: Any) -> Done:
-        job = self._jobs.pop(reference)
+        job, actor = self._jobs.pop(reference)
         try:
-            error: Any = self._ray.get(reference)
+            end = self._ray.get(reference)
         except self._lost as lost:
             return job, f"{type(lost).__name__}: {last_line(str(lost))}", True
-        return job, error, False
+        self._idle.append(actor)
+        return job, end.error, end.crashed
 
     def interrupt(self) -> None:
-        """Cancel all tasks (each gets KeyboardInterrupt, saves and stops)."""
-        for reference in self._jobs:
-            self._ray.cancel(reference)
+        """Ask all children to save and stop."""
+        for _, actor in self._jobs.values():
+            actor.interrupt.remote()
         until = time.monotonic() + PATIENCE
         while self._jobs and time.monotonic() < until:
             self.wait(1.0)
@@ -220,31 +192,34 @@ class Ray:
         self._ray.shutdown()
 
 
-def _ray_work(message: dict[str, Any]) -> str | None:
-    """A job in a Ray worker; its error comes back as a line, so that a raised one means a lost process."""
-    from experiments.sweep import work
-
-    try:
-        work(message)
-    except Exception as error:
-        return last_line(f"{type(error).__name__}: {error}")
-    return None
+def watch_head(host: str, port: int) -> None:
+    """End this process, with the command that goes on, where the cluster's head has gone: Ray itself would hang."""
+    heard = time.monotonic()
+    while time.monotonic() - heard < SILENCE:
+        time.sleep(PULSE)
+        try:
+            socket.create_connection((host, port), timeout=PULSE).close()
+            heard = time.monotonic()
+        except OSError:
+            pass
+    command = shlex.join(["python", "-m", "experiments", *sys.argv[1:]])
+    sys.stderr.write(f"prospect: the cluster's head at {host}:{port} is gone; to go on, on another: {command}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 @contextmanager
-def pool(workers: int | None = 1) -> Iterator[Pool]:
+def pool(workers: int | None = 1, limit: float | None = None) -> Iterator[Pool]:
     """A place to run jobs: serial for one worker, else Ray with so many at once (None: as many as there are CPUs).
 
-    With RAY_ADDRESS set it is that cluster, whatever `workers` says. Call it before JAX is imported.
+    With RAY_ADDRESS set it is that cluster, whatever `workers` says. `limit`: seconds that a job may take. Call it
+    before JAX is imported.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    if workers == 1 and not os.environ.get("RAY_ADDRESS"):
-        serial = Serial()
-        yield serial
-        return
-    cluster = Ray(workers)
+    here = workers == 1 and not os.environ.get("RAY_ADDRESS")
+    made = Serial(limit) if here else Ray(workers, limit)
     try:
-        yield cluster
+        yield made
     finally:
-        cluster.close()
+        made.close()

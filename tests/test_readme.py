@@ -44,6 +44,13 @@ def test_its_environments_are_gymnasiums_too():
 
 
 @pytest.mark.slow
+def test_its_trained_agent_is_used(tmp_path, monkeypatch):
+    assert len(EXAMPLES) == 4
+    monkeypatch.chdir(tmp_path)
+    names = run(EXAMPLES[3])
+    assert names["score"] > 0 and (tmp_path / "policy.npz").exists()
+
+
+@pytest.mark.slow
 def test_its_agent_trains_on_an_environment_of_gymnasium():
-    assert len(EXAMPLES) == 3
     assert run(EXAMPLES[2])["result"].rows[-1]["eval/length"] == 200

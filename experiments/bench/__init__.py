@@ -32,9 +32,12 @@ BENCHES: dict[str, str] = {
     "native_env": "experiments.bench.native_env",
     "ppo_loop": "experiments.bench.ppo_loop",
     "replay": "experiments.bench.replay",
+    "report_scale": "experiments.bench.report_scale",
     "sac_loop": "experiments.bench.sac_loop",
     "serene_500k": "experiments.bench.serene_500k",
     "start_up": "experiments.bench.start_up",
+    "sweep_overhead": "experiments.bench.sweep_overhead",
+    "sweep_scale": "experiments.bench.sweep_scale",
     "td3_loop": "experiments.bench.td3_loop",
     "two_seeds": "experiments.bench.two_seeds",
 }

@@ -194,7 +194,10 @@ def plain():
     return made.advance(made.init(), 0, 64, 10**6)[0]
 
 
-@pytest.mark.parametrize("name", EXPLORERS)
+SLOW = [n if n in ("count", "noveld") else pytest.param(n, marks=pytest.mark.slow) for n in EXPLORERS]
+
+
+@pytest.mark.parametrize("name", SLOW)
 def test_without_weight_it_is_ppo_bit_for_bit(name):
     wanted = plain()
     made = program(replace(EXPLORERS[name], beta=0.0), Ring())

@@ -14,11 +14,14 @@ import pytest
 
 import agents
 import envs
+from agents import Player
 from agents.api import Agent, Batches, Rollouts, Segments, wants_of
 from envs.api import Dataset
-from envs.rollout import episodes
+from envs.rollout import episodes, first_inputs, next_inputs
+from experiments import checkpoint, shipping
 from experiments.checkpoint import digest
 from experiments.program import Program, cost
+from experiments.runs import Folder, Run
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
 """Small environments: an agent is tested in the first that it fits."""
@@ -155,6 +158,47 @@ def test_what_it_ships_acts_within_bounds(name):
     assert np.isfinite(shipped.returns).all() and (shipped.length > 0).all()
     actions = np.asarray(shipped.steps.action).reshape(-1, *c.env.spec.action.shape)
     assert all(c.env.spec.action.contains(action) for action in actions[:: max(1, len(actions) // 20)])
+
+
+def finished(name: str, folder) -> None:
+    """Write the run of `run(name, 0)` as the driver leaves it."""
+    c, (state, *_) = case(name), run(name, 0)
+    told, files = Run(c.agent, c.env.spec.id, budget=10**6), Folder(folder)
+    folder.mkdir()
+    files.open(told, {})
+    checkpoint.save(files.checkpoints, state, {"iteration": 1, "config_hash": told.hash, "score": None})
+    files.finish({}, {"finished": True, "hash": told.hash})
+
+
+def test_what_it_ships_can_be_loaded(name, tmp_path):
+    c, (state, *_) = case(name), run(name, 0)
+    finished(name, tmp_path / "run")
+    shipping.write(agents.load(tmp_path / "run"), tmp_path / "player")
+    act, behaviour = jax.jit(c.bound.act), c.program.behaviour(state)
+    players = [agents.load(tmp_path / kind) for kind in ("run", "player")]
+    assert all(digest(player.behaviour) == digest(behaviour) for player in players)
+    episode = jax.random.fold_in(jax.random.key(0), 0)
+    memory = c.bound.memory(behaviour, jax.random.fold_in(episode, 0))
+    env_state, obs = jax.jit(c.env.reset)(jax.random.key(1))
+    inputs = first_inputs(c.env.spec, obs)
+    for t in range(3):
+        action, memory, _ = act(behaviour, memory, inputs, jax.random.fold_in(episode, t + 1))
+        for player in players:
+            theirs = player(jax.device_get(inputs.obs), float(inputs.reward))
+            assert c.env.spec.action.contains(theirs)
+            np.testing.assert_allclose(theirs, action, atol=1e-6)
+        env_state, step = jax.jit(c.env.step)(env_state, action, episode)
+        inputs = next_inputs(step.obs, action, step.reward)
+
+
+def test_what_it_ships_is_numpy_or_one_line(name):
+    c, (state, *_) = case(name), run(name, 0)
+    player = Player(c.bound, c.program.behaviour(state))
+    if name in ("floor", "mex_tabular"):  # no networks
+        with pytest.raises(ValueError, match="cannot be written in NumPy"):
+            player.to_numpy()
+    else:
+        player.to_numpy()  # compared with the player before it is handed out
 
 
 def test_a_report_is_a_table(name):

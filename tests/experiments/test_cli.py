@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_no_words_print_a_traceback(words, capsys, monkeypatch):
     monkeypatch.setattr("experiments.sweep.sweep", lambda *args, **kwargs: nothing)
     monkeypatch.setattr("experiments.bench.run", lambda name: name is None)
     monkeypatch.setattr("experiments.doctor.facts", lambda: [])
-    monkeypatch.setattr("experiments.workers.serve", lambda: 0)
+    monkeypatch.setattr("experiments.child.serve", lambda: 0)
     code = cli.main(words)
     said = capsys.readouterr()
     assert code in (0, 1, 2)
@@ -163,7 +164,7 @@ def test_a_failed_sweep_is_exit_1(capsys):
     from experiments.console import print_outcome
     from experiments.sweep import Job, Outcome
 
-    job = Job({}, cli.Path("/runs/x"), "maze/hard", "serene", (3,), 1, "h")
+    job = Job({}, Path("/runs/x"), "maze/hard", "serene", (3,), 1, "h")
     assert print_outcome(Outcome(finished=[job])) == 0
     assert print_outcome(Outcome(failed=[(job, "ValueError: [bold]no")])) == 1
     assert "failed: maze/hard serene seed 3: ValueError: [bold]no" in capsys.readouterr().out
@@ -174,7 +175,7 @@ def test_a_run_from_start_to_export(capsys, tmp_path):
     words = "run novelty_search point/sparse --budget 700 --evals 2 --seed 3 --population 20".split()
     code, out, _ = run(capsys, *words)
     assert code == 0 and "seed 3" in out
-    folder, picture = map(cli.Path, out.splitlines()[-2:])
+    folder, picture = map(Path, out.splitlines()[-2:])
     assert picture == folder / "archive.png" and picture.stat().st_size > 1000
     assert folder.parent == tmp_path / "runs" / "single" / "novelty_search" / "point-sparse"
     known = json.loads((folder / "run.json").read_text())
@@ -187,12 +188,12 @@ def test_a_run_from_start_to_export(capsys, tmp_path):
         assert "draws no pictures" in err
         code, out, _ = run(capsys, "play", str(folder), "--best")
     assert code == 0 and "as stored" in out and "NOT" not in out
-    assert cli.Path(next(x for x in out.splitlines() if x.endswith(".png"))).read_bytes().startswith(b"\x89PNG")
+    assert Path(next(x for x in out.splitlines() if x.endswith(".png"))).read_bytes().startswith(b"\x89PNG")
     code, _, err = run(capsys, "play", str(folder), "--cell", "900,900")
     assert code == 2 and "no stored policy ends in cell 900,900" in err
 
     code, out, _ = run(capsys, "watch", str(folder), "--gif", "seen.gif", "--fps", "10")
-    assert code == 0 and "return" in out and cli.Path("seen.gif").read_bytes().startswith(b"GIF8")
+    assert code == 0 and "return" in out and Path("seen.gif").read_bytes().startswith(b"GIF8")
     code, _, err = run(capsys, "watch", str(folder))
     assert code == 2 and "watch needs a terminal, or --gif FILE" in err
     code, _, err = run(capsys, "watch", str(folder), "--unseen", "--gif", "seen.gif")
@@ -241,6 +242,6 @@ def test_matplotlib_and_ray_are_not_loaded_for_a_list():
 
     code = "import sys; from experiments.__main__ import main; main(['list', 'agents'])\n"
     code += "print([m for m in ('ray', 'matplotlib', 'scipy.stats') if m in sys.modules])"
-    root = cli.Path(cli.__file__).parents[1]
+    root = Path(cli.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

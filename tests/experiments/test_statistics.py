@@ -86,3 +86,50 @@ def test_probability_of_improvement_counts_ties_half():
 def test_mann_whitney_exact():
     assert st.mann_whitney([4, 5, 6], [1, 2, 3]) == pytest.approx(1 / 20)  # one of (6 choose 3) orders
     assert st.mann_whitney([1, 2, 3], [4, 5, 6]) == pytest.approx(1.0)
+
+
+def test_improvement_is_averaged_over_tasks():
+    # 1 of the first task's pairs and 3 of 4 of the second's; a task with more runs weighs no more.
+    assert st.average_improvement([[2.0], [1, 3]], [[1.0], [2, 0]]) == pytest.approx((1 + 0.75) / 2)
+    with pytest.raises(ValueError, match="zip"):
+        st.average_improvement([[1.0]], [[1.0], [2.0]])
+
+
+def test_interval_of_an_improvement():
+    assert st.improvement_interval([[3.0, 4.0]], [[1.0, 2.0]]) == (1.0, 1.0)
+    # Left draws {0, 0}, {0, 2} or {2, 2} against a constant 1: 0, .5 or 1 with 1/4, 1/2, 1/4.
+    assert st.improvement_interval([[0.0, 2.0]], [[1.0]]) == (0.0, 1.0)
+    assert st.improvement_interval([[0.0, 2.0]], [[1.0]], level=0.4) == (0.5, 0.5)
+    # A second task that never varies halves the width.
+    assert st.improvement_interval([[0.0, 2.0], [1.0]], [[1.0], [1.0]]) == (0.25, 0.75)
+
+
+def test_profile_counts_runs_above_each_threshold():
+    assert st.performance_profile([[0.0, 0.5, 1.0, 1.0]], [-1, 0, 0.5, 1]).tolist() == [1.0, 0.75, 0.5, 0.0]
+    assert st.performance_profile([[1.0], [0.0, 1.0, 1.0, 0.0]], [0.5]).tolist() == [0.75]
+
+
+def test_band_of_a_profile():
+    low, high = st.profile_band([[0.0, 1.0]], [-1.0, 0.5, 1.0])
+    assert (low.tolist(), high.tolist()) == ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0])
+    low, high = st.profile_band([[0.0, 1.0], [2.0, 2.0]], [0.5])  # the second task is always above
+    assert (low.tolist(), high.tolist()) == ([0.5], [1.0])
+
+
+@pytest.mark.slow  # its own resampling takes half a minute
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of how it draws
+def test_profiles_and_improvement_agree_with_rliable():
+    library, metrics = pytest.importorskip("rliable.library"), pytest.importorskip("rliable.metrics")
+    generator = np.random.default_rng(8)
+    a, b = generator.normal(0.3, 1, (10, 3)), np.round(generator.normal(0, 1, (8, 3)))  # [S, tasks]
+    assert st.average_improvement(list(a.T), list(b.T)) == pytest.approx(metrics.probability_of_improvement(a, b))
+    points, intervals = library.get_interval_estimates(
+        {"a,b": (a, b)}, metrics.probability_of_improvement, reps=2000, random_state=np.random.RandomState(9)
+    )
+    assert points["a,b"] == pytest.approx(st.average_improvement(list(a.T), list(b.T)))
+    np.testing.assert_allclose(st.improvement_interval(list(a.T), list(b.T)), intervals["a,b"][:, 0], atol=0.03)
+    at = np.linspace(-2, 2, 9)
+    profiles, bands = library.create_performance_profile({"a": a, "b": b}, at, reps=2000)
+    for name, scores in (("a", a), ("b", b)):
+        np.testing.assert_allclose(st.performance_profile(list(scores.T), at), profiles[name])
+        np.testing.assert_allclose(st.profile_band(list(scores.T), at), bands[name], atol=0.06)

@@ -1,0 +1,82 @@
+"""A trained policy in NumPy alone: one observation in, one action out. This file needs nothing else of Prospect.
+
+    from policy import Policy
+    policy = Policy("policy.npz")
+    action = policy(obs)
+
+Weights and description are arrays of one .npz file, written by `prospect export RUN --numpy FOLDER`:
+
+    about                       JSON: parts (how the observation becomes a vector), activation, last, choices, draws
+    part<i>/embedding, weight, bias       of a part that is a picture of codes
+    mean, std                   of observations, where these are normalised
+    layer<i>/weight, bias       [in, out], [out]
+    low, high, centre, half     of actions that are vectors; log_std where they are drawn
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
+
+
+class Policy:
+    """A feed-forward policy. Where the agent draws its actions, so does this, from NumPy's own random numbers."""
+
+    def __init__(self, weights: str | Path | Mapping[str, np.ndarray], seed: int | None = None) -> None:
+        if isinstance(weights, str | Path):
+            with np.load(weights, allow_pickle=False) as file:
+                weights = dict(file)
+        self.arrays = dict(weights)
+        self.about: dict[str, Any] = json.loads(str(self.arrays["about"]))
+        self.layers = sum(name.startswith("layer") for name in self.arrays) // 2
+        self.activation = ACTIVATIONS[self.about["activation"]]
+        self.generator = np.random.default_rng(seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the .npz file."""
+        np.savez(path, allow_pickle=False, **self.arrays)
+
+    def __call__(self, obs: Any, deterministic: bool = False) -> Any:
+        """The action, an int or a float32 vector. deterministic: the likeliest one also where the agent draws."""
+        out, a = self.output(obs), self.arrays
+        draws = self.about["draws"] and not deterministic
+        if self.about["choices"]:
+            return int(np.argmax(out + self.generator.gumbel(size=out.shape) if draws else out))
+        if draws:
+            out = out + np.exp(a["log_std"]) * self.generator.standard_normal(out.shape)
+        return np.clip(a["centre"] + a["half"] * out, a["low"], a["high"]).astype(np.float32)
+
+    def output(self, obs: Any) -> np.ndarray:
+        """[A] the logits of the choices, or the (mean) action before it is brought into its bounds."""
+        x = np.concatenate([self._encoded(i, part, obs) for i, part in enumerate(self.about["parts"])])
+        for i in range(self.layers):
+            x = self._times(f"layer{i}", x)
+            x = self.activation(x) if i < self.layers - 1 else x
+        return np.tanh(x) if self.about["last"] == "tanh" else x
+
+    def _times(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.arrays[f"{name}/weight"] + self.arrays[f"{name}/bias"]
+
+    def _encoded(self, number: int, part: dict[str, Any], obs: Any) -> np.ndarray:
+        """One part of an observation as a vector."""
+        for name in part["path"]:
+            obs = obs[name]
+        x = np.asarray(obs)
+        if list(x.shape) != part["shape"]:
+            raise ValueError(f"an observation must have shape {tuple(part['shape'])}, not {x.shape}")
+        if part["kind"] == "numbers":
+            x = x.astype(np.float32)
+            if "mean" in self.arrays:
+                x = np.clip((x - self.arrays["mean"]) / self.arrays["std"], -10, 10)
+            return x.ravel() / np.float32(part["divisor"])
+        codes = [np.atleast_1d(x)[..., c, None] == np.arange(n) for c, n in enumerate(part["codes"])]
+        hot = np.concatenate(codes, axis=-1).astype(np.float32)
+        if (embedding := f"part{number}/embedding") not in self.arrays:
+            return hot.ravel()
+        return self.activation(self._times(f"part{number}", (hot @ self.arrays[embedding]).ravel()))

@@ -1,0 +1,136 @@
+"""From a player to `agents.portable.Policy`: which agents are feed-forward networks, and what their layers are.
+
+Every export is compared with the player before it is handed out. Shapes: A action components or choices.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from agents.api import Box, Dict, Discrete, Tree
+from agents.bc import BC
+from agents.neuroevolution import Neuroevolution
+from agents.nn import mlp
+from agents.nn.encoder import codes_of
+from agents.nn.networks import MLP
+from agents.player import Player
+from agents.portable import Policy
+from agents.ppo import PPO
+from agents.sac import SAC, GaussianActor
+from agents.td3 import TD3
+
+TOLERANCE = 1e-5
+"""How far an action may differ from the player's, in units of half the width of its bounds."""
+Arrays = dict[str, np.ndarray]
+
+
+def policy_of(player: Player) -> Policy:
+    """The player's policy in NumPy. Raises ValueError where it is no feed-forward network known here."""
+    agent, behaviour = player.agent, player.behaviour
+    about: dict[str, Any] = {
+        "agent": type(agent).__name__, "env": player.spec.id, "activation": "relu", "last": "tanh", "draws": False,
+        "choices": isinstance(player.spec.action, Discrete), "parts": [part(player.spec.obs)],
+    }  # fmt: skip
+    arrays = limits(player.spec.action)
+    if isinstance(agent, Neuroevolution):
+        about["activation"] = "tanh"
+        # tanh((x W + b) / 2), b the same for all: halve both
+        layers = [(w * 0.5, np.full(w.shape[1], b * 0.5)) for w, b in mlp.unpack(behaviour, agent.sizes)]
+    elif isinstance(agent, TD3 | SAC) and isinstance(agent.actor_network, MLP | GaussianActor):
+        layers = dense(behaviour.actor["params"].get("MLP_0", behaviour.actor["params"]))
+        size = agent.sizes[1]
+        layers[-1] = (layers[-1][0][:, :size], layers[-1][1][:size])  # a Gaussian's deviation comes after its mean
+    elif isinstance(agent, PPO) and not agent.recurrent:
+        weights = behaviour.params["params"]
+        layers = dense(weights["policy"])
+        about |= {"activation": agent.activation, "last": "none", "draws": not bool(behaviour.greedy)}
+        about["parts"], more = encoder(player.spec.obs, weights.get("encoder", {}))
+        arrays |= more | ({"log_std": weights["log_std"]} if "log_std" in weights else {})
+        if behaviour.seen is not None:
+            arrays |= {"mean": behaviour.seen.mean, "std": behaviour.seen.std}
+    elif isinstance(agent, BC):
+        layers = dense(behaviour["params"])
+        about["last"] = "none" if agent.scale is None else "tanh"
+    else:
+        why = "it keeps a memory" if getattr(agent, "recurrent", 0) else "it is no feed-forward network known here"
+        raise ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
+    for i, (weight, bias) in enumerate(layers):
+        arrays |= {f"layer{i}/weight": weight, f"layer{i}/bias": bias}
+    policy = Policy({name: np.asarray(x) for name, x in {**arrays, "about": json.dumps(about)}.items()})
+    check(policy, player)
+    return policy
+
+
+def check(policy: Policy, player: Player, count: int = 16) -> None:
+    """Raise ValueError unless both do the same at some random observations."""
+    generator, space = np.random.default_rng(0), player.spec.action
+    for _ in range(count):
+        obs = sample(player.spec.obs, generator)
+        wanted, out = player.predict(obs, deterministic=True)[0], policy.output(obs)
+        if isinstance(space, Box):
+            error = np.max(np.abs(policy(obs, deterministic=True) - wanted) / np.maximum(policy.arrays["half"], 1))
+        else:
+            error = np.max(out) - out[wanted]  # of two choices alike, either will do
+        if not error <= TOLERANCE * max(1.0, float(np.max(np.abs(out)))):
+            raise ValueError(f"the policy of {type(player.agent).__name__} in NumPy does not act as the agent does")
+
+
+def sample(space: Any, generator: np.random.Generator) -> Tree:
+    """ONE observation, uniform within its bounds, or standard normal where it has none."""
+    if isinstance(space, Dict):
+        return {name: sample(s, generator) for name, s in space.items}
+    if isinstance(space, Discrete):
+        return np.int32(generator.integers(space.n))
+    low, high = (np.broadcast_to(np.asarray(x, np.float64), space.shape) for x in (space.low, space.high))
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
+        return np.clip(generator.standard_normal(space.shape), low, high).astype(space.dtype)
+    if np.issubdtype(np.dtype(space.dtype), np.integer):
+        return generator.integers(low.astype(np.int64), high.astype(np.int64) + 1).astype(space.dtype)
+    return generator.uniform(low, high).astype(space.dtype)
+
+
+# --- parts -------------------------------------------------------------------------------------------
+
+
+def limits(space: Any) -> Arrays:
+    """What brings a network's output [A] into the bounds of an action space: as it is where there are none."""
+    if not isinstance(space, Box):
+        return {}
+    low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
+        return {"low": low, "high": high, "centre": np.zeros_like(low), "half": np.ones_like(low)}
+    return {"low": low, "high": high, "centre": (low + high) / 2, "half": (high - low) / 2}
+
+
+def dense(params: Tree) -> list[tuple[Any, Any]]:
+    """(weight, bias) of the layers of a linen MLP or head, in order."""
+    return [(params[f"Dense_{i}"]["kernel"], params[f"Dense_{i}"]["bias"]) for i in range(len(params))]
+
+
+def part(space: Any, path: tuple[str, ...] = (), divisor: float = 1.0) -> dict[str, Any]:
+    """An observation as plain numbers."""
+    return {"kind": "numbers", "path": path, "shape": getattr(space, "shape", ()), "divisor": divisor}
+
+
+def encoder(space: Any, params: Tree, path: tuple[str, ...] = (), at: int = 0) -> tuple[list[dict[str, Any]], Arrays]:
+    """The parts of `agents.nn.encoder.Encoder`, numbered from `at`, and their arrays."""
+    if isinstance(space, Dict):
+        parts, arrays = [], {}
+        for name, inner in space.items:
+            found, more = encoder(inner, params.get(name, {}), (*path, name), at + len(parts))
+            parts, arrays = parts + found, arrays | more
+        return parts, arrays
+    if isinstance(space, Discrete):
+        return [{"kind": "codes", "path": path, "shape": (), "codes": (space.n,)}], {}
+    codes = codes_of(space)
+    if codes is None:
+        integers = np.issubdtype(np.dtype(space.dtype), np.integer)
+        return [part(space, path, float(np.max(space.high)) if integers else 1.0)], {}
+    one = {"kind": "codes", "path": path, "shape": space.shape, "codes": codes}
+    if len(space.shape) < 3:
+        return [one], {}
+    names = {"embedding": ("Dense_0", "kernel"), "weight": ("Dense_1", "kernel"), "bias": ("Dense_1", "bias")}
+    return [one], {f"part{at}/{name}": params[layer][leaf] for name, (layer, leaf) in names.items()}

@@ -1,0 +1,66 @@
+"""The report over a thousand runs with 200 rows of metrics each, in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from experiments import bench
+
+TARGETS: bench.Targets = {"seconds": ("at most", 60.0), "peak_mb": ("at most", 1000.0)}
+SEEDS, ROWS, BUDGET = 125, 200, 1_000_000
+"""Of two agents in four environments."""
+
+
+def measure() -> dict[str, float]:
+    """Seconds of the report and the peak memory of the process that made it."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench.start(running, folder).result()
+        return bench.start(reporting, folder).result()
+
+
+def experiment() -> Any:
+    """Two agents in four tasks, with a claim each."""
+    from agents import SAC, TD3
+    from experiments.api import Claim, Experiment, Tier
+
+    tasks = tuple(f"mujoco/{name}" for name in ("half_cheetah", "hopper", "walker2d", "ant"))
+    tier = Tier({"td3": TD3(), "sac": SAC()}, tasks, seeds=SEEDS, budget=BUDGET, evals=ROWS)
+    claims = tuple(Claim(task, "sac above td3", "none", "eval/return", task, "sac", "td3") for task in tasks)
+    return Experiment("many", "", "", "", tier, tier, tier, claims, pictures=("curves",))
+
+
+def running(folder: str) -> None:
+    """What finished runs leave: noisy curves that rise."""
+    from experiments.sweep import plan
+
+    noise = random.Random(0)
+    for job in plan(experiment(), "repro", root=Path(folder)):
+        job.out.mkdir(parents=True)
+        rows = []
+        for i in range(1, ROWS + 1):
+            used = BUDGET * i // ROWS
+            figures = {name: math.log1p(i) + noise.gauss(0, 1) for name in ("eval/return", "eval/success")}
+            rows.append({"seed": job.seeds[0], "mark": used, "used": used, "unit": "steps", **figures})
+        (job.out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (job.out / "run.json").write_text(json.dumps({"versions": {}}))
+        (job.out / "result.json").write_text(json.dumps({"finished": True, "hash": job.hash, "digest": ""}))
+
+
+def reporting(folder: str) -> dict[str, float]:
+    """Reads the runs, writes tables and curves."""
+    from experiments.report import report
+
+    begun = time.monotonic()
+    report(experiment(), "repro", root=Path(folder), out=Path(folder) / "report")
+    return {
+        "seconds": time.monotonic() - begun,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "runs": 8.0 * SEEDS,
+    }

@@ -1,0 +1,53 @@
+"""A sweep of ten thousand runs, planned and found finished after a restart, in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from experiments import bench
+
+TARGETS: bench.Targets = {"seconds": ("at most", 5.0), "peak_mb": ("at most", 500.0)}
+SEEDS = 1250
+"""Of two agents in four environments."""
+
+
+def measure() -> dict[str, float]:
+    """Seconds to plan and to read back, and the peak memory of the process that did."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench.start(finishing, folder).result()
+        return bench.start(restarting, folder).result()
+
+
+def planned(folder: str) -> list[Any]:
+    """The jobs."""
+    from agents import TD3, RandomSearch
+    from experiments.api import Experiment, Tier
+    from experiments.sweep import plan
+
+    tasks = tuple(f"mujoco/{name}" for name in ("half_cheetah", "hopper", "walker2d", "ant"))
+    tier = Tier({"td3": TD3(), "random": RandomSearch()}, tasks, seeds=SEEDS, budget=1000)
+    return plan(Experiment("many", "", "", "", tier, tier, tier), "repro", root=Path(folder))
+
+
+def finishing(folder: str) -> None:
+    """What finished runs leave."""
+    for job in planned(folder):
+        job.out.mkdir(parents=True)
+        (job.out / "result.json").write_text(json.dumps({"finished": True, "hash": job.hash}))
+
+
+def restarting(folder: str) -> dict[str, float]:
+    """Plans, and looks what is there. Importing JAX counts."""
+    begun = time.monotonic()
+    jobs = planned(folder)
+    finished = sum(job.finished() for job in jobs)
+    seconds = time.monotonic() - begun
+    if finished != len(jobs) or len(jobs) != 8 * SEEDS:
+        raise RuntimeError(f"{finished} of {len(jobs)} runs were found finished")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"seconds": seconds, "peak_mb": peak, "runs": float(len(jobs))}

@@ -1,0 +1,44 @@
+"""Write the site."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from experiments.api import EXPERIMENTS, load
+from experiments.report import RESULTS
+from experiments.site import experiment, front
+from experiments.site.html import Html, element
+from experiments.site.results import Results, read
+
+
+def write(results: Path = RESULTS, out: Path | None = None) -> list[Path]:
+    """Write the pages of all experiments with committed claims under `results`, the front page first.
+
+    out: their folder, `results`/site unless given. Raises ValueError where tables are not of today's declarations.
+    """
+    out = out or results / "site"
+    every = [read(load(name), results / name) for name in EXPERIMENTS if (results / name / "claims.csv").exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    return [
+        _save(out / "index.html", "Prospect: results", front.page(every, results / "bench")),
+        *(_page(one, out) for one in every),
+    ]
+
+
+def _page(results: Results, out: Path) -> Path:
+    name = results.experiment.name
+    return _save(out / f"{name}.html", f"{results.experiment.title} - Prospect", experiment.page(results))
+
+
+def _save(path: Path, title: str, body: Html) -> Path:
+    parts = {
+        name: files("experiments.site").joinpath(name).read_text("utf-8")
+        for name in ("page.html", "style.css", "sort.js")
+    }
+    page = Template(parts["page.html"]).substitute(
+        title=element("title", title), body=body, style=parts["style.css"], script=parts["sort.js"]
+    )
+    path.write_text(page, "utf-8")
+    return path

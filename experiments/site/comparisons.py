@@ -1,0 +1,73 @@
+"""Agents against each other: probability of improvement and performance profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.plots import title_of
+from experiments.site import charts
+from experiments.site.charts import panel
+from experiments.site.html import Html, element, markup, table
+from experiments.site.results import RATES, Point, Results, improvements, profiles
+
+
+def groups(results: Results) -> list[tuple[str, list[str]]]:
+    """All environments together, where there are several, then each: (name, environments)."""
+    envs = list(results.tier.envs)
+    pooled = [("all environments", envs)] if len(envs) > 1 else []
+    return [*pooled, *((env, [env]) for env in envs)]
+
+
+def improvement(results: Results) -> Html | None:
+    """A matrix an environment and score: how likely a run of the row's agent beats one of the column's."""
+    parts = []
+    for metric in results.scores:
+        inside = [_matrix(results, name, envs, metric) for name, envs in groups(results)]
+        if found := [part for part in inside if part is not None]:
+            summary = element("summary", f"{title_of(metric)} ", element("code", metric))
+            parts.append(element("details", summary, found, open=None if parts else ""))
+    if not parts:
+        return None
+    note = (
+        "The probability that a run of the row's agent scores higher than one of the column's, ties counted half, with "
+        "its 95 % interval by stratified bootstrap; over all environments it is the average of theirs."
+    )
+    return markup([element("p", note, class_="note"), *parts])
+
+
+def _matrix(results: Results, name: str, envs: Sequence[str], metric: str) -> Html | None:
+    found = improvements(results, envs, metric)
+    labels = results.complete(envs, metric)
+    if not found:
+        return None
+    lines = []
+    for left in labels:
+        cells = [_share(found[left, right]) if left != right else element("td", "–") for right in labels]
+        lines.append([left, *cells])
+    drawn = table(["", *labels], lines, caption=f"Probability of improvement: {metric}, {name}", kind="matrix")
+    return markup([element("h3", name), drawn])
+
+
+def _share(point: Point) -> Html:
+    share, low, high = point
+    interval = element("small", f"[{low:.2f}, {high:.2f}]")
+    return element("td", f"{share:.2f}", interval, style=f"--share: {share:.2f}")
+
+
+def all_profiles(results: Results) -> Html | None:
+    """A panel an environment and score; rates also over all environments together."""
+    panels = []
+    for metric in results.scores:
+        for name, envs in groups(results):
+            lines = profiles(results, envs, metric) if len(envs) == 1 or metric.endswith(RATES) else {}
+            if lines:
+                title, at = f"{title_of(metric)}, {name}", next(iter(lines.values())).x
+                chart = charts.line_chart(
+                    lines, results.labels, title=title, x_name="score", xs=(float(at[0]), float(at[-1])), ys=(0.0, 1.0)
+                )
+                panels.append(panel(title, chart))
+    if not panels:
+        return None
+    note = "The share of runs that score more than what stands below; bands: its 95 % interval by stratified bootstrap."
+    legend = charts.legend(results.labels, results.labels)
+    return markup([legend, element("div", panels, class_="panels"), element("p", note, class_="note")])

@@ -1,0 +1,216 @@
+"""The page of one experiment."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from experiments.plots import curve_metrics, title_of
+from experiments.report import CLAIMS_NOTE, number
+from experiments.site import charts
+from experiments.site.charts import panel
+from experiments.site.comparisons import all_profiles, improvement
+from experiments.site.configuration import configuration
+from experiments.site.html import Html, cell, element, markup, prose, slug, table
+from experiments.site.results import Point, Results, drawn_curves, mean_point
+
+SECTIONS = {
+    "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",
+    "improvement": "Probability of improvement", "profiles": "Performance profiles", "archives": "Archives",
+    "configuration": "Configuration",
+}  # fmt: skip
+
+
+def page(results: Results) -> Html:
+    """The body of the page."""
+    made = {
+        "claims": claims(results), "curves": curves(results), "scores": scores(results),
+        "improvement": improvement(results), "profiles": all_profiles(results), "archives": archives(results),
+        "configuration": configuration(results),
+    }  # fmt: skip
+    shown = {name: content for name, content in made.items() if content}
+    links = [element("li", element("a", SECTIONS[name], href=f"#{name}")) for name in shown]
+    experiment = results.experiment
+    return markup([
+        element(
+            "header",
+            element("a", "All results", href="index.html"),
+            element("h1", experiment.title),
+            element("p", prose(experiment.text)),
+            _facts(results),
+            element("nav", element("ul", links), aria_label="Sections"),
+        ),
+        element("main", [section(name, SECTIONS[name], content) for name, content in shown.items()]),
+    ])  # fmt: skip
+
+
+def section(name: str, title: str, *content: Html) -> Html:
+    """A part of a page that can be linked to."""
+    return element("section", element("h2", title), *content, id=name)
+
+
+def listed(facts: Iterable[tuple[str, object]]) -> Html:
+    """Terms and what they are."""
+    pairs = [(element("dt", term), element("dd", what)) for term, what in facts]
+    return element("dl", list(chain.from_iterable(pairs)), class_="facts")
+
+
+def _facts(results: Results) -> Html:
+    tier, rows, name = results.tier, results.rows, results.experiment.name
+    wanted = sum(tier.seeds_of(label) for label in tier.agents) * len(tier.envs)
+    minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
+    return listed([
+        ("Source", results.experiment.source),
+        ("Tier", f"{results.tier_name}: {len(rows)} of {wanted} seeds finished"),
+        ("Command", element("code", f"make {name} TIER={results.tier_name}")),
+        ("Newest result", f"{max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run"),
+        *(("Versions", versions) for versions in sorted({row["versions"] for row in rows})),
+    ])  # fmt: skip
+
+
+# --- claims ------------------------------------------------------------------------------------------
+
+
+def verdict(row: dict[str, str]) -> Html:
+    """A verdict's badge, from a row of claims.csv."""
+    badge = element("span", row["outcome"], class_=f"verdict {slug(row['outcome'])}")
+    return markup([badge, element("small", "reduced") if row["reduced"] == "1" else None])
+
+
+def figure(text: str) -> float:
+    """A number of claims.csv; NaN of an empty cell."""
+    return float(text or "nan")
+
+
+def sortable(value: float, shown: object = None, kind: str | None = None) -> Html:
+    """A cell with a number; one that is missing sorts last."""
+    return cell(
+        number(value) if shown is None else shown, sort=f"{value:.9g}" if math.isfinite(value) else "", kind=kind
+    )
+
+
+def with_interval(point: Point, note: str = "") -> Html:
+    """A statistic above its interval."""
+    value, low, high = point
+    return markup([number(value), element("small", f"[{number(low)}, {number(high)}]{note}")])
+
+
+def difference(row: dict[str, str]) -> Html:
+    """The cell with a claim's difference and interval."""
+    value, low, high = (figure(row[name]) for name in ("difference", "low", "high"))
+    return sortable(value, with_interval((value, low, high)) if math.isfinite(value) else "–")
+
+
+def _sides(row: dict[str, str]) -> Html:
+    lines = []
+    for name in ("left", "right"):
+        if row[name]:
+            seeds, missing = int(row[f"{name}_seeds"]), int(row[f"{name}_missing"])
+            mean = number(figure(row[f"{name}_mean"]))
+            lines.append(element("small", f"{row[name]}: {mean} (n={seeds - missing}/{seeds})"))
+    return cell(lines)
+
+
+def claims(results: Results) -> Html | None:
+    """Verdicts and what they rest on; None where nothing is claimed."""
+    if not results.claims:
+        return None
+    lines, ids = [], []
+    for claim, row in results.claims:
+        bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
+        place = claim.source.removeprefix(results.experiment.source).strip("; ")  # the head names the source
+        where = "; ".join(part for part in (place, f"{claim.metric} in {claim.env}") if part)
+        said = [prose(claim.text), element("small", where)]
+        said = cell(said, kind="words")
+        lines.append(
+            [claim.name, cell(verdict(row)), said, difference(row), bound, sortable(figure(row["p"])), _sides(row)]
+        )
+        ids.append(slug("claim", claim.name))
+    head = ["claim", "verdict", "statement", "difference [95 %]", "margin", "p", "means"]
+    return markup(
+        [table(head, lines, caption="Claims and verdicts", ids=ids), element("p", CLAIMS_NOTE, class_="note")]
+    )
+
+
+# --- curves ------------------------------------------------------------------------------------------
+
+
+def curves(results: Results) -> Html | None:
+    """A panel an environment and metric; those beside the point are folded away."""
+    names = list(dict.fromkeys(row["metric"] for row in results.curves))
+    if not names:
+        return None
+    first = curve_metrics(names)
+    parts = [
+        charts.legend(results.labels, [row["label"] for row in results.curves]),
+        element("div", _curve_panels(results, first), class_="panels"),
+    ]
+    if others := [name for name in names if name not in first]:
+        folded = element("div", _curve_panels(results, others), class_="panels")
+        parts.append(element("details", element("summary", f"{len(others)} more metrics"), folded))
+    note = "Lines: interquartile mean over seeds; bands: its 95 % interval by stratified bootstrap."
+    return markup([*parts, element("p", note, class_="note")])
+
+
+def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
+    panels, unit, found = [], results.rows[0]["unit"], drawn_curves(results)
+    for env in results.tier.envs:
+        for metric in metrics:
+            if lines := found.get((env, metric)):
+                title, end = f"{title_of(metric)}, {env}", max(float(line.x[-1]) for line in lines.values())
+                chart = charts.line_chart(lines, results.labels, title=title, x_name=unit, xs=(0.0, end))
+                panels.append(panel(title, chart))
+    return panels
+
+
+# --- scores ------------------------------------------------------------------------------------------
+
+
+def scores(results: Results) -> Html:
+    """The first metric as a picture an environment, and a table of all metrics for each."""
+    metric, panels = results.metrics[0], []
+    for env in results.tier.envs:
+        points = {label: mean_point(results.values(env, label, metric)) for label in results.complete([env], metric)}
+        if points:
+            title = f"{title_of(metric)}, {env}"
+            panels.append(panel(title, charts.dots(points, results.labels, title=title)))
+    tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
+    note = (
+        "Mean over seeds, its 95 % bootstrap interval, interquartile mean (IQM), and n: runs with a value, if not all."
+    )
+    return markup([element("div", panels, class_="panels"), *tables, element("p", note, class_="note")])
+
+
+def _score_table(results: Results, env: str) -> Html:
+    lines = []
+    for label in results.labels:
+        finished = sum(row["env"] == env and row["label"] == label for row in results.rows)
+        cells = [_score(results, env, label, metric, finished) for metric in results.metrics]
+        lines.append([label, sortable(finished), *cells])
+    return table(
+        ["agent", "seeds", *(element("code", m) for m in results.metrics)], lines, caption=f"Final scores, {env}"
+    )
+
+
+def _score(results: Results, env: str, label: str, metric: str, finished: int) -> Html:
+    values = results.values(env, label, metric)
+    if not len(values):
+        return cell("–", sort="")
+    point, few = mean_point(values), f"; n {len(values)}" if len(values) < finished else ""
+    return sortable(point[0], with_interval(point, f"; IQM {number(results.iqm(env, label, metric))}{few}"))
+
+
+# --- archives ----------------------------------------------------------------------------------------
+
+
+def archives(results: Results) -> Html | None:
+    """The picture of the archives, where there is one."""
+    path = results.folder / "archive.png"
+    if not path.exists():
+        return None
+    source = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
+    note = "Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward."
+    image = element("img", src=source, alt=f"Archives of {', '.join(results.labels)}")
+    return element("figure", image, element("p", note, class_="note"))

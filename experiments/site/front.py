@@ -1,0 +1,148 @@
+"""The front page: the claims ledger, the agents against the tasks, and the benches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from experiments.bench import BENCHES, holds
+from experiments.claims import VERDICTS
+from experiments.report import number
+from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
+from experiments.site.html import Html, cell, element, markup, prose, slug, table
+from experiments.site.results import Point, Results, mean_point
+
+
+def page(every: Sequence[Results], benches: Path) -> Html:
+    """The body of the page; `benches` is the folder with a JSON file a bench."""
+    parts = {
+        "experiments": ("Experiments", _experiments(every)),
+        "claims": ("Claims", _ledger(every)),
+        "scores": ("Final scores", _scores(every)),
+        "benches": ("Speed and memory", _benches(benches)),
+    }
+    links = [element("li", element("a", title, href=f"#{name}")) for name, (title, _) in parts.items()]
+    head = (
+        "Agents for sparse rewards, held against the claims of their papers. A claim is written down before its runs; "
+        "one that fails stays."
+    )
+    return markup([
+        element(
+            "header",
+            element("h1", "Prospect: results"),
+            element("p", head),
+            _counts(every),
+            element("nav", element("ul", links), aria_label="Sections"),
+        ),
+        element("main", [section(name, title, content) for name, (title, content) in parts.items()]),
+    ])  # fmt: skip
+
+
+def _counts(every: Sequence[Results]) -> Html:
+    outcomes = [row["outcome"] for results in every for _, row in results.claims]
+    badges = [
+        element("li", element("span", f"{outcomes.count(name)} {name}", class_=f"verdict {slug(name)}"))
+        for name in VERDICTS
+    ]
+    return element("ul", badges, class_="counts")
+
+
+def _link(results: Results, text: str, fragment: str = "") -> Html:
+    return element("a", text, href=f"{results.experiment.name}.html{fragment}")
+
+
+def _experiments(every: Sequence[Results]) -> Html:
+    lines = []
+    for results in every:
+        outcomes = [row["outcome"] for _, row in results.claims]
+        counts = [sortable(outcomes.count(name)) for name in VERDICTS]
+        title = cell(_link(results, results.experiment.title), kind="words")
+        lines.append([results.experiment.name, title, results.tier_name, sortable(len(results.rows)), *counts])
+    return table(["name", "experiment", "tier", "seeds", *VERDICTS], lines, caption="Experiments")
+
+
+def _ledger(every: Sequence[Results]) -> Html:
+    lines = []
+    for results in every:
+        for claim, row in results.claims:
+            name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
+            said = cell([prose(claim.text), element("small", claim.source)], kind="words")
+            lines.append([name, cell(verdict(row)), said, difference(row), results.experiment.name])
+    head = ["claim", "verdict", "statement", "difference [95 %]", "experiment"]
+    return table(head, lines, caption="The claims ledger")
+
+
+def families(every: Sequence[Results]) -> list[list[Results]]:
+    """Experiments that share at least half of their agents: in one table, others would leave most cells empty."""
+    found: list[list[Results]] = []
+    for results in every:
+        mine = set(results.labels)
+        near = (
+            family for family in found
+            if any(2 * len(mine & set(other.labels)) >= min(len(mine), len(other.labels)) for other in family)
+        )  # fmt: skip
+        family = next(near, None)
+        if family is None:
+            found.append(family := [])
+        family.append(results)
+    return found
+
+
+def _scores(every: Sequence[Results]) -> Html:
+    """A row an agent, a column a task; a task's figure is the first metric of its experiment."""
+    note = "Mean over seeds and its 95 % bootstrap interval at the end of the runs; a column's best is bold."
+    return markup([element("p", note, class_="note"), *(_score_table(family) for family in families(every))])
+
+
+def _score_table(family: Sequence[Results]) -> Html:
+    tasks = [(results, env, results.metrics[0]) for results in family for env in results.tier.envs]
+    heads = [[env, element("small", one.experiment.name), element("small", metric)] for one, env, metric in tasks]
+    columns = [
+        {label: mean_point(one.values(env, label, metric)) for label in one.complete([env], metric)}
+        for one, env, metric in tasks
+    ]
+    labels = dict.fromkeys(label for results in family for label in results.labels)
+    lines = [[label, *(_score(column, label) for column in columns)] for label in labels]
+    caption = f"Agents and tasks: {', '.join(results.experiment.name for results in family)}"
+    return table(["agent", *heads], lines, caption=caption)
+
+
+def _score(column: Mapping[str, Point], label: str) -> Html:
+    if label not in column:
+        return cell("", sort="")
+    point = column[label]
+    best = point[0] == max(value for value, _, _ in column.values())
+    return sortable(point[0], with_interval(point), "best" if best else None)
+
+
+def _benches(folder: Path) -> Html:
+    """The promised figures with their targets; the others, and where all were taken, are folded away."""
+    promised, others, facts = [], [], []
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text())
+        facts.append((path.stem, _taken(found)))
+        targets = import_module(BENCHES[path.stem]).TARGETS if path.stem in BENCHES else {}
+        for name, value in found.items():
+            if name in targets:
+                promised.append([path.stem, name, sortable(value), *_target(value, targets[name])])
+            elif isinstance(value, int | float) and name != "threads":
+                others.append([path.stem, name, sortable(value)])
+    more = table(["bench", "figure", "value"], others, caption="Other figures")
+    return markup([
+        table(["bench", "figure", "value", "target", "met"], promised, caption="Benches and targets"),
+        element("details", element("summary", "Other figures, and where all were taken"), listed(facts), more),
+    ])  # fmt: skip
+
+
+def _taken(found: Mapping[str, Any]) -> str:
+    machine = f"{found['machine']['cpu']}, {found['machine']['cores']} cores, {found['threads']} used"
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(found["versions"].items()))
+    return f"{found['date']}; {machine}; {versions}; {found['command']}"
+
+
+def _target(value: float, target: tuple[str, float]) -> tuple[str, Html]:
+    met = "PASS" if holds(value, *target) else "FAIL"
+    return f"{target[0]} {number(target[1])}", cell(element("span", met, class_=f"verdict {slug(met)}"))

@@ -1,0 +1,90 @@
+"""Markup from Python: `element` escapes all that is not markup already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+
+class Html(str):
+    """Markup; any other string is text."""
+
+    __slots__ = ()
+
+
+VOID = ("img", "wbr")
+"""Elements without an end tag."""
+
+
+def element(name: str, *children: Any, **attributes: Any) -> Html:
+    """`<name attributes>children</name>`; text, numbers and values are escaped, `Html` is not.
+
+    An underscore in an attribute's name is a hyphen (`data_sort`), a last one is dropped (`class_`); None leaves
+    the attribute out. An iterable child stands for its members.
+    """
+    given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    opening = f"<{name}" + "".join(f' {key}="{escape(str(value))}"' for key, value in given.items()) + ">"
+    return Html(opening if name in VOID else f"{opening}{markup(children)}</{name}>")
+
+
+def markup(children: Iterable[Any]) -> Html:
+    """Children one after another."""
+    return Html("".join(_one(child) for child in children if child is not None))
+
+
+def _one(child: Any) -> str:
+    if isinstance(child, Html):
+        return child
+    return markup(child) if isinstance(child, list | tuple) else escape(str(child))
+
+
+def prose(text: str) -> Html:
+    """Text whose `backticks` mean code."""
+    return markup(element("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
+
+
+def slug(*names: str) -> str:
+    """An id for a fragment: letters, digits, hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-")
+
+
+def cell(content: Any, *, sort: float | str | None = None, kind: str | None = None) -> Html:
+    """A table's cell; `sort` is what its column is ordered by, where that is not its text."""
+    return element("td", content, data_sort=sort, class_=kind)
+
+
+def table(
+    head: Sequence[Any], rows: Sequence[Sequence[Any]], *, caption: str, kind: str = "sortable",
+    ids: Sequence[str] | None = None,
+) -> Html:  # fmt: skip
+    """A table in a box that scrolls; a row's first member becomes its heading, the others are `cell`s or text.
+
+    caption: what it shows, for those who cannot see it; it names the box, which the keyboard can scroll.
+    ids: of the rows, to link to.
+    """
+    lines = [
+        element("tr", element("th", _breakable(first), scope="row"), [_cell_of(c) for c in others], id=name)
+        for name, (first, *others) in zip(ids or [None] * len(rows), rows, strict=True)
+    ]
+    inner = element(
+        "table",
+        element("caption", caption, class_="unseen"),
+        element("thead", element("tr", [element("th", name, scope="col") for name in head])),
+        element("tbody", lines),
+        class_=kind,
+    )
+    return element("div", inner, class_="box", tabindex=0, role="region", aria_label=caption)
+
+
+def _cell_of(content: Any) -> Html:
+    return content if isinstance(content, Html) and content.startswith("<td") else element("td", content)
+
+
+def _breakable(name: Any) -> Any:
+    """A long name may break after an underscore."""
+    if isinstance(name, Html) or not isinstance(name, str):
+        return name
+    first, *others = name.split("_")
+    return [first, *(part for other in others for part in ("_", element("wbr"), other))]

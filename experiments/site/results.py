@@ -1,0 +1,143 @@
+"""What the site reads: the committed files of an experiment, and the figures that its page draws from them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments import records
+from experiments.api import Claim, Experiment, Tier
+from experiments.claims import side
+from experiments.records import Row
+from experiments.site.charts import Line
+from experiments.statistics import (
+    average_improvement,
+    bootstrap_interval,
+    improvement_interval,
+    performance_profile,
+    profile_band,
+)  # fmt: skip
+
+RATES = ("success", "coverage")
+"""Metrics whose name ends so have one scale in every environment."""
+THRESHOLDS = 81
+RESAMPLES = 2000
+"""Of a probability of improvement: there are hundreds of them on a page."""
+Point = tuple[float, float, float]
+"""A statistic and the bounds of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The committed files of one experiment."""
+
+    experiment: Experiment
+    tier_name: str
+    folder: Path
+    rows: list[Row]
+    """summary.csv"""
+    curves: list[Row]
+    claims: list[tuple[Claim, dict[str, str]]]
+    """The rows of claims.csv, each with the claim that it judges."""
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that was run."""
+        return self.experiment.tier(self.tier_name)
+
+    @property
+    def labels(self) -> list[str]:
+        """The agents, in the tier's order."""
+        return list(self.tier.agents)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of the tables, in order."""
+        return records.table_metrics(self.experiment, [name for name in self.rows[0] if name not in records.HEAD])
+
+    @property
+    def scores(self) -> list[str]:
+        """The metrics of which more is better: the first one, returns, rates, best rewards, what claims want high."""
+        wanted = {c.metric for c in self.experiment.claims if c.better == "higher" and c.within is None}
+        ends, starts = ("/return", *RATES), ("ledger/best_", "ledger/stored_best_")
+        first, *others = self.metrics
+        return [first, *(n for n in others if n in wanted or n.endswith(ends) or n.startswith(starts))]
+
+    def values(self, env: str, label: str, metric: str) -> np.ndarray:
+        """An agent's final values [S], of the runs that have one."""
+        return side(self.rows, env, label, metric).values
+
+    def iqm(self, env: str, label: str, metric: str) -> float:
+        """The interquartile mean of an agent's final values."""
+        return side(self.rows, env, label, metric).iqm
+
+    def complete(self, envs: Sequence[str], metric: str) -> list[str]:
+        """The agents that have a value in each of some environments."""
+        return [label for label in self.labels if all(len(self.values(env, label, metric)) for env in envs)]
+
+
+def read(experiment: Experiment, folder: Path) -> Results:
+    """The committed files of an experiment. Raises ValueError where they are of another declaration."""
+    rows, curves = (records.read_csv(folder / name) for name in ("summary.csv", "curves.csv"))
+    with (folder / "claims.csv").open(newline="") as file:
+        judged = list(csv.DictReader(file))
+    known = {claim.name: claim for claim in experiment.claims}
+    tier = rows[0]["tier"]
+    strangers = sorted({row["claim"] for row in judged} - set(known))
+    strangers += sorted({row["label"] for row in rows} - set(experiment.tier(tier).agents))
+    if strangers:
+        again = f"prospect report {experiment.name}"
+        raise ValueError(f"{folder} tells of {', '.join(strangers)}, which {experiment.name} has not; anew: {again}")
+    return Results(experiment, tier, folder, rows, curves, [(known[row["claim"]], row) for row in judged])
+
+
+def mean_point(values: np.ndarray) -> Point:
+    """Mean and interval of values [S]; a single one is its own interval."""
+    mean = float(np.mean(values))
+    return (mean, *(bootstrap_interval(values) if len(values) > 1 else (mean, mean)))
+
+
+def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
+    """(environment, metric) -> agent -> its interquartile mean and its band; none for who never had a value."""
+    cells: dict[tuple[str, str, str], list[Row]] = {}
+    for row in results.curves:
+        cells.setdefault((row["env"], row["metric"], row["label"]), []).append(row)
+    found: dict[tuple[str, str], dict[str, Line]] = {}
+    for (env, metric, label), rows in cells.items():
+        line = Line(*(np.array([row[name] for row in rows]) for name in ("used", "iqm", "low", "high")))
+        if np.isfinite(line.middle).any():
+            found.setdefault((env, metric), {})[label] = line
+    return found
+
+
+def improvements(results: Results, envs: Sequence[str], metric: str) -> dict[tuple[str, str], Point]:
+    """(left, right) -> probability that left beats right, over all pairs of agents that have values in all of `envs`.
+
+    One side of a pair is worked out; the other is what is left to one, its interval too.
+    """
+    labels = results.complete(envs, metric)
+    values = {label: [results.values(env, label, metric) for env in envs] for label in labels}
+    found = {}
+    for i, left in enumerate(labels):
+        for right in labels[i + 1 :]:
+            pair = values[left], values[right]
+            share, (low, high) = average_improvement(*pair), improvement_interval(*pair, resamples=RESAMPLES)
+            found |= {(left, right): (share, low, high), (right, left): (1 - share, 1 - high, 1 - low)}
+    return found
+
+
+def profiles(results: Results, envs: Sequence[str], metric: str) -> dict[str, Line]:
+    """Agent -> its performance profile, at thresholds from the least to the largest score of any."""
+    values = {label: [results.values(env, label, metric) for env in envs] for label in results.complete(envs, metric)}
+    pooled = [x for tasks in values.values() for x in tasks]
+    if not pooled:
+        return {}
+    least, largest = float(np.min(np.concatenate(pooled))), float(np.max(np.concatenate(pooled)))
+    at = np.linspace(min(least, 0.0) if least >= 0 else least, largest if largest > least else least + 1, THRESHOLDS)
+    return {
+        label: Line(at, performance_profile(tasks, at), *profile_band(tasks, at)) for label, tasks in values.items()
+    }

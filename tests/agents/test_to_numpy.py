@@ -1,0 +1,66 @@
+"""Policies in NumPy alone act as the players that they come from, or are refused."""
+
+import numpy as np
+import pytest
+
+import agents
+from agents import BC, PPO, SAC, TD3, Floor
+from agents.api import Box, Discrete
+from agents.portable import Policy
+from tests.agents.players import PICTURE, newborn, observations, recurrent
+
+FLAT, REACH = Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5))
+EXPRESSED = {
+    "td3": (TD3(hidden=(8, 7)), Box((3, 2)), REACH),
+    "sac": (SAC(hidden=(8,)), FLAT, REACH),
+    "mex": (agents.MEX(hidden=(8, 8)), FLAT, Box((2,), -1.0, 1.0)),
+    "evolved": (agents.RandomSearch(), FLAT, REACH),
+    "bc": (BC(hidden=(8,)), FLAT, Box((2,))),
+    "bc-choice": (BC(hidden=(8,)), FLAT, Discrete(3)),
+    "ppo": (PPO(hidden=(8, 8), normalise_obs=True), FLAT, REACH),
+    "ppo-relu": (PPO(activation="relu", greedy=True), FLAT, Discrete(3)),
+    "ppo-minigrid": (PPO(encoding=16), PICTURE, Discrete(7)),
+    "ppo-codes": (PPO(), Discrete(5), Discrete(3)),
+    "ppo-integers": (PPO(), Box((4, 4, 3), 0, 255, "uint8"), Discrete(3)),
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSED)
+def test_a_policy_in_numpy_acts_as_the_player(name, tmp_path):
+    player = newborn(*EXPRESSED[name])
+    player.to_numpy().save(tmp_path / "policy.npz")
+    policy = Policy(tmp_path / "policy.npz")
+    seen = observations(player.spec.obs, 40)
+    wanted = [player.predict(obs, deterministic=True)[0] for obs in seen]
+    found = [policy(obs, deterministic=True) for obs in seen]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert type(found[0]) is type(wanted[0]) and np.asarray(found[0]).dtype == np.asarray(wanted[0]).dtype
+    assert len({str(x) for x in found}) > 1, "observations must matter, or the comparison says little"
+
+
+@pytest.mark.parametrize("action", [Discrete(4), Box((1,), -9.0, 9.0)], ids=["choice", "vector"])
+def test_a_policy_that_draws_draws_alike_in_numpy(action):
+    player = newborn(PPO(), FLAT, action)
+    policy, obs = player.to_numpy(), np.full(3, 0.5, np.float32)
+    policy.generator = np.random.default_rng(2)
+    theirs, ours = (np.array([f(obs) for _ in range(1500)], float).ravel() for f in (player, policy))
+    for moment in (np.mean, np.std):
+        assert moment(ours) == pytest.approx(moment(theirs), abs=0.12 * np.std(theirs))
+
+
+def test_what_numpy_cannot_express_is_one_clear_line():
+    with pytest.raises(ValueError, match="policy of PPO cannot be written in NumPy: it keeps a memory"):
+        recurrent().to_numpy()
+    with pytest.raises(ValueError, match="policy of Floor cannot be written in NumPy: it is no feed-forward network"):
+        newborn(Floor(), FLAT, REACH).to_numpy()
+
+
+def test_an_export_that_would_act_otherwise_is_refused():
+    class Bold(TD3):
+        """Its policy is not what its weights say."""
+
+        def greedy(self, actor, obs):
+            return -super().greedy(actor, obs)
+
+    with pytest.raises(ValueError, match="Bold in NumPy does not act as the agent does"):
+        newborn(Bold(hidden=(8,)), FLAT, REACH).to_numpy()
