@@ -53,8 +53,10 @@ class Box:
         return math.prod(self.shape)
 
     def sample(self, key: Key) -> Array:
-        """A uniform sample [*shape]; a standard normal one where the space has no bounds."""
+        """A uniform sample [*shape]; a standard normal one where real numbers have no bounds."""
         low, high = np.broadcast_to(self.low, self.shape), np.broadcast_to(self.high, self.shape)
+        if np.issubdtype(np.dtype(self.dtype), np.integer):
+            return jax.random.randint(key, self.shape, low, high + 1).astype(self.dtype)
         if np.all(np.isfinite(low)) and np.all(np.isfinite(high)):
             return jax.random.uniform(key, self.shape, self.dtype, low, high)
         return jnp.clip(jax.random.normal(key, self.shape, self.dtype), low, high)

@@ -32,6 +32,8 @@ SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_ca
 """Values that make an agent small, for those of its fields that have these names."""
 CALLS = 4
 NAMES = sorted(agents.AGENTS)
+COVERED = ("icm", "mbpo", "rnd")
+"""Among the slow tests, for their subclasses (`ride`, `mex_mb`, `noveld`) run all of their code here."""
 
 
 def small(name: str) -> Agent:
@@ -81,7 +83,11 @@ def run(name: str, seed: int, again: int = 0):
     return c.runs[seed, again]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES])
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xdist_group(name), *([pytest.mark.slow] if name in COVERED else [])]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=marks(name)) for name in NAMES])
 def name(request):
     return request.param
 
