@@ -16,7 +16,9 @@ SEEDS :=
 WORKERS :=
 AGENTS :=
 NAME :=
+MINUTES :=
 EXPERIMENT :=
+TRIALS :=
 EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
 
 ##@ Start here
@@ -49,6 +51,16 @@ test: $(STAMP) ## The fast tests, minutes [JOBS=n]
 test-slow: $(STAMP) ## The slow tests, more minutes [JOBS=n]
 	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m slow
 
+.PHONY: test-rliable
+test-rliable: ## Our statistics against rliable's, in .venv-rliable (it cannot live with what the rest needs)
+	@$(PYTHON) -m venv .venv-rliable
+	@.venv-rliable/bin/python -m pip install --quiet --disable-pip-version-check -r tests/rliable.txt
+	@.venv-rliable/bin/python -m pytest -q -p no:cacheprovider tests/parity/test_rliable.py
+
+.PHONY: soak
+soak: $(STAMP) ## Kill sweeps at random for half an hour; each must end with the calm one's files [MINUTES=n]
+	@PYTHONPATH=tests $(BIN)/python tests/reliability/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: lint
 lint: $(STAMP) ## Style, format and types: ruff and pyright
 	@$(BIN)/ruff check --quiet .
@@ -66,6 +78,10 @@ sweep: $(STAMP) ## Run an experiment's cells without a report; with RAY_ADDRESS,
 	@$(RUN) sweep $(EXPERIMENT) $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
 
+.PHONY: search
+search: $(STAMP) ## Search for an agent's settings, as an experiment declares it [EXPERIMENT=it TRIALS=n WORKERS=n]
+	@$(RUN) search $(EXPERIMENT) $(if $(TRIALS),--trials $(TRIALS)) $(if $(WORKERS),--workers $(WORKERS))
+
 .PHONY: report
 report: $(STAMP) ## Write results/ anew from the committed tables, or one experiment's from its runs [NAME=it]
 	@$(RUN) report $(or $(NAME),--all)
@@ -77,7 +93,7 @@ bench: $(STAMP) ## Measure speed and memory into results/bench/ [NAME=one of the
 ##@ Tidy up
 .PHONY: clean
 clean: ## Remove .venv, caches and builds; never results
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-rliable build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	@find agents envs experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: $(EXPERIMENTS)

@@ -10,6 +10,8 @@ from typing import Any
 from agents.api import Agent
 from agents.bc import BC
 from agents.cma_me import CMAME
+from agents.elmur.elmur import Elmur
+from agents.elmur.ppo import ElmurPPO
 from agents.exploration.count import Count
 from agents.exploration.icm import ICM
 from agents.exploration.noveld import NovelD
@@ -27,6 +29,10 @@ from agents.player import Player
 from agents.ppo import PPO
 from agents.random_search import RandomSearch
 from agents.sac import SAC
+from agents.sequence.dt import DT, RATE
+from agents.sequence.linoss import BCLinOSS
+from agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
+from agents.sequence.transformer import RMT, BCTransformer, TrXL
 from agents.serene.serene import Serene
 from agents.serene.study import EmitterStudy
 from agents.td3 import TD3
@@ -34,21 +40,31 @@ from agents.td3 import TD3
 __all__ = [
     "AGENTS",
     "BC",
+    "BCGRU",
+    "BCLSTM",
     "CMAME",
+    "DT",
     "ICM",
     "MBPO",
     "MEX",
     "MEXMB",
     "NSGA2",
     "PPO",
+    "RATE",
     "RIDE",
+    "RMT",
     "RND",
     "SAC",
     "TD3",
     "Agent",
+    "BCLinOSS",
+    "BCTransformer",
     "Count",
+    "Elmur",
+    "ElmurPPO",
     "EmitterStudy",
     "Floor",
+    "LatchBC",
     "MAPElites",
     "NovelD",
     "NoveltySearch",
@@ -56,17 +72,25 @@ __all__ = [
     "RandomSearch",
     "Serene",
     "TabularMEX",
+    "TrXL",
     "load",
     "make",
 ]
 
 AGENTS: dict[str, type[Agent]] = {
     "bc": BC,
+    "bc_gru": BCGRU,
+    "bc_lstm": BCLSTM,
+    "bc_transformer": BCTransformer,
     "cma_me": CMAME,
     "count": Count,
+    "dt": DT,
+    "elmur": Elmur,
     "emitter_study": EmitterStudy,
     "floor": Floor,
     "icm": ICM,
+    "latch": LatchBC,
+    "linoss": BCLinOSS,
     "map_elites": MAPElites,
     "mbpo": MBPO,
     "mex": MEX,
@@ -76,12 +100,16 @@ AGENTS: dict[str, type[Agent]] = {
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,
     "ppo": PPO,
+    "ppo_elmur": ElmurPPO,
     "random_search": RandomSearch,
+    "rate": RATE,
     "ride": RIDE,
+    "rmt": RMT,
     "rnd": RND,
     "sac": SAC,
     "serene": Serene,
     "td3": TD3,
+    "trxl": TrXL,
 }
 """Registered name -> class. A line here gives an agent its contract tests, its command line and its reports."""
 

@@ -81,6 +81,8 @@ class Batches:
     size: int
     updates: int
     length: int = 1
+    whole: bool = False
+    """Windows begin with the first row of an episode, rather than anywhere."""
     starts: int = 0
 
 

@@ -45,6 +45,7 @@ from agents.ops.distributions import Categorical, Gaussian
 from agents.ops.losses import clipped_policy, clipped_value
 from agents.ops.minibatches import Figures, passes
 from agents.ops.returns import advantages
+from agents.sequence.trunk import Trunk
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
 
@@ -156,7 +157,7 @@ class PPO(Agent):
     def __post_init__(self) -> None:
         super().__post_init__()
         rows, name = (
-            (self.num_envs, "num_envs") if self.recurrent else (self.num_envs * self.length, "num_envs * length")
+            (self.num_envs, "num_envs") if self.remembers else (self.num_envs * self.length, "num_envs * length")
         )
         if rows % self.minibatches:
             raise ValueError(f"minibatches must divide the {rows} rows ({name}) of a pass, {self.minibatches} do not")
@@ -181,6 +182,11 @@ class PPO(Agent):
         """What a variant keeps beside the policy, as it stands before the first step."""
         return ()
 
+    @property
+    def core(self) -> Trunk | None:
+        """What remembers in the place of a GRU."""
+        return None
+
     def rewards(self, state: State, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
         """(the rewards [T, N] to learn from, `state.variant` from now on, figures). Here: the rewards as they came."""
         return data.steps.reward, state.variant, {}
@@ -196,23 +202,23 @@ class PPO(Agent):
         outputs = action.n if discrete else action.size
         return ActorCritic(
             self.bound.obs, outputs, not discrete, self.encoding, self.hidden, self.recurrent,
-            ACTIVATIONS[self.activation],
+            ACTIVATIONS[self.activation], self.core,
         )  # fmt: skip
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a memory."""
+        return self.recurrent > 0 or self.core is not None
 
     def outputs(self, params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Array, Array]:
         """(memory, logits or mean [A], value []) at ONE step, the observation as the network sees it."""
         out: Any = self.network.apply(params, memory, obs)
         return out
 
-    @property
-    def blank(self) -> Tree:
-        """The memory at the start of an episode."""
-        return jnp.zeros(self.recurrent) if self.recurrent else ()
-
     def init(self, key: Key) -> State:
         """Random weights."""
         k_params, k_variant = jax.random.split(key)
-        params = self.network.init(k_params, self.blank, blank(self.bound.obs))
+        params = self.network.init(k_params, None, blank(self.bound.obs))
         seen = normalise.moments(np.shape(blank(self.bound.obs))) if self.normalise_obs else None
         scale = normalise.scale(self.num_envs) if self.normalise_rewards else None
         return State(params, self.optimiser.init(params), seen, scale, jnp.int32(0), self.begin(k_variant))
@@ -227,7 +233,7 @@ class PPO(Agent):
 
     def memory(self, behaviour: Behaviour, key: Key) -> Tree:
         """Nothing yet."""
-        return self.blank
+        return self.network.apply(behaviour.params, method="open")
 
     def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
         """The distribution of what the network gave [..., A]."""
@@ -272,7 +278,7 @@ class PPO(Agent):
         steps, scale, seen = data.steps, state.scale, state.seen
         if scale is not None:
             reward, scale = normalise.scaled(scale, reward, steps.terminated | steps.truncated, self.gamma)
-        batches = (data.memory if self.recurrent else (), self.rows(state, data, reward))
+        batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
         rate = self.rate(state.steps)
         start = (state.params, state.optimiser)
         (params, optimiser), losses = passes(
@@ -304,13 +310,13 @@ class PPO(Agent):
             advantage = normalise.standard(advantage)
         obs = normalise.centred(state.seen, steps.inputs.obs)
         rows = Rows(obs, steps.inputs.first, played.choice, played.log_prob, played.value, advantage, target)
-        if self.recurrent:
+        if self.remembers:
             return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
     def evaluate(self, params: Tree, memory: Tree, rows: Rows) -> tuple[Array, Array]:
-        """(logits or means [..., A], values [...]) of rows [B], or [B, T] from the memories [B, H] before them."""
-        if not self.recurrent:
+        """(logits or means [..., A], values [...]) of rows [B], or [B, T] from the memories [B, ...] before them."""
+        if not self.remembers:
             _, outputs, value = jax.vmap(self.outputs, (None, None, 0))(params, (), rows.obs)
             return outputs, value
         return replay(self.network, params, memory, rows.obs, rows.first)

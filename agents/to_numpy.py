@@ -43,7 +43,7 @@ def policy_of(player: Player) -> Policy:
         layers = dense(behaviour.actor["params"].get("MLP_0", behaviour.actor["params"]))
         size = agent.sizes[1]
         layers[-1] = (layers[-1][0][:, :size], layers[-1][1][:size])  # a Gaussian's deviation comes after its mean
-    elif isinstance(agent, PPO) and not agent.recurrent:
+    elif isinstance(agent, PPO) and not agent.remembers:
         weights = behaviour.params["params"]
         layers = dense(weights["policy"])
         about |= {"activation": agent.activation, "last": "none", "draws": not bool(behaviour.greedy)}
@@ -55,7 +55,7 @@ def policy_of(player: Player) -> Policy:
         layers = dense(behaviour["params"])
         about["last"] = "none" if agent.scale is None else "tanh"
     else:
-        why = "it keeps a memory" if getattr(agent, "recurrent", 0) else "it is no feed-forward network known here"
+        why = "it keeps a memory" if getattr(agent, "remembers", False) else "it is no feed-forward network known here"
         raise ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
     for i, (weight, bias) in enumerate(layers):
         arrays |= {f"layer{i}/weight": weight, f"layer{i}/bias": bias}

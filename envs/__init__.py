@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from envs.memory.table import TASKS as POPGYM
 from envs.minigrid.table import TASKS
 
 if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
@@ -46,6 +47,8 @@ ENVS: dict[str, str] = {
     "mujoco/ant_far": "envs.mujoco.variants:ant_far",
     "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
+    "memory/tmaze": "envs.memory.tmaze:TMaze",
+    **{f"popgym/{name}": f"envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
     **{f"minigrid/{name}": f"envs.minigrid.env:{name}" for name in TASKS},  # 76: Farama's ids without `MiniGrid-`
 }
 """Registered id -> "module:what makes it"; modules are imported when they are first asked for."""

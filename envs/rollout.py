@@ -281,15 +281,21 @@ def episodes(
 # --- batches -----------------------------------------------------------------------------------------
 
 
-def batches(dataset: Dataset, key: Key, *, size: int, updates: int, length: int = 1, starts: int = 0) -> Batch:
+def batches(
+    dataset: Dataset, key: Key, *, size: int, updates: int, length: int = 1, whole: bool = False, starts: int = 0
+) -> Batch:
     """U batches of B uniformly drawn rows, or windows of `length` consecutive rows of one episode.
 
-    A window may begin at any row; the rows after its episode's end are marked not `valid` (they repeat
-    the last row). `starts` more rows a batch are drawn from the first rows of episodes.
+    A window may begin at any row, or with `whole` at the first one of a uniformly drawn episode; the rows after its
+    episode's end are marked not `valid` (they repeat the last row). `starts` more rows a batch are drawn from the
+    first rows of episodes.
     """
     k_rows, k_starts = jax.random.split(key)
     count = dataset.rows["terminated"].shape[0]
-    index = jax.random.randint(k_rows, (updates, size), 0, count)
+    if whole:
+        index = dataset.firsts[jax.random.randint(k_rows, (updates, size), 0, dataset.firsts.shape[0])]
+    else:
+        index = jax.random.randint(k_rows, (updates, size), 0, count)
     valid = jnp.ones((updates, size), bool)
     if length > 1:
         bounds = jnp.append(dataset.firsts, count)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from experiments.api import EXPERIMENTS, TIERS, load
+from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
 from experiments.child import INTERRUPTED
 from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome
 from experiments.names import unknown
@@ -78,7 +78,7 @@ def cmd_run(words: list[str]) -> int:
             out().print("prospect run EXPERIMENT [options]    see: prospect run EXPERIMENT --help, list experiments")
             return 0
         raise ValueError("run needs a name first: prospect run AGENT ENV, or prospect run EXPERIMENT")
-    if words[0] in EXPERIMENTS:
+    if is_experiment(words[0]):
         return run_experiment(words[0], words[1:], then_report=True)
     _pin_process()
     import agents
@@ -92,7 +92,7 @@ def cmd_run(words: list[str]) -> int:
 
 def cmd_sweep(words: list[str]) -> int:
     """Run all cells of an experiment that have not finished, without a report: sweep EXPERIMENT [options]."""
-    if words and not words[0].startswith("-") and words[0] not in EXPERIMENTS:
+    if words and not words[0].startswith("-") and not is_experiment(words[0]):
         raise unknown("experiment", words[0], EXPERIMENTS)
     if not words or words[0].startswith("-"):
         if set(words) & {"-h", "--help"}:
@@ -100,6 +100,13 @@ def cmd_sweep(words: list[str]) -> int:
         else:
             raise ValueError("sweep needs the name of an experiment first")
     return run_experiment(words[0], words[1:], then_report=False)
+
+
+def cmd_search(words: list[str]) -> int:
+    """Search for settings of an agent, as an experiment declares it: search EXPERIMENT [--workers N] [--trials N]."""
+    from experiments.search import search_experiment
+
+    return search_experiment(words)
 
 
 def _pin_process() -> None:
@@ -152,10 +159,10 @@ def cmd_report(words: list[str]) -> int:
         raise ValueError("report needs the name of an experiment, or --all")
     from experiments import report as reports
 
-    if args.name and args.name not in EXPERIMENTS:
+    if args.name and not is_experiment(args.name):
         raise unknown("experiment", args.name, EXPERIMENTS)
     if args.name:
-        tier = args.tier or reports.tier_of(reports.RESULTS / args.name) or "repro"
+        tier = args.tier or reports.tier_of(reports.RESULTS / load(args.name).name) or "repro"
         print_report(args.name, tier, from_summary=args.from_summary)
         return 0
     for name in EXPERIMENTS:
@@ -241,6 +248,13 @@ def cmd_export(words: list[str]) -> int:
     return export_run(words)
 
 
+def cmd_data(words: list[str]) -> int:
+    """Make a dataset from its recipe, or say what is in one: data list | make NAME | show NAME [options]."""
+    from experiments.data import data_command
+
+    return data_command(words)
+
+
 def cmd_doctor(words: list[str]) -> int:
     """Check the installation: packages, compiler, threads, folders, devices."""
     Parser(prog="prospect doctor", description="Check the installation.").parse_args(words)
@@ -267,8 +281,9 @@ def cmd_bench(words: list[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "run": cmd_run, "sweep": cmd_sweep, "report": cmd_report, "list": cmd_list, "show": cmd_show, "play": cmd_play,
-    "watch": cmd_watch, "export": cmd_export, "doctor": cmd_doctor, "bench": cmd_bench,
+    "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
+    "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
+    "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
 """What an experiment is: a declaration of agents x environments x seeds, and of the claims they are to test.
 
-One file exposes `EXPERIMENT`, one line in `EXPERIMENTS` registers it; `experiments.sweep` runs its cells and
-`experiments.report` writes its page. This module imports no JAX: a sweep must start Ray before JAX.
+One file exposes `EXPERIMENT`, one line in `EXPERIMENTS` registers it (without it, commands take the file's path).
+`experiments.sweep` runs its cells, `experiments.report` writes its page, and `experiments.study` searches for settings.
+This module imports no JAX: a sweep must start Ray before JAX.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.names import unknown
+from experiments.search_space import Search
 
 if TYPE_CHECKING:
     from agents.api import Agent
+    from envs.api import Dataset
 
 TIERS = ("smoke", "repro", "paper")
 
@@ -30,8 +37,42 @@ EXPERIMENTS: dict[str, str] = {
     "minigrid_basics": "experiments.minigrid_basics",
     "minigrid_exploration": "experiments.minigrid_exploration",
     "minigrid_memory": "experiments.minigrid_memory",
+    "elmur_tmaze": "experiments.elmur_tmaze",
+    "elmur_theory": "experiments.elmur_theory",
+    "elmur_popgym": "experiments.elmur_popgym",
+    "elmur_mikasa_lite": "experiments.elmur_mikasa_lite",
 }
 """Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset by its name (see `envs.datasets`), with other values for some fields of its recipe."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self) -> Dataset:
+        """The data. Raises ValueError for an unknown name or field."""
+        from envs import datasets
+
+        return datasets.make(self.name, **self.fields)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a finished agent must do with its environment changed, e.g. at a thousand times the length of training.
+
+    It adds `exam/<name>/return`, `.../length` and `.../success` to the final row of metrics. It may last for long: each
+    is kept as soon as it is over, and an interrupted run goes on with the one that it was in.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    """Values of the environment's fields, where they differ from the run's."""
+    episodes: int = 100
+    best: bool = False
+    """Also for the state that was first to reach the best `eval/success` of the run: `exam_best/<name>/...`."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +93,21 @@ class Tier:
     """Episodes of each evaluation of the exploiting behaviour."""
     env_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Environment id -> values of its fields, where they differ from the defaults."""
+    datasets: Mapping[str, Data] = field(default_factory=dict)
+    """What agents learn from that want `Batches`: by label, or by environment id (the label's own comes first)."""
+    exams: Mapping[str, tuple[Exam, ...]] = field(default_factory=dict)
+    """Label -> what the finished agent must do besides."""
 
     def __post_init__(self) -> None:
         for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
             if isinstance(per, Mapping) and set(per) != keys:
                 raise ValueError(f"{name} names {sorted(per)}, but the tier has {sorted(keys)}")
+        for name, per, keys in (
+            ("datasets", self.datasets, {*self.agents, *self.envs}),
+            ("exams", self.exams, set(self.agents)),
+        ):
+            if strange := set(per) - keys:
+                raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
 
     def seeds_of(self, label: str) -> int:
         """Number of seeds of an agent."""
@@ -65,6 +116,13 @@ class Tier:
     def budget_of(self, env: str) -> int:
         """Budget of a run in an environment."""
         return self.budget if isinstance(self.budget, int) else self.budget[env]
+
+    def dataset_of(self, label: str, env: str) -> Data | None:
+        """What an agent learns from in an environment; None for one that gathers its own experience."""
+        from agents.api import Batches, wants_of
+
+        offline = isinstance(wants_of(self.agents[label])[0], Batches)
+        return self.datasets.get(label, self.datasets.get(env)) if offline else None
 
 
 @dataclass(frozen=True)
@@ -115,8 +173,15 @@ class Experiment:
     """Metrics of the table, in order; default: all that are named `eval/...` or `ledger/...`, then the derived."""
     pictures: tuple[str, ...] = ("curves", "archive")
     """Pictures of the report."""
+    search: Search | None = None
+    """What `prospect search` tries."""
+    file: str = ""
+    """Where it comes from, when it is not registered; set by `load`."""
 
     def __post_init__(self) -> None:
+        if self.search:
+            for tier in (self.smoke, self.repro, self.paper):
+                self.search.check(tier.agents, self.repro.envs)
         for claim in self.claims:
             for tier in (self.repro, self.paper):
                 known = {claim.left, claim.right} - {None} <= set(tier.agents) and claim.env in tier.envs
@@ -129,12 +194,53 @@ class Experiment:
             raise unknown("tier", name, TIERS)
         return getattr(self, name)
 
+    @property
+    def reference(self) -> str:
+        """What `load` finds it by: its name or its file."""
+        return self.file or self.name
+
+    def trial(self, settings: Mapping[str, Any]) -> Tier:
+        """The one cell of a trial of the search, as a tier. Raises ValueError where the agent refuses the settings."""
+        if (search := self.search) is None:
+            raise ValueError(f"{self.name} declares no search")
+        agent, data = self.repro.agents[search.label], self.repro.dataset_of(search.label, search.env)
+        return replace(
+            self.repro, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
+            budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},
+        )  # fmt: skip
+
+
+def is_experiment(word: str) -> bool:
+    """Whether a word of the command line means an experiment: a registered name, or a Python file."""
+    return word in EXPERIMENTS or word.endswith(".py")
+
 
 def load(name: str) -> Experiment:
-    """The experiment registered as `name`. Raises ValueError with the nearest name for an unknown one."""
+    """The experiment registered as `name`, or the `EXPERIMENT` of a Python file.
+
+    Raises ValueError with the nearest name for an unknown one, and for a file that has none.
+    """
+    if name.endswith(".py"):
+        return _load_file(Path(name).resolve())
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
     experiment = import_module(EXPERIMENTS[name]).EXPERIMENT
     if experiment.name != name:
         raise ValueError(f"{EXPERIMENTS[name]} calls itself {experiment.name!r}, but is registered as {name!r}")
     return experiment
+
+
+def _load_file(path: Path) -> Experiment:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    spec = spec_from_file_location(f"experiment_file_{path.stem}", path)
+    assert spec and spec.loader
+    module: ModuleType = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    experiment = getattr(module, "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment):
+        raise ValueError(f"{path} declares no EXPERIMENT")
+    if experiment.name in EXPERIMENTS:
+        raise ValueError(f"{path} calls itself {experiment.name!r}, the name of a registered experiment")
+    return replace(experiment, file=str(path))

@@ -21,9 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import Agent
+from envs import datasets
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, runs
+from experiments.callbacks import SaveBest
 from experiments.durable import finite
+from experiments.exams import METRIC
+from experiments.finish import finish
 from experiments.hooks import Audience, Callback, Moment, Progress
 from experiments.lock import Lock
 from experiments.program import Program, RunState
@@ -92,9 +96,18 @@ def train_run(
     """`train` for a `Run`."""
     run.check(dataset)
     env = run.make_env()
+    for exam in run.exams:
+        run.make_env(**exam.fields)  # a mistake shows now, not after training
     agent = run.agent.bind(env.spec)
+    if dataset is None and run.dataset:
+        dataset = run.dataset.make()
+    if dataset is not None:
+        datasets.check(dataset)
+        datasets.check_fits(dataset, env.spec)
     data = agent.prepare(dataset) if dataset is not None else None
     program = Program(agent, env, run.seeds, eval_episodes=run.eval_episodes, dataset=data)
+    if any(exam.best for exam in run.exams):
+        callbacks = [*callbacks, SaveBest(METRIC)]
     audience = Audience(callbacks)
     driver = _Driver(run, program, env, progress, audience, min(chunk_s, LONGEST_CHUNK))
     if out is None:
@@ -158,7 +171,7 @@ class _Driver:
         result = self._result(state, stopped=reason if self.mark < self.run.evals else None)
         if folder and folder.result is None:
             self._save(folder, state)
-            self._finish(folder, state, result)
+            result = finish(self.run, self.program, state, folder, result, stopped)
         if folder and stopped():  # in the last chunk: whoever runs several runs must not start the next one
             raise Interrupted(result)
         return result
@@ -279,23 +292,6 @@ class _Driver:
             "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
             "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
         }  # fmt: skip
-
-    def _finish(self, folder: Folder, state: RunState, result: Result) -> None:
-        """report.npz and result.json; a run that was killed just before this does it when it is started again."""
-        arrays = self._report(state)
-        if state.ledger is not None:
-            named = checkpoint.flatten(state.ledger)
-            arrays |= {f"ledger/{name.strip('.').replace('.', '/')}": x for name, x in named.items()}
-        last = result.rows[-len(self.run.seeds) :]
-        facts = {"finished": True, "hash": self.run.hash, "digest": result.digest, "rows": last}
-        folder.finish(arrays, facts | ({"finished": False, "stopped": result.stopped} if result.stopped else {}))
-
-    def _report(self, state: RunState) -> dict[str, np.ndarray]:
-        agent = self.program.agent
-        if not self.program.batched:
-            return {name: np.asarray(x) for name, x in agent.report(state.agent).items()}
-        each = [agent.report(jax.tree.map(lambda x, s=s: x[s], state.agent)) for s in range(len(self.run.seeds))]
-        return {name: np.stack([np.asarray(report[name]) for report in each]) for name in each[0]}
 
     def _result(self, state: RunState, *, interrupted: bool = False, stopped: str | None = None) -> Result:
         digest = checkpoint.digest({"agent": state.agent, "ledger": state.ledger})

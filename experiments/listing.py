@@ -108,4 +108,8 @@ def _show_experiment(one: Experiment) -> list[Table | str]:
     for claim in one.claims:
         bound = show(claim.margin) if claim.within is None else f"within {show(claim.within)}"
         claims.add_row(claim.name, claim.text, claim.source, claim.metric, bound)
-    return [f"{one.name}: {one.title}\n{one.text}\nSource: {one.source}", tiers, claims]
+    tables: list[Table | str] = [f"{one.name}: {one.title}\n{one.text}\nSource: {one.source}", tiers, claims]
+    if (search := one.search) is not None:
+        tables.append(f"search of {search.label} in {search.env}, {search.trials} trials of {search.budget:,}:")
+        tables += [f"  {name}: {domain}" for name, domain in search.space.items()]
+    return tables

@@ -6,6 +6,7 @@ from agents import MEX, TD3
 from agents.api import Agent
 from experiments.api import Experiment, Tier
 from experiments.mex_velocity import FLOORS, PAPER_BUDGET, SOURCE
+from experiments.search_space import LogUniform, Search
 
 ENV = "mujoco/walker_vel_sparse"
 ETAS = (5e-4, 1e-3, 5e-3, 5e-2)
@@ -37,4 +38,5 @@ EXPERIMENT = Experiment(
     paper=Tier(agents(), (ENV,), seeds=5, budget=PAPER_BUDGET, evals=200, eval_episodes=10),
     metrics=("eval/return", "collect/return", "learn/value"),
     pictures=("curves",),
+    search=Search("mex_0.005", ENV, {"eta": LogUniform(1e-4, 1e-1)}, budget=60_000, trials=12, evals=12),
 )

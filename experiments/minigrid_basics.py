@@ -10,6 +10,7 @@ from agents.api import Agent
 from agents.exploration.bonus import Modelling
 from agents.floor import Floor
 from experiments.api import Claim, Experiment, Tier
+from experiments.search_space import Choice, LogUniform, Search
 
 TASKS = tuple(f"minigrid/{name}-v0" for name in ("Empty-8x8", "DoorKey-5x5", "DoorKey-8x8", "MultiRoom-N2-S4"))
 LEVELS = 8192
@@ -83,4 +84,8 @@ EXPERIMENT = Experiment(
     ),
     metrics=METRICS,
     pictures=("curves",),
+    search=Search(
+        "noveld", TASKS[2], {"beta": LogUniform(1e-3, 1e-1), "alpha": Choice((0.0, 0.5, 1.0))}, budget=196_608,
+        trials=12, evals=24, grace=4,
+    ),
 )  # fmt: skip

@@ -23,6 +23,7 @@ from agents.api import Agent, Rollouts, wants_of
 from envs import rollout
 from envs.api import Env, Episodes, Tree
 from experiments import checkpoint, ledger
+from experiments.api import Data, Exam
 from experiments.program import EVAL, START, stream
 from experiments.records import entries, load_report
 from experiments.runs import Run, has_ended
@@ -86,16 +87,18 @@ def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> F
 def rebuild(config: dict[str, Any]) -> Run:
     """The run of a run.json's configuration. Raises ValueError where its agent is not registered."""
     name, agent = agent_of(config["agent"])
-    env_fields = tuple((name, value_of(x)) for name, x in config["env"]["fields"].items())
+    env_fields = tuple(values_of(config["env"]["fields"]).items())
+    named = config.get("dataset")
     return Run(
         agent, config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"], config["evals"],
-        config["eval_episodes"], name,
+        config["eval_episodes"], name, Data(named["name"], values_of(named["fields"])) if named else None,
+        tuple(Exam(**exam | {"fields": values_of(exam["fields"])}) for exam in config.get("exams", ())),
     )  # fmt: skip
 
 
 def agent_of(config: dict[str, Any]) -> tuple[str, Agent]:
     """(registered name, agent) of its name and fields. Raises ValueError where this version has no such agent."""
-    fields = {name: value_of(x) for name, x in config.items()}
+    fields = values_of(config)
     cls_name = fields.pop("name")
     names = [name for name, cls in agents.AGENTS.items() if cls.__name__ == cls_name]
     if not names:
@@ -104,6 +107,11 @@ def agent_of(config: dict[str, Any]) -> tuple[str, Agent]:
     if strange := set(fields) - known:
         raise ValueError(f"{cls_name} has no {', '.join(sorted(strange))}: another version made the run")
     return names[0], agents.make(names[0], **fields)
+
+
+def values_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration as they were before JSON."""
+    return {name: value_of(x) for name, x in fields.items()}
 
 
 def value_of(x: Any) -> Any:

@@ -28,7 +28,7 @@ from envs.rollout import Streams
 from experiments import ledger as books
 from experiments.ledger import Ledger
 
-TRAIN, INIT, EVAL, START = range(4)
+TRAIN, INIT, EVAL, START, EXAM = range(5)
 """The streams of random numbers; none touches another."""
 UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
 """What a budget counts."""
@@ -201,8 +201,9 @@ class Program:
             used = jnp.sum(active, dtype=jnp.int32) * want.episodes
         else:
             data = rollout.batches(
-                world[1], k_data, size=want.size, updates=want.updates, length=want.length, starts=want.starts
-            )
+                world[1], k_data, size=want.size, updates=want.updates, length=want.length, whole=want.whole,
+                starts=want.starts,
+            )  # fmt: skip
         state, metrics = self.agent.learn(state, data, k_learn, phase)
         return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
 

@@ -60,6 +60,7 @@ def _read_one(job: Job, tier: str) -> list[Record]:
     records = []
     for seed in job.seeds:
         mine = [row for row in rows if row["seed"] == seed]
+        mine[-1] = next(row for row in result["rows"] if row["seed"] == seed) | mine[-1]  # exams are in no other file
         head = {
             "tier": tier, "env": job.env, "label": job.label, "seed": seed, "budget": job.budget,
             "used": mine[-1]["used"], "unit": mine[-1]["unit"], "date": date, "digest": result["digest"],
@@ -71,10 +72,11 @@ def _read_one(job: Job, tier: str) -> list[Record]:
 
 def read_rows(path: Path) -> list[Row]:
     """Metrics rows with missing values as NaN (see `NEVER`, `BEST`)."""
-    return [{name: _value(name, value) for name, value in row.items()} for row in durable.read_lines(path)]
+    return [{name: value_of(name, value) for name, value in row.items()} for row in durable.read_lines(path)]
 
 
-def _value(name: str, value: Any) -> Any:
+def value_of(name: str, value: Any) -> Any:
+    """A metric of a row, with a missing value as NaN (see `NEVER`, `BEST`)."""
     if value is None:
         return 0.0 if name.startswith(BEST) else math.nan
     return math.nan if name.startswith(NEVER) and value < 0 else value
@@ -94,7 +96,7 @@ def _wall_minutes(path: Path) -> float:
 def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[str]:
     """The metrics of summary.csv: all figures of evaluation and ledger, then what the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
-    names = [name for name in found if name.startswith(("eval/", "unseen/", "ledger/"))]
+    names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
     names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
     return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
 

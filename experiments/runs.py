@@ -5,6 +5,7 @@
     timing.jsonl    seconds and speed between checkpoints
     checkpoints/    see `experiments.checkpoint`
     report.npz      the agent's arrays and the ledger's, at the end
+    exams.json      figures of the finished agent's exams, as far as they have come (where the run declares any)
     result.json     the last rows and the digest of the final state, at the end (one that a callback chose: it says so)
     lock.json       see `experiments.lock`
 
@@ -33,6 +34,7 @@ from agents.api import Agent, Batches
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, durable
 from experiments import ledger as books
+from experiments.api import Data, Exam
 from experiments.durable import Json
 from experiments.ledger import Ledger
 from experiments.program import check_wants, cost
@@ -61,6 +63,10 @@ class Run:
     """Episodes of each evaluation."""
     name: str = ""
     """A label for people; no part of the hash."""
+    dataset: Data | None = None
+    """What an agent that wants `Batches` learns from, by name; a dataset of one's own goes to `train`."""
+    exams: tuple[Exam, ...] = ()
+    """What the finished agent must do besides."""
 
     def config(self) -> dict[str, Json]:
         """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
@@ -68,6 +74,8 @@ class Run:
             "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
+            **({"dataset": durable.fields_of(self.dataset)} if self.dataset else {}),
+            **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
         }  # fmt: skip
 
     def _env_config(self) -> dict[str, Json]:
@@ -103,16 +111,17 @@ class Run:
             raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
         if self.budget > LARGEST or self.evals > self.budget:
             raise ValueError(f"budget {self.budget} must lie between evals ({self.evals}) and {LARGEST}")
-        if isinstance(first, Batches) and dataset is None:
+        given = dataset is not None or self.dataset is not None
+        if isinstance(first, Batches) and not given:
             raise ValueError(f"{name} learns from a dataset: give one")
-        if not isinstance(first, Batches) and dataset is not None:
+        if not isinstance(first, Batches) and given:
             raise ValueError(f"{name} learns from its own experience and takes no dataset")
 
-    def make_env(self) -> Env:
-        """The environment. Raises ValueError for an unknown id or field."""
+    def make_env(self, **others: Any) -> Env:
+        """The environment, with `others` for some of its fields. Raises ValueError for an unknown id or field."""
         if isinstance(self.env, str):
-            return envs.make(self.env, **dict(self.env_fields))
-        if self.env_fields:
+            return envs.make(self.env, **dict(self.env_fields) | others)
+        if self.env_fields or others:
             raise ValueError("env_fields are for registered ids; set the fields of an environment object itself")
         return self.env
 
@@ -249,6 +258,19 @@ class Folder:
     def reopen(self) -> None:
         """Take away what says that the run has ended: it goes on."""
         (self.path / "result.json").unlink(missing_ok=True)
+
+    @property
+    def exams(self) -> dict[str, list[dict[str, float]]]:
+        """Exam -> its figures, one mapping a seed. Raises ValueError if the file is damaged."""
+        path = self.path / "exams.json"
+        try:
+            return durable.read_object(path) if path.exists() else {}
+        except ValueError:
+            raise ValueError(f"{path} is not readable; remove it to sit the exams anew") from None
+
+    def keep_exams(self, figures: dict[str, list[dict[str, float]]]) -> None:
+        """Write what the exams have come to."""
+        durable.write(self.path / "exams.json", durable.dumps(figures, indent=1).encode())
 
     @property
     def result(self) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 import agents
 import envs
-from agents.api import Rollouts, wants_of
+from agents.api import Batches, Rollouts, wants_of
+from envs import datasets
 from envs.api import Env
 from experiments import play, runs
 from experiments.callbacks import parse_stop
@@ -47,7 +48,10 @@ def run_agent(name: str, words: list[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
     parser.add_argument("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
     parser.add_argument("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
+    parser.add_argument("--dataset", metavar="NAME", help="what an offline agent learns from (see: prospect data list)")
     add_options(parser, agents.AGENTS[name], title="hyper-parameters")
+    if "--dataset" in words[:-1]:
+        add_options(parser, type(datasets.recipe(words[words.index("--dataset") + 1])), title="dataset", prefix="data.")
     if id := next((word for word in words if not word.startswith("-")), None):
         # The environment's own flags are known only with its name, which comes first.
         if id in envs.ENVS:
@@ -80,6 +84,10 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     if reason := agent.misfit(spec):
         fitting = [other for other, kind in agents.AGENTS.items() if kind().misfit(spec) is None]
         raise ValueError(f"{name} does not fit {args.env}: {reason}; these fit: {', '.join(fitting) or 'none'}")
+    if args.dataset:
+        datasets.recipe(args.dataset, **given(args, "dataset"))
+    elif isinstance(wants_of(agent)[0], Batches):
+        raise ValueError(f"{name} learns from a dataset: give --dataset NAME (see: prospect data list)")
     together = agent.vmap_seeds and len(wants_of(agent)) == 1
     batches = [seeds] if together else [(seed,) for seed in seeds]
     jobs = []
@@ -88,6 +96,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
             "agent": name, "fields": given(args, "hyper-parameters"), "env": args.env,
             "env_fields": given(args, "environment"), "seeds": list(batch), "budget": args.budget, "evals": args.evals,
             "eval_episodes": args.eval_episodes,
+            "dataset": {"name": args.dataset, "fields": given(args, "dataset")} if args.dataset else None,
         }  # fmt: skip
         base = runs.runs_root() / "single" / name / args.env.replace("/", "-")
         folder = base / f"{seeds_name(batch)}-{make_job(payload, base).hash[:8]}"

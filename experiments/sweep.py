@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.api import Experiment, Tier, load
+from experiments.api import Data, Experiment, Tier, load
 from experiments.workers import Pool
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Job:
     """One run as a worker receives it."""
 
     payload: dict[str, Any]
-    """JSON values: {experiment, tier, label, env, seeds} or {agent, fields, env, env_fields, seeds, budget, ...}."""
+    """JSON values: {experiment, tier or trial, label, env, seeds} or {agent, fields, env, env_fields, seeds, ...}."""
     out: Path
     """The run's folder, absolute."""
     env: str
@@ -103,11 +103,15 @@ def resolve(payload: dict[str, Any]) -> Run:
 
     seeds = tuple(payload["seeds"])
     if "experiment" in payload:
-        return cell(load(payload["experiment"]).tier(payload["tier"]), payload["label"], payload["env"], seeds)
+        experiment = load(payload["experiment"])
+        settings = payload.get("trial")
+        tier = experiment.tier(payload["tier"]) if settings is None else experiment.trial(dict(_pairs(settings)))
+        return cell(tier, payload["label"], payload["env"], seeds)
     return Run(
         agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"],
         env_fields=_pairs(payload["env_fields"]), seeds=seeds, budget=payload["budget"], evals=payload["evals"],
         eval_episodes=payload["eval_episodes"], name=payload["agent"],
+        dataset=Data(**payload["dataset"]) if payload.get("dataset") else None,
     )  # fmt: skip
 
 
@@ -118,6 +122,7 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
     return Run(
         agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
         budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
+        dataset=tier.dataset_of(label, env), exams=tier.exams.get(label, ()),
     )  # fmt: skip
 
 
@@ -164,9 +169,10 @@ def plan(
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
             together = agent.vmap_seeds and len(wants_of(agent)) == 1
             for batch in [numbers] if together else [(s,) for s in numbers]:
-                where = {"experiment": experiment.name, "tier": tier, "label": label, "env": env, "seeds": list(batch)}
+                of = {"experiment": experiment.reference, "tier": tier, "label": label, "env": env}
                 out = base / env.replace("/", "-") / label / seeds_name(batch)
-                listed.append(((e, batch[0], a), make_job(where, out, cell(cells, label, env, batch))))
+                job = make_job(of | {"seeds": list(batch)}, out, cell(cells, label, env, batch))
+                listed.append(((e, batch[0], a), job))
     return [job for _, job in sorted(listed, key=lambda pair: pair[0])]
 
 

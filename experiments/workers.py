@@ -120,30 +120,42 @@ class Worker:
         self._child.interrupt()
 
 
+def connect(workers: int | None, **options: Any) -> Any:
+    """Join the cluster at RAY_ADDRESS, or start one here with so many CPUs (None: all); gives the module `ray`.
+
+    `options` are `ray.init`'s. Call it before JAX is imported. Raises ValueError where no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        # "local": a cluster that somebody else has started on this machine is not ours
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": workers}
+        options["object_store_memory"] = 80 << 20
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster answers at RAY_ADDRESS={address}: {last_line(str(error))}") from None
+    if address:
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        threading.Thread(target=watch_head, args=(host, int(port)), daemon=True).start()
+    return ray
+
+
 class Ray:
     """Jobs in Ray actors, one CPU each; an actor does one job after another as long as there are any."""
 
     def __init__(self, workers: int | None, limit: float | None = None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
-        import ray
+        self._ray, self._workers = connect(workers), workers
         from ray.exceptions import RayError
 
-        address, options = os.environ.get("RAY_ADDRESS"), {}
-        if not address:
-            options = {"include_dashboard": False, "num_cpus": workers, "object_store_memory": 80 << 20}
-        try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except ConnectionError as error:
-            raise ValueError(f"no Ray cluster answers at RAY_ADDRESS={address}: {last_line(str(error))}") from None
-        self._ray, self._lost, self._workers = ray, RayError, workers
+        self._lost = RayError
         actor: dict[str, Any] = {"runtime_env": {"env_vars": worker_environment()}, "max_concurrency": 2}
-        self._actor = ray.remote(num_cpus=1, max_restarts=0, **actor)(Worker)
+        self._actor = self._ray.remote(num_cpus=1, max_restarts=0, **actor)(Worker)
         self._limit, self._idle = limit, list[Any]()
         self._jobs: dict[Any, tuple[Any, Any]] = {}
-        if address:
-            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-            threading.Thread(target=watch_head, args=(host, int(port)), daemon=True).start()
 
     @property
     def capacity(self) -> int:

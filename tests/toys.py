@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from agents.api import Agent, Batches, Rollouts, Segments
@@ -16,6 +17,11 @@ from envs.api import Box, Dataset, Env, Spec, Step, static
 
 MINIGRID = {f"minigrid/{name}-v0" for name in ("DoorKey-5x5", "Dynamic-Obstacles-5x5", "PutNear-6x6-N2")}
 """Ids that stand for all of MiniGrid in fast tests: one that hides, one that moves by chance, one with a mission."""
+POPGYM = {f"popgym/{name}Easy" for name in (
+    "RepeatFirst", "RepeatPrevious", "Autoencode", "CountRecall", "HigherLower", "Concentration", "Battleship",
+    "MineSweeper", "MultiarmedBandit", "VelocityOnlyCartPole", "NoisyPositionOnlyPendulum",
+)}  # fmt: skip
+"""Ids that stand for all of POPGym in fast tests: one of each class."""
 
 
 @struct.dataclass
@@ -181,6 +187,46 @@ def dataset() -> Dataset:
     ends = jnp.arange(40) % 10 == 9
     rows = {"obs": obs, "action": -obs, "reward": jnp.zeros(40), "terminated": jnp.zeros(40, bool), "truncated": ends}
     return Dataset(rows=rows | {"next_obs": obs}, firsts=jnp.arange(0, 40, 10, dtype=jnp.int32))
+
+
+@dataclass(frozen=True)
+class Cues:
+    """A recipe: whole episodes of `probe/memory`, with the right answer at the end."""
+
+    delay: int = 2
+    """Of the environment."""
+    episodes: int = 8
+    """How many."""
+    seed: int = 0
+    """Of the cues."""
+    spoil: str = ""
+    """What is wrong with the data."""
+
+    def build(self) -> Dataset:
+        length, rng = self.delay + 1, np.random.default_rng(self.seed)
+        cue = rng.choice(np.float32([-1, 1]), self.episodes)
+        obs = np.zeros((self.episodes, length, 2), np.float32)
+        obs[:, 0, 0], obs[:, -1, 1] = cue, 1
+        action = np.repeat((cue > 0).astype(np.int32), length)
+        last = np.tile(np.arange(length) == self.delay, self.episodes)
+        rows = {
+            "obs": obs.reshape(-1, 2), "action": action, "reward": last.astype(np.float32), "terminated": last,
+            "truncated": np.zeros_like(last),
+        }  # fmt: skip
+        firsts = np.arange(0, len(last), length, dtype=np.int32)
+        if self.spoil in rows:
+            del rows[self.spoil]
+        elif self.spoil == "nan":
+            rows["obs"][5, 1] = np.nan
+        elif self.spoil == "length":
+            rows["reward"] = rows["reward"][1:]
+        elif self.spoil == "both":
+            rows["truncated"] = last
+        elif self.spoil == "empty":
+            rows, firsts = {key: x[:0] for key, x in rows.items()}, firsts[:0]
+        elif self.spoil == "firsts":
+            firsts = firsts[::-1].copy()
+        return Dataset(rows, firsts)
 
 
 CASES = {

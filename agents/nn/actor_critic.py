@@ -1,4 +1,4 @@
-"""The network of PPO: an encoder that policy and value share, a GRU where asked for, and a head each.
+"""The network of PPO: an encoder that policy and value share, a GRU or a trunk where asked for, and a head each.
 
 Source: the orthogonal start of Andrychowicz et al. 2021, arXiv 2006.05990 (gain sqrt(2), .01 for the policy's last
 layer, 1 for the value's; biases 0). Written for one example; callers `vmap`. Shapes: F features, H memory, O outputs.
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.nn.encoder import Encoder
+from agents.sequence.trunk import Trunk, advance
 from envs.api import Array, Space, Tree
 
 
@@ -38,7 +39,7 @@ class Head(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Policy and value of an observation and, where `recurrent` is above 0, of what came before it."""
+    """Policy and value of an observation and, where there is a GRU or a trunk, of what came before it."""
 
     space: Space
     """Of observations."""
@@ -54,11 +55,14 @@ class ActorCritic(nn.Module):
     """H, the width of the GRU; 0: none."""
     activation: Callable[[Array], Array]
     """Of all layers."""
+    core: Trunk | None = None
+    """What remembers in the GRU's place. Episodes begin alike: its start is drawn from one key."""
 
     def setup(self) -> None:
         """The parts."""
         self.encoder = Encoder(self.space, self.encoding, self.activation)
         self.cell = nn.GRUCell(self.recurrent) if self.recurrent else None
+        self.token = nn.Dense(self.core.width) if self.core else None
         self.policy = Head((*self.hidden, self.outputs), 0.01, self.activation)
         self.value = Head((*self.hidden, 1), 1.0, self.activation)
         if self.continuous:
@@ -68,8 +72,21 @@ class ActorCritic(nn.Module):
         """Features [F] of an observation."""
         return self.encoder(obs)
 
+    def open(self) -> Tree:
+        """The memory at the start of an episode: zeros [H] of a GRU."""
+        if self.core is not None:
+            return self.core.open(jax.random.key(0))
+        return jnp.zeros(self.recurrent) if self.recurrent else ()
+
     def remember(self, memory: Tree, features: Array) -> tuple[Tree, Array]:
-        """(the new memory [H], what the heads see); without a GRU, what came in."""
+        """(the new memory, what the heads see); without a memory, what came in."""
+        if self.core is not None and self.token is not None:
+
+            def apply(params: Tree, *x: Tree, method: str) -> Tree:
+                return getattr(self.core, method)(*x)
+
+            seen, memory = advance(apply, (), memory, self.token(features)[None], self.core.context, lazy=False)
+            return memory, seen
         return (memory, features) if self.cell is None else self.cell(memory, features)
 
     def heads(self, seen: Array) -> tuple[Array, Array]:
@@ -77,13 +94,14 @@ class ActorCritic(nn.Module):
         return self.policy(seen), self.value(seen)[0]
 
     def __call__(self, memory: Tree, obs: Tree) -> tuple[Tree, Array, Array]:
-        """(memory, logits or mean [O], value []) at one step."""
+        """(memory, logits or mean [O], value []) at one step; memory None: the first of an episode."""
+        memory = self.open() if memory is None else memory
         memory, seen = self.remember(memory, self.encode(obs))
         return memory, *self.heads(seen)
 
 
-def replay(network: ActorCritic, params: Tree, memory: Array, obs: Tree, first: Array) -> tuple[Array, Array]:
-    """(logits or means [B, T, O], values [B, T]) of B streams played again from their memories [B, H].
+def replay(network: ActorCritic, params: Tree, memory: Tree, obs: Tree, first: Array) -> tuple[Array, Array]:
+    """(logits or means [B, T, O], values [B, T]) of B streams played again from their memories [B, ...].
 
     obs, first: [B, T]; where `first` holds an episode begins, and with it the memory.
     """
@@ -91,8 +109,11 @@ def replay(network: ActorCritic, params: Tree, memory: Array, obs: Tree, first: 
     def call(name: str) -> Callable[..., Tree]:
         return lambda *x: network.apply(params, *x, method=name)
 
-    def step(memory: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        return call("remember")(jnp.where(now[1], 0.0, memory), now[0])
+    opened = call("open")()
+
+    def step(memory: Tree, now: tuple[Array, Array]) -> tuple[Tree, Array]:
+        memory = jax.tree.map(lambda new, old: jnp.where(now[1], new, old), opened, memory)
+        return call("remember")(memory, now[0])
 
     features = jax.vmap(jax.vmap(call("encode")))(obs)
     seen = jax.vmap(lambda *stream: jax.lax.scan(step, stream[0], stream[1:])[1])(memory, features, first)

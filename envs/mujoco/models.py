@@ -1,4 +1,4 @@
-"""The models: gymnasium's own files, read where it is installed, and two small ones of this folder.
+"""The models: gymnasium's own files, read where it is installed, and small ones of this folder.
 
 `gymnasium.envs.mujoco` itself is never imported (it wants a window system and more packages).
 """
@@ -17,7 +17,7 @@ import mujoco
 
 from envs.native import Physics, Read
 
-OWN = ("cartpole.xml", "pendulum.xml")
+OWN = ("cartpole.xml", "pendulum.xml", "remember_color.xml", "take_it_back.xml")
 
 
 @lru_cache

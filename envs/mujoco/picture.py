@@ -19,6 +19,7 @@ import numpy as np
 from envs.api import Array
 
 if TYPE_CHECKING:
+    from envs.memory.tabletop import Tabletop
     from envs.mujoco.base import Simulation
 
 HEIGHT, WIDTH = 240, 320
@@ -26,16 +27,24 @@ GEOMS = 200
 """More than any of the models shows."""
 
 
-def draw(env: Simulation, row: Array) -> Array:
+def draw(env: Simulation | Tabletop, row: Array, scenery: Array | None = None) -> Array:
     """The simulation at `row` [W] as uint8 [240, 320, 3]. May be traced; vmapped, the pictures come one by one.
 
-    Raises NotImplementedError, in one line, where there is no way to OpenGL.
+    scenery: where geoms 1 to G stand [G, 3], which are the world's and take no part in the simulation. Raises
+    NotImplementedError, in one line, where there is no way to OpenGL.
     """
     if trouble := obstacle():
         raise NotImplementedError(f"{type(env).__name__} draws no pictures here: {trouble}")
     physics = env.physics
     shape = jax.ShapeDtypeStruct((HEIGHT, WIDTH, 3), jnp.uint8)
-    return jax.pure_callback(lambda row: render(physics.data(row)), shape, row, vmap_method="sequential")
+    scenery = jnp.zeros((0, 3)) if scenery is None else scenery
+
+    def paint(row: np.ndarray, scenery: np.ndarray) -> np.ndarray:
+        data = physics.data(row)
+        data.geom_xpos[1 : 1 + len(scenery)] = scenery
+        return render(data)
+
+    return jax.pure_callback(paint, shape, row, scenery, vmap_method="sequential")
 
 
 def _opengl() -> ModuleType:

@@ -26,10 +26,13 @@ from experiments.durable import dumps
 from experiments.names import unknown
 
 BENCHES: dict[str, str] = {
+    "elmur_inference": "experiments.bench.elmur_inference",
+    "elmur_train": "experiments.bench.elmur_train",
     "maze_rollout": "experiments.bench.maze_rollout",
     "mex_loop": "experiments.bench.mex_loop",
     "minigrid_env": "experiments.bench.minigrid_env",
     "native_env": "experiments.bench.native_env",
+    "popgym_env": "experiments.bench.popgym_env",
     "ppo_loop": "experiments.bench.ppo_loop",
     "replay": "experiments.bench.replay",
     "report_scale": "experiments.bench.report_scale",

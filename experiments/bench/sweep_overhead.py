@@ -16,7 +16,7 @@ from experiments import bench
 
 TARGETS: bench.Targets = {"efficiency": ("at least", 0.95)}
 CORES = 2
-RUNS, WORKERS, BUDGET = 64, 2, 24_000
+RUNS, WORKERS, BUDGET = 64, 2, 34_000
 """Evaluations of 2000 steps, about 10 seconds."""
 SCRIPT = (
     "from experiments.bench.sweep_overhead import sweeping; import sys; print(sweeping(sys.argv[1], int(sys.argv[2])))"

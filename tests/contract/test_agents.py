@@ -28,12 +28,17 @@ ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/co
 SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_capacity": 64, "reward_capacity": 64,
          "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16,
          "capacity": 64, "learning_starts": 4, "updates_per_step": 1.0, "model_hidden": (16,), "model_epochs": 3,
-         "rollouts": 20}  # fmt: skip
+         "rollouts": 20, "minibatches": 2, "context": 4, "segments": 2, "layers": 1, "memories": 2,
+         "cache": 6}  # fmt: skip
 """Values that make an agent small, for those of its fields that have these names."""
 CALLS = 4
 NAMES = sorted(agents.AGENTS)
-COVERED = ("icm", "mbpo", "rnd")
-"""Among the slow tests, for their subclasses (`ride`, `mex_mb`, `noveld`) run all of their code here."""
+COVERED = (
+    "bc_gru", "bc_lstm", "bc_transformer", "dt", "icm", "latch", "linoss", "mbpo", "ppo_elmur", "rate", "rmt", "rnd",
+    "trxl",
+)  # fmt: skip
+"""Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), and `elmur` for the
+agents that learn from whole episodes."""
 
 
 def small(name: str) -> Agent:
@@ -200,7 +205,7 @@ def test_what_it_ships_can_be_loaded(name, tmp_path):
 def test_what_it_ships_is_numpy_or_one_line(name):
     c, (state, *_) = case(name), run(name, 0)
     player = Player(c.bound, c.program.behaviour(state))
-    if name in ("floor", "mex_tabular"):  # no networks
+    if name in ("floor", "mex_tabular") or getattr(c.agent, "remembers", False):  # no networks, or a memory
         with pytest.raises(ValueError, match="cannot be written in NumPy"):
             player.to_numpy()
     else:

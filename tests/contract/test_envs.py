@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import MINIGRID
+from toys import MINIGRID, POPGYM
 
 import envs
 from envs.api import Box, Dict, Discrete, Spec
@@ -14,7 +14,7 @@ from envs.api import Box, Dict, Discrete, Spec
 SLOW = [f"mujoco/{name}" for name in (
     "half_cheetah", "half_cheetah_sparse", "half_cheetah_far", "hopper", "hopper_vel_sparse", "hopper_far", "walker2d",
     "walker2d_sparse", "walker2d_far", "ant_sparse", "ant_far",
-)] + [id for id in envs.ENVS if id.startswith("minigrid/") and id not in MINIGRID]  # fmt: skip
+)] + [id for id in envs.ENVS if id.startswith(("minigrid/", "popgym/")) and id not in MINIGRID | POPGYM]  # fmt: skip
 """Other values of classes that a cheaper member stands for."""
 ids = pytest.mark.parametrize(
     "id", [pytest.param(id, marks=pytest.mark.slow) if id in SLOW else id for id in sorted(envs.ENVS)]

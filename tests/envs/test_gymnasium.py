@@ -13,7 +13,7 @@ from flax import struct
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from toys import MINIGRID
+from toys import MINIGRID, POPGYM
 
 import envs
 import envs.gymnasium
@@ -96,7 +96,9 @@ def test_a_string_is_enough_and_the_import_is_light():
 
 
 CHECKED = [
-    pytest.param(id, marks=pytest.mark.slow) if name.startswith("minigrid/") and name not in MINIGRID else id
+    pytest.param(id, marks=pytest.mark.slow)
+    if name.startswith(("minigrid/", "popgym/")) and name not in MINIGRID | POPGYM
+    else id
     for id, name in IDS.items()
 ]
 

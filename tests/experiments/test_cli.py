@@ -53,6 +53,11 @@ def run(capsys, *words):
         ("run serene_maze --workers 0", "whole number from 1 up"),
         ("sweep", "needs the name of an experiment"),
         ("sweep nope", "unknown experiment 'nope'"),
+        ("sweep nope.py", "there is no file"),
+        ("search", "required: EXPERIMENT"),
+        ("search mex_ta", "did you mean 'mex_eta'?"),
+        ("search mex_eta --trials 0", "whole number from 1 up"),
+        ("search mex_eta --trials 10001", "--trials must be at most 10000"),
         ("list things", "invalid choice: 'things'"),
         ("list agents --fits maze/hardd", "did you mean 'maze/hard'?"),
         ("list envs --fits maze/hard", "--fits goes with"),
@@ -91,6 +96,7 @@ def test_no_words_print_a_traceback(words, capsys, monkeypatch):
     monkeypatch.setattr("experiments.single._run_all", lambda jobs: 0)
     nothing = SimpleNamespace(finished=[], skipped=[], failed=[])
     monkeypatch.setattr("experiments.sweep.sweep", lambda *args, **kwargs: nothing)
+    monkeypatch.setattr("experiments.search.connect", lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None))
     monkeypatch.setattr("experiments.bench.run", lambda name: name is None)
     monkeypatch.setattr("experiments.doctor.facts", lambda: [])
     monkeypatch.setattr("experiments.child.serve", lambda: 0)
@@ -102,7 +108,7 @@ def test_no_words_print_a_traceback(words, capsys, monkeypatch):
         assert said.err.startswith("prospect: ") and said.err.count("\n") == 1
 
 
-HELPS = ("--help", "run --help", "run serene --help", "run serene_maze --help", "sweep --help")
+HELPS = ("--help", "run --help", "run serene --help", "run serene_maze --help", "sweep --help", "search --help")
 
 
 @pytest.mark.parametrize("words", HELPS)

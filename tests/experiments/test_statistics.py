@@ -114,22 +114,3 @@ def test_band_of_a_profile():
     assert (low.tolist(), high.tolist()) == ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0])
     low, high = st.profile_band([[0.0, 1.0], [2.0, 2.0]], [0.5])  # the second task is always above
     assert (low.tolist(), high.tolist()) == ([0.5], [1.0])
-
-
-@pytest.mark.slow  # its own resampling takes half a minute
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of how it draws
-def test_profiles_and_improvement_agree_with_rliable():
-    library, metrics = pytest.importorskip("rliable.library"), pytest.importorskip("rliable.metrics")
-    generator = np.random.default_rng(8)
-    a, b = generator.normal(0.3, 1, (10, 3)), np.round(generator.normal(0, 1, (8, 3)))  # [S, tasks]
-    assert st.average_improvement(list(a.T), list(b.T)) == pytest.approx(metrics.probability_of_improvement(a, b))
-    points, intervals = library.get_interval_estimates(
-        {"a,b": (a, b)}, metrics.probability_of_improvement, reps=2000, random_state=np.random.RandomState(9)
-    )
-    assert points["a,b"] == pytest.approx(st.average_improvement(list(a.T), list(b.T)))
-    np.testing.assert_allclose(st.improvement_interval(list(a.T), list(b.T)), intervals["a,b"][:, 0], atol=0.03)
-    at = np.linspace(-2, 2, 9)
-    profiles, bands = library.create_performance_profile({"a": a, "b": b}, at, reps=2000)
-    for name, scores in (("a", a), ("b", b)):
-        np.testing.assert_allclose(st.performance_profile(list(scores.T), at), profiles[name])
-        np.testing.assert_allclose(st.profile_band(list(scores.T), at), bands[name], atol=0.06)

@@ -28,7 +28,7 @@ HEADS = [
     *((command,) for command in cli.COMMANDS),
     *((command, folder) for command in ("play", "watch", "export") for folder in ("nowhere", "damaged", "file", ".")),
     ("list", "agents"), ("list", "experiments"), ("show", "serene"), ("show", "serene_maze"), ("report", "serene_maze"),
-    ("bench", "replay"),
+    ("bench", "replay"), ("search", "mex_eta"),
 ]  # fmt: skip
 """How a command line begins; flags of its own follow."""
 VALUES = (
@@ -87,6 +87,8 @@ def cut_off(tmp_path, monkeypatch):
     for name, value in {
         "experiments.single.train_run": trained, "experiments.single._run_all": lambda jobs: 0,
         "experiments.sweep.sweep": lambda *args, **kwargs: nothing,
+        "experiments.search.connect": lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None),
+        "experiments.tuning.run": lambda *args, **kwargs: None, "experiments.search.conclude": lambda study: 0,
         "experiments.workers.pool": lambda *args, **kwargs: contextlib.nullcontext(), "experiments.bench.run": measured,
         "experiments.doctor.facts": lambda: [], "experiments.program.Program.__init__": refuse,
         "experiments.watch.watch": refuse, "experiments.play.play": refuse,

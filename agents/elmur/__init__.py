@@ -1,0 +1,1 @@
+"""ELMUR: an external memory in every layer, rewritten a slot a segment."""

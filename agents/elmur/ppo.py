@@ -1,0 +1,48 @@
+"""PPO on ELMUR's layers: a memory with slots in the place of the GRU, for tasks whose cue lies far back.
+
+Not in the paper. Streams are played again from the memories with which their segments began, episodes that begin in
+mid-segment from an empty one (slots of zeros, so that nothing is drawn), and gradients flow through all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.api import hyper
+from agents.elmur.elmur import Elmur
+from agents.elmur.trunk import ElmurTrunk
+from agents.ppo import PPO
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElmurPPO(PPO):
+    """Proximal policy optimisation whose policy and value remember by ELMUR's layers."""
+
+    width: int = hyper(64, least=2)
+    """Of ELMUR's layers."""
+    context: int = hyper(10, least=1)
+    """Steps of a segment, after which a slot is written."""
+    layers: int = hyper(2, least=1)
+    """Of ELMUR."""
+    heads: int = hyper(2, least=1)
+    """Of every attention; twice as many divide the width."""
+    ffn: int = hyper(128, least=1)
+    """Hidden width of ELMUR's feed-forward layers."""
+    slots: int = hyper(2, least=1)
+    """Of the memory of a layer."""
+    blend: float = hyper(0.5, least=0, most=1)
+    """Share of the new content when a slot is rewritten (ELMUR's lambda)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recurrent:
+            raise ValueError(f"recurrent must be 0, not {self.recurrent}: ELMUR takes the place of the GRU")
+
+    @property
+    def core(self) -> ElmurTrunk:
+        """The layers."""
+        config = Elmur(
+            width=self.width, context=self.context, layers=self.layers, heads=self.heads, ffn=self.ffn,
+            slots=self.slots, lam=self.blend, sigma=0.0,
+        )  # fmt: skip
+        return config.trunk

@@ -1,0 +1,107 @@
+"""Rivals with a hidden state: an LSTM, a GRU, and the latch, an oracle that keeps the first token of an episode.
+
+The latch is no method but a control: it solves every task whose only secret is shown at the first step.
+Source: Hochreiter and Schmidhuber 1997; Cho et al. 2014. Initial states are zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from agents.api import Array, Key, Tree
+from agents.sequence.attention import Dense
+from agents.sequence.imitation import SequenceBC
+from agents.sequence.trunk import Trunk
+
+
+class Recurrent(Trunk):
+    """An RNN; its memory is its carry."""
+
+    cell: Any = nn.LSTMCell
+    """Class of the cell."""
+
+    def setup(self) -> None:
+        """The parts."""
+        self.unit = self.cell(self.width)
+
+    def start(self, key: Key) -> Tree:
+        """Zeros."""
+        zeros = jnp.zeros(self.width)
+        return (zeros, zeros) if self.cell is nn.LSTMCell else zeros
+
+    def segment(self, carry: Tree, tokens: Array, length: Array | int | None = None) -> tuple[Array, Tree]:
+        """The cell, step by step."""
+        run = nn.scan(lambda cell, carry, x: cell(carry, x), variable_broadcast="params", split_rngs={"params": False})
+        carry, features = run(self.unit, carry, tokens[:, 0])
+        return features, carry
+
+    def open(self, key: Key) -> Tree:
+        """Zeros."""
+        return self.start(key)
+
+    def step(self, memory: Tree, token: Array) -> tuple[Array, Tree]:
+        """The cell, once."""
+        memory, features = self.unit(memory, token[0])
+        return features, memory
+
+
+class Latch(Trunk):
+    """(the first token of the episode, whether there is one), and a layer over it and the present token."""
+
+    def setup(self) -> None:
+        """The parts."""
+        self.hidden, self.out = Dense(2 * self.width), Dense(self.width)
+
+    def start(self, key: Key) -> Tree:
+        """Empty."""
+        return jnp.zeros(self.width), jnp.zeros((), bool)
+
+    def segment(self, carry: Tree, tokens: Array, length: Array | int | None = None) -> tuple[Array, Tree]:
+        """All steps at once."""
+        kept, full = carry
+        kept = jnp.where(full, kept, tokens[0, 0])
+        both = jnp.concatenate([tokens[:, 0], jnp.broadcast_to(kept, tokens[:, 0].shape)], axis=-1)
+        return nn.relu(self.out(nn.relu(self.hidden(both)))), (kept, jnp.ones((), bool))
+
+    def open(self, key: Key) -> Tree:
+        """Empty."""
+        return self.start(key)
+
+    def step(self, memory: Tree, token: Array) -> tuple[Array, Tree]:
+        """A segment of one step."""
+        features, memory = self.segment(memory, token[None])
+        return features[0], memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class BCLSTM(SequenceBC):
+    """Behaviour cloning with an LSTM."""
+
+    @property
+    def trunk(self) -> Recurrent:
+        """An LSTM."""
+        return Recurrent(self.width, self.context, cell=nn.LSTMCell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BCGRU(SequenceBC):
+    """Behaviour cloning with a GRU."""
+
+    @property
+    def trunk(self) -> Recurrent:
+        """A GRU."""
+        return Recurrent(self.width, self.context, cell=nn.GRUCell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatchBC(SequenceBC):
+    """Behaviour cloning with the first observation kept at hand: an oracle for tasks that show their cue there."""
+
+    @property
+    def trunk(self) -> Latch:
+        """The latch."""
+        return Latch(self.width, self.context)

@@ -1,0 +1,183 @@
+"""Rivals with attention: a windowed transformer, Transformer-XL's cache, memory tokens, and a valve that retains them.
+
+    bc_transformer   the newest L steps, and nothing else
+    trxl             segments of L steps, each layer also sees the states of `cache` tokens before them
+    rmt              segments between two copies of R memory tokens; what becomes of the second one is the next memory
+    rate             both, and the next memory is Attention(old memory -> relu(what came out))
+
+Memory tokens see each other, whatever their order, and the cache; the first copy sees no step, the second all of them.
+Source: Vaswani et al. 2017; Dai et al. 2019 (arXiv 1901.02860); Bulatov et al. 2022 (arXiv 2207.06881); Cherepanov et
+al. 2024 (RATE, arXiv 2306.09459). Norms come after the residuals. Only tokens of steps enter a cache.
+
+Shapes: L steps of a segment with G tokens each, N layers, C tokens of a cache, R memory tokens, D width, H heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from agents.api import Array, Key, hyper
+from agents.sequence.attention import Attention, FeedForward, RelativeAttention, dropped, norm
+from agents.sequence.imitation import SequenceBC
+from agents.sequence.trunk import Trunk
+
+
+@struct.dataclass
+class Carry:
+    """What crosses from one segment to the next."""
+
+    cache: Array
+    """[N, C, D] inputs of each layer, the newest last."""
+    filled: Array
+    """[] int32 rows of the cache that hold any."""
+    memory: Array
+    """[R, D]"""
+
+
+class Block(nn.Module):
+    """A layer: relative attention and a feed-forward layer, a norm after each."""
+
+    width: int
+    heads: int
+    ffn: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self, x: Array, past: Array, steps: np.ndarray, seen: Array, pair: tuple[Array, Array], span: tuple[int, int]
+    ) -> Array:
+        """[Q, D] for x [Q, D] behind past rows [C, D]; see `RelativeAttention`."""
+        attention = RelativeAttention(self.width, self.heads, self.dropout)
+        rows = attention.project(jnp.concatenate([past, x]))
+        x = norm("layer")(x + dropped(self, attention(x, rows, jnp.asarray(steps), seen, pair, span), self.dropout))
+        return norm("layer")(x + dropped(self, FeedForward(self.ffn)(x), self.dropout))
+
+
+class Transformer(Trunk):
+    """Layers of attention with what a variant carries."""
+
+    layers: int = 2
+    heads: int = 2
+    ffn: int = 128
+    dropout: float = 0.0
+    cache: int = 0
+    """C"""
+    memories: int = 0
+    """R"""
+    valve: int = 0
+    """Heads of the valve; 0: what comes out is the next memory."""
+
+    def setup(self) -> None:
+        """The parts."""
+        self.blocks = [Block(self.width, self.heads, self.ffn, self.dropout) for _ in range(self.layers)]
+        shape, normal = (self.heads, self.width // self.heads), nn.initializers.normal(0.02)
+        self.pair = self.param("content", normal, shape), self.param("place", normal, shape)
+        if self.memories:
+            self.memory = self.param("memory", normal, (self.memories, self.width))
+        if self.valve:
+            self.gate = Attention(self.width, self.valve)
+
+    def start(self, key: Key) -> Carry:
+        """An empty cache and the learned memory."""
+        memory = self.memory if self.memories else jnp.zeros((0, self.width))
+        return Carry(jnp.zeros((self.layers, self.cache, self.width)), jnp.int32(0), memory)
+
+    def segment(self, carry: Carry, tokens: Array, length: Array | int | None = None) -> tuple[Array, Carry]:
+        """All layers over memory, segment, memory."""
+        memories, count = self.memories, self.context * self.tokens
+        x = jnp.concatenate([carry.memory, tokens.reshape(count, self.width), carry.memory])
+        place = np.arange(-self.cache, len(x))
+        steps = place[self.cache :, None] - place
+        seen = jnp.asarray(sight(count, memories, self.cache)) & (place >= -carry.filled)
+        cache, span = [], (int(steps.min()), int(steps.max()))
+        for block, past in zip(self.blocks, carry.cache, strict=True):
+            cache.append(jnp.concatenate([past, x[memories : memories + count]])[count:])
+            x = block(x, past, steps, seen, self.pair, span)
+        new = x[memories + count :]
+        if self.valve:
+            new = self.gate(carry.memory, self.gate.project(nn.relu(new)))
+        filled = jnp.minimum(carry.filled + count, self.cache)
+        features = x[memories : memories + count].reshape(self.context, self.tokens, self.width)[:, -1]
+        return features, Carry(jnp.stack([rows[len(rows) - self.cache :] for rows in cache]), filled, new)
+
+
+def sight(count: int, memories: int, cache: int) -> np.ndarray:
+    """[Q, K] bool: which of cache, memory, segment (`count` tokens) and memory the last three see."""
+    size = count + 2 * memories
+    kind = np.repeat([0, 1, 2], [memories, count, memories])
+    ahead = np.arange(size)[:, None] < np.arange(size)
+    same_memory = (kind[:, None] == kind) & (kind != 1)
+    return np.concatenate([np.ones((size, cache), bool), ~ahead | same_memory], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BCTransformer(SequenceBC):
+    """Behaviour cloning with a transformer over the newest `context` steps."""
+
+    context: int = hyper(30, least=1)
+    """Steps that it sees (L)."""
+    segments: int = hyper(1, least=1)
+    """Segments of a training window, each learned by itself."""
+    layers: int = hyper(2, least=1)
+    """N"""
+    heads: int = hyper(2, least=1)
+    """Of attention; they divide the width."""
+    ffn: int = hyper(128, least=1)
+    """Hidden width of feed-forward layers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width must be a multiple of 2 * heads = {2 * self.heads}, not {self.width}")
+
+    @property
+    def trunk(self) -> Transformer:
+        """A window that slides."""
+        return self.transformer(slides=True)
+
+    def transformer(self, **fields: Any) -> Transformer:
+        """The layers, with what a variant adds."""
+        return Transformer(
+            self.width, self.context, len(self.looks),
+            layers=self.layers, heads=self.heads, ffn=self.ffn, dropout=self.dropout, **fields,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrXL(BCTransformer):
+    """Behaviour cloning with Transformer-XL: segments, and a cache of the states before them."""
+
+    context: int = hyper(10, least=1)
+    """Steps of a segment (L)."""
+    segments: int = hyper(3, least=1)
+    """Segments of a training window (S)."""
+    cache: int = hyper(20, least=1)
+    """Tokens before a segment that each layer sees (C)."""
+
+    @property
+    def trunk(self) -> Transformer:
+        """Segments with a cache."""
+        return self.transformer(cache=self.cache)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMT(BCTransformer):
+    """Behaviour cloning with the recurrent memory transformer: memory tokens around every segment."""
+
+    context: int = hyper(10, least=1)
+    """Steps of a segment (L)."""
+    segments: int = hyper(3, least=1)
+    """Segments of a training window (S)."""
+    memories: int = hyper(10, least=1)
+    """Memory tokens (R)."""
+
+    @property
+    def trunk(self) -> Transformer:
+        """Segments between memory tokens."""
+        return self.transformer(memories=self.memories)

@@ -1,0 +1,1 @@
+"""Environments that ask for memory: T-Maze and POPGym's tasks; README.md tells of them."""

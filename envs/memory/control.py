@@ -1,0 +1,170 @@
+"""POPGym's cart poles and pendulums: gymnasium's, with part of the state hidden or under noise.
+
+`begin` and `resolve` are `reset` and `step` with the first state and the noise handed in. Numbers are float32, where
+gymnasium's states are float64. Rules: popgym 1.0.7 and gymnasium 1.4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+
+
+@struct.dataclass
+class Motion:
+    """Of a cart pole: x (m), its speed, angle (rad, 0 upright), its speed. Of a pendulum: angle, its speed."""
+
+    q: Array
+    """[4] or [2] float32."""
+    time: Array
+    """[] int32 steps so far."""
+
+
+def noisy(seen: Array, noise: Array, sigma: float, box: Box) -> Array:
+    """What is seen [2] with `noise` [2] (standard normal) of size sigma on it, within its bounds."""
+    if sigma == 0:
+        return seen
+    return jnp.clip(seen + sigma * noise, jnp.asarray(box.low, jnp.float32), jnp.asarray(box.high, jnp.float32))
+
+
+@struct.dataclass
+class CartPole(Env):
+    """Keep a pole upright on a cart by pushing it left (0) or right (1).
+
+    Observation [2]: position and angle, or both speeds (but position and angle at reset, as in popgym). Reward
+    1 / horizon a step. Ends when the cart leaves +-2.4 m or the pole +-12 degrees. Success: neither by the horizon.
+    """
+
+    id: str = static("")
+    """The registered name."""
+    sees: str = static("position")
+    """What is observed: position or velocity."""
+    sigma: float = static(0.0)
+    """Standard deviation of the noise on observed positions."""
+    horizon: int = static(200)
+    """Steps of an episode at most."""
+
+    def __post_init__(self) -> None:
+        if self.sees not in ("position", "velocity"):
+            raise ValueError(f"sees must be position or velocity, not {self.sees!r}")
+        if self.sigma < 0 or self.horizon < 1:
+            raise ValueError(f"sigma must be at least 0 and horizon at least 1, not {self.sigma} and {self.horizon}")
+
+    X, ANGLE = 2.4, 12 * math.pi / 180
+    """Where the cart and the pole may be."""
+
+    @property
+    def _box(self) -> Box:
+        if self.sees == "velocity":
+            return Box((2,))
+        high = tuple(float(np.float32(2 * bound)) for bound in (self.X, self.ANGLE))
+        return Box((2,), tuple(-bound for bound in high), high)
+
+    @property
+    def spec(self) -> Spec:
+        """Static facts."""
+        return Spec(self.id, self._box, Discrete(2), horizon=self.horizon)
+
+    def reset(self, key: Key) -> tuple[Motion, Array]:
+        """All four numbers within +-.05."""
+        k_q, k_noise = jax.random.split(key)
+        return self.begin(jax.random.uniform(k_q, (4,), minval=-0.05, maxval=0.05), self._draw(k_noise))
+
+    def _draw(self, key: Key) -> Array:
+        return jax.random.normal(key, (2,)) if self.sigma else jnp.zeros(2)
+
+    def begin(self, q: Array, noise: Array) -> tuple[Motion, Array]:
+        """`reset` with the first state [4] and the noise [2]."""
+        return Motion(q, jnp.int32(0)), noisy(q[::2], noise, self.sigma, self._box)
+
+    def step(self, state: Motion, action: Array, key: Key) -> tuple[Motion, Step]:
+        """A fiftieth of a second."""
+        return self.resolve(state, action, self._draw(key))
+
+    def resolve(self, state: Motion, action: Array, noise: Array) -> tuple[Motion, Step]:
+        """`step` with the noise [2]."""
+        x, speed, angle, spin = state.q
+        sine, cosine = jnp.sin(angle), jnp.cos(angle)
+        pole, total, half, gravity, dt = 0.1, 1.1, 0.5, 9.8, 0.02
+        push = (jnp.where(action == 1, 10.0, -10.0) + pole * half * spin**2 * sine) / total
+        turn = (gravity * sine - cosine * push) / (half * (4 / 3 - pole * cosine**2 / total))
+        slide = push - pole * half * turn * cosine / total
+        q = jnp.stack([x + dt * speed, speed + dt * slide, angle + dt * spin, spin + dt * turn])
+        fallen = (jnp.abs(q[0]) > self.X) | (jnp.abs(q[2]) > self.ANGLE)
+        time = state.time + 1
+        out = (time >= self.horizon) & ~fallen
+        seen = noisy(q[::2], noise, self.sigma, self._box) if self.sees == "position" else q[1::2]
+        return Motion(q, time), Step(seen, jnp.float32(1 / self.horizon), fallen, out, {"success": out})
+
+
+@struct.dataclass
+class Pendulum(Env):
+    """Swing a pendulum up and hold it with a torque within +-2.
+
+    Observation [2]: cosine and sine of its angle. Reward: gymnasium's, -(angle^2 + .1 speed^2 + .001 torque^2), moved
+    and scaled so that an episode's is within +-1. Never terminates. Success: at the end within .3 rad of upright and
+    slower than 1 rad/s.
+    """
+
+    id: str = static("")
+    """The registered name."""
+    sigma: float = static(0.0)
+    """Standard deviation of the noise on observations."""
+    horizon: int = static(200)
+    """Steps of an episode."""
+
+    def __post_init__(self) -> None:
+        if self.sigma < 0 or self.horizon < 1:
+            raise ValueError(f"sigma must be at least 0 and horizon at least 1, not {self.sigma} and {self.horizon}")
+
+    @property
+    def spec(self) -> Spec:
+        """Static facts."""
+        return Spec(
+            self.id, Box((2,), -1.0, 1.0), Box((1,), -2.0, 2.0), horizon=self.horizon, fixed_length=True
+        )  # fmt: skip
+
+    def reset(self, key: Key) -> tuple[Motion, Array]:
+        """Any angle, a speed within +-1."""
+        k_q, k_noise = jax.random.split(key)
+        q = jax.random.uniform(k_q, (2,), minval=-1.0) * jnp.array([math.pi, 1.0])
+        return self.begin(q, self._draw(k_noise))
+
+    def _draw(self, key: Key) -> Array:
+        return jax.random.normal(key, (2,)) if self.sigma else jnp.zeros(2)
+
+    def begin(self, q: Array, noise: Array) -> tuple[Motion, Array]:
+        """`reset` with the first state [2] and the noise [2]."""
+        return Motion(q, jnp.int32(0)), self._observe(q, noise)
+
+    def _observe(self, q: Array, noise: Array) -> Array:
+        return noisy(jnp.stack([jnp.cos(q[0]), jnp.sin(q[0])]), noise, self.sigma, self.spec.obs)  # type: ignore[arg-type]
+
+    def step(self, state: Motion, action: Array, key: Key) -> tuple[Motion, Step]:
+        """A twentieth of a second."""
+        return self.resolve(state, action, self._draw(key))
+
+    def resolve(self, state: Motion, action: Array, noise: Array) -> tuple[Motion, Step]:
+        """`step` with the noise [2]."""
+        angle, speed = state.q
+        torque = jnp.clip(action[0], -2.0, 2.0)
+        cost = wrapped(angle) ** 2 + 0.1 * speed**2 + 0.001 * torque**2
+        speed = jnp.clip(speed + (15.0 * jnp.sin(angle) + 3.0 * torque) * 0.05, -8.0, 8.0)
+        q = jnp.stack([angle + speed * 0.05, speed])
+        time = state.time + 1
+        out = time >= self.horizon
+        half = 16.2736044 / 2
+        success = out & (jnp.abs(wrapped(q[0])) < 0.3) & (jnp.abs(speed) < 1.0)
+        reward = (half - cost) / half / self.horizon
+        return Motion(q, time), Step(self._observe(q, noise), reward, jnp.zeros((), bool), out, {"success": success})
+
+
+def wrapped(angle: Array) -> Array:
+    """The angle [] from -pi to pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi

@@ -1,0 +1,18 @@
+"""POPGym's tasks by name: `getattr(module, "RepeatFirstEasy")` makes that one, so `envs.ENVS` names all of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from envs.memory.table import TASKS
+
+
+def __getattr__(name: str) -> Any:
+    """What makes the task with the name of popgym's class."""
+    if name not in TASKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place, fields = TASKS[name]
+    module, cls = place.split(":")
+    return partial(getattr(import_module(module), cls), id=f"popgym/{name}", **fields)

@@ -1,0 +1,152 @@
+"""T-Maze: a cue at the start of a corridor says which way to turn at its end.
+
+Source: the T-Maze of ELMUR and RATE, after twni2016/Memory-RL, with the numbers of the published code.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+
+RIGHT, UP, LEFT, DOWN = range(4)
+DECIDES = ("first", "last", "product")
+COLUMNS, CELL = 33, 8
+"""A picture's width in cells, and a cell's in pixels."""
+WALL, FLOOR, AGENT, GOAL, TRAP = (48, 48, 56), (232, 232, 224), (40, 96, 216), (56, 168, 72), (208, 72, 64)
+
+
+@struct.dataclass
+class TMazeState:
+    """Where the agent is in which maze."""
+
+    x: Array
+    """[] int32, 0 to `corridor`."""
+    y: Array
+    """[] int32, -1, 0 or 1; not 0 in a goal."""
+    time: Array
+    """[] int32 steps so far."""
+    corridor: Array
+    """[] int32 the junction's x."""
+    cues: Array
+    """[cues] int32, each -1 or 1."""
+
+
+@struct.dataclass
+class TMaze(Env):
+    """A corridor from x = 0 to the junction at x = `length` - 2, with goals above and below the junction.
+
+    Actions: right, up, left, down; walls hold. Observation float32 [4 + distractors]: y, the cue (0 when none is
+    shown), whether this is the junction, and a number from {-1, 0, 1} that means nothing, as do the distractors. x is
+    not seen. A goal ends the episode and pays 1 if it is on the cue's side (up for 1), else 0; there are `length`
+    steps. Optimal return 1 after `length` - 1 steps; without memory 0.5 is the best there is. Success: return 1.
+    """
+
+    length: int = static(30)
+    """Steps of an episode at most; 3 to 1,000,000."""
+    shortest: int | None = static(None)
+    """Draw the junction's x uniformly from so much to `length` - 2, at every reset."""
+    cue_steps: int = static(1)
+    """Steps for which a cue is shown."""
+    delay: int = static(0)
+    """Steps before the first cue."""
+    cues: int = static(1)
+    """One cue or two, drawn independently."""
+    gap: int = static(1)
+    """Steps between the end of the first cue and the second."""
+    decides: str = static("first")
+    """Which of two cues gives the side: first, last, or their product (up where they agree)."""
+    distractors: int = static(0)
+    """More numbers in the observation that mean nothing."""
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.length <= 1_000_000:
+            raise ValueError(f"length must be 3 to 1,000,000 steps, not {self.length}")
+        if self.shortest is not None and not 1 <= self.shortest <= self.length - 2:
+            raise ValueError(f"shortest must be 1 to length - 2 = {self.length - 2}, not {self.shortest}")
+        if self.cues not in (1, 2) or self.decides not in DECIDES:
+            raise ValueError(f"cues must be 1 or 2, decides one of {', '.join(DECIDES)}: {self.cues}, {self.decides!r}")
+        if self.cue_steps < 1 or min(self.delay, self.gap, self.distractors) < 0:
+            raise ValueError("cue_steps must be at least 1; delay, gap and distractors at least 0")
+        last, junction = self._shown(self.cues - 1), self.shortest or self.length - 2
+        if last > junction:
+            raise ValueError(f"the last cue would come at step {last}, after the junction may be reached at {junction}")
+
+    def _shown(self, number: int) -> int:
+        """The first step at which a cue is shown."""
+        return self.delay + number * (self.cue_steps + self.gap)
+
+    @property
+    def spec(self) -> Spec:
+        """Static facts."""
+        return Spec(
+            id="memory/tmaze", obs=Box((4 + self.distractors,), -1.0, 1.0), action=Discrete(4), horizon=self.length,
+            info=("success", "state_id"),
+        )  # fmt: skip
+
+    def reset(self, key: Key) -> tuple[TMazeState, Array]:
+        """Draws the cues, and the junction where it varies."""
+        return self.reset_side(jnp.int32(0), key)
+
+    def reset_side(self, side: Array, key: Key) -> tuple[TMazeState, Array]:
+        """`reset`, with the paying goal on `side` [] (-1 or 1); 0 draws it."""
+        k_cues, k_corridor, k_noise = jax.random.split(key, 3)
+        cues = jnp.where(jax.random.bernoulli(k_cues, shape=(self.cues,)), 1, -1).astype(jnp.int32)
+        cues = jnp.where((side == 0) | (self.goal(cues) == side), cues, self._turned(cues))
+        corridor = jnp.int32(self.length - 2)
+        if self.shortest is not None:
+            corridor = jax.random.randint(k_corridor, (), self.shortest, self.length - 1, jnp.int32)
+        zero = jnp.int32(0)
+        state = TMazeState(zero, zero, zero, corridor, cues)
+        return state, self.observe(state, k_noise)
+
+    def goal(self, cues: Array) -> Array:
+        """[] the side that pays, -1 or 1."""
+        return {"first": cues[0], "last": cues[-1], "product": jnp.prod(cues)}[self.decides]
+
+    def _turned(self, cues: Array) -> Array:
+        """The cues with the one that decides turned round; the first where all do."""
+        return cues.at[-1 if self.decides == "last" else 0].multiply(-1)
+
+    def step(self, state: TMazeState, action: Array, key: Key) -> tuple[TMazeState, Step]:
+        """Moves; the junction alone is open upwards and downwards."""
+        along = (action == RIGHT).astype(jnp.int32) - (action == LEFT)
+        across = (action == UP).astype(jnp.int32) - (action == DOWN)
+        y = jnp.where(state.x == state.corridor, across, 0)
+        x = jnp.clip(state.x + along, 0, state.corridor)
+        state = TMazeState(x, y, state.time + 1, state.corridor, state.cues)
+        terminated = y != 0
+        success = terminated & (y == self.goal(state.cues))
+        truncated = (state.time >= self.length) & ~terminated
+        info = {"success": success, "state_id": (3 * x + y + 1).astype(jnp.uint32)}
+        step = Step(self.observe(state, key), success.astype(jnp.float32), terminated, truncated, info)
+        return state, step
+
+    def observe(self, state: TMazeState, key: Key) -> Array:
+        """The observation [4 + distractors] of a state; `key` draws what means nothing."""
+        hint = jnp.int32(0)
+        for i in range(self.cues):
+            begun = self._shown(i)
+            hint = jnp.where((state.time >= begun) & (state.time < begun + self.cue_steps), state.cues[i], hint)
+        words = jax.random.key_data(key)  # one use of a key, and of few bits: they are its own, which spares a draw
+        words = jax.random.bits(key, (1 + self.distractors,)) if self.distractors > 1 else words[: 1 + self.distractors]
+        noise = (words % 3).astype(jnp.int32) - 1
+        seen = jnp.stack([state.y, hint, (state.x == state.corridor).astype(jnp.int32)])
+        return jnp.concatenate([seen, noise]).astype(jnp.float32)
+
+    def frame(self, state: TMazeState) -> Array:
+        """The maze, uint8 [40, 280, 3]; a corridor longer than 33 cells is drawn shorter."""
+        columns = jnp.minimum(state.corridor + 1, COLUMNS)
+        across, down = np.arange(COLUMNS + 2) - 1, 1 - np.arange(-1, 4)[:, None]
+        place = state.x * (columns - 1) // state.corridor
+        junction = across == columns - 1
+        arm = junction & (np.abs(down) == 1)
+        floor = ((down == 0) & (across >= 0) & (across < columns)) | arm
+        pays = down == self.goal(state.cues)
+        colours = jnp.asarray([WALL, FLOOR, TRAP, GOAL, AGENT], jnp.uint8)
+        cells = floor.astype(jnp.int32) + arm + (arm & pays)
+        cells = jnp.where((across == place) & (down == state.y), 4, cells)
+        return jnp.repeat(jnp.repeat(colours[cells], CELL, axis=0), CELL, axis=1)

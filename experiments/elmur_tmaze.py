@@ -1,0 +1,148 @@
+"""ELMUR's headline: trained on corridors of at most 120 steps, right in ones of a million."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agents import BC, BCGRU, BCLSTM, DT, RATE, RMT, BCLinOSS, BCTransformer, Elmur, LatchBC, TrXL
+from agents.api import Agent
+from agents.floor import Floor
+from experiments.api import Claim, Data, Exam, Experiment, Tier
+
+ENV = "memory/tmaze"
+LENGTHS = (9, 30, 90, 150, 300, 600, 900, 1200, 2400, 4800, 9600)
+"""Steps of the source's test episodes."""
+FAR = 1_000_000
+SOURCE = "ELMUR 2025, arXiv 2510.07151, project page (T-Maze)"
+OFFICIAL: dict[str, Any] = {
+    "first_write": "blend", "positions": "official", "sinusoid_offset": True, "bias_std": 1.0, "sigma": 0.001,
+}  # fmt: skip
+"""Where the official code differs from the paper (agents/elmur/README.md)."""
+
+
+def modes(**fields: Any) -> dict[str, Agent]:
+    """ELMUR by lambda, segments of training and segments that a gradient flows through."""
+
+    def elmur(lam: float, segments: int, bptt: int, **others: Any) -> Agent:
+        return Elmur(lam=lam, segments=segments, bptt_segments=bptt, **fields | others)
+
+    return {
+        "official": elmur(0.79, 3, 1, **OFFICIAL),
+        "detach_.79": elmur(0.79, 3, 1),
+        "detach_.1": elmur(0.1, 3, 1),
+        "detach_0": elmur(0.0, 3, 1),
+        "bptt3_.79": elmur(0.79, 3, 3),
+        "bptt6_.1": elmur(0.1, 6, 6),
+        "detach12_.79": elmur(0.79, 12, 1),
+        "bptt12_.79": elmur(0.79, 12, 12),
+    }
+
+
+def rivals(**fields: Any) -> dict[str, Agent]:
+    """All see episodes of at most 120 steps; what runs in segments has gradients through all of them."""
+    twelve: dict[str, Any] = {"context": 10, "segments": 12, **fields}
+    return {
+        "bc_mlp": BC(hidden=(128, 128), learning_rate=1e-3, batch_size=512, updates=20),
+        "bc_lstm": BCLSTM(**twelve),
+        "bc_gru": BCGRU(**twelve),
+        "linoss": BCLinOSS(**twelve),
+        "transformer": BCTransformer(**fields | {"context": 30}),
+        "dt": DT(**fields | {"context": 30}),
+        "trxl": TrXL(**twelve),
+        "rmt": RMT(**twelve, memories=4),
+        "rate": RATE(**twelve, memories=4, cache=10),
+        "latch": LatchBC(**twelve),
+        "random": Floor(),
+    }
+
+
+def data(labels: Iterable[str], episodes: int) -> dict[str, Data]:
+    """Episodes of at most 30 steps for the source's setting and for windows of 30; else of 60 or 120."""
+    steps = {"official": 30, "detach_.79": 30, "detach_.1": 30, "detach_0": 30, "bptt3_.79": 30, "bptt6_.1": 60}
+    lengths = {label: steps.get(label, 30 if label in ("transformer", "dt") else 120) for label in labels}
+    return {
+        label: Data("memory/tmaze/oracle", {"env_fields": (("length", n), ("shortest", 1)), "episodes": episodes})
+        for label, n in lengths.items()
+    }
+
+
+def exams(lengths: Iterable[int], *, best: bool = True) -> tuple[Exam, ...]:
+    """An exam a length; the best of a run is chosen in corridors of the training's length."""
+    return tuple(Exam(str(n), {"length": n}, best=best) for n in lengths)
+
+
+def all_exams(labels: Iterable[str], far: int = FAR) -> dict[str, tuple[Exam, ...]]:
+    """The million steps for ELMUR alone; windows that slide are run again at every step, hence end at 900."""
+    taken = {label: exams(LENGTHS) for label in labels if label != "random"}
+    for label in ("transformer", "dt"):
+        taken[label] = exams(n for n in LENGTHS if n <= 900)
+    for label in FAR_MODES:
+        taken[label] = (*taken[label], Exam("1000000", {"length": far}, episodes=25))
+    return taken
+
+
+FAR_MODES = ("detach_.79", "detach_0", "bptt12_.79")
+SETTING: dict[str, Any] = {"learning_rate": 1e-3}
+AGENTS = modes(**SETTING) | rivals(**SETTING)
+
+
+def reaches(name: str, text: str, label: str, length: int, source: str = SOURCE) -> Claim:
+    """More than 99 % of episodes end well."""
+    return Claim(name, text, source, f"exam/{length}/success", ENV, label, margin=0.99)
+
+
+OWN = "our reading of the method (agents/elmur/README.md)"
+EXPERIMENT = Experiment(
+    name="elmur_tmaze",
+    title="ELMUR in the T-Maze, far beyond the length of training",
+    text=(
+        "A cue at the first step says which way to turn at the end of a corridor. ELMUR's modes are named by how far "
+        "gradients reach (`detach`: one segment, as published; `bpttK`: K segments of ten steps) and by lambda; "
+        "`official` has the code's rules for first writes and positions. Training episodes have at most 30 steps, 60 "
+        "for `bptt6`, 120 for those with 12 and for the recurrent rivals. `exam/N`: 100 episodes of N steps (25 of a "
+        "million) by the last state; `exam_best/N`: by the one that did best in corridors of 30 steps, without a look "
+        "at a test. Guessing gives .5; a network of the size of the card's prototype, not of the published one."
+    ),
+    source=SOURCE,
+    smoke=Tier(
+        {"detach_.79": Elmur(lam=0.79, bptt_segments=1, width=16, ffn=32, batch_size=16, **SETTING),
+         "bc_gru": BCGRU(width=16, batch_size=16, **SETTING), "bc_mlp": BC(hidden=(32,), batch_size=64),
+         "random": Floor()},
+        (ENV,), seeds=1, budget=100, evals=2, eval_episodes=20, datasets={ENV: data(["detach_.79"], 200)["detach_.79"]},
+        exams={"detach_.79": exams((30, 90))},
+    ),
+    repro=Tier(
+        AGENTS, (ENV,), seeds=4, budget=600, evals=12, eval_episodes=100, datasets=data(AGENTS, 2000),
+        exams=all_exams(AGENTS),
+    ),
+    paper=Tier(
+        AGENTS, (ENV,), seeds=4, budget=38_000, evals=50, eval_episodes=100, datasets=data(AGENTS, 2000),
+        exams=all_exams(AGENTS),
+    ),
+    claims=(
+        reaches("T1 paper", "ELMUR as published solves corridors of a million steps", "detach_.79", FAR),
+        reaches("T2 paper", "ELMUR as published solves corridors of 9600 steps", "detach_.79", 9600),
+        reaches("T3 code", "ELMUR with the code's rules solves corridors of 9600 steps", "official", 9600),
+        reaches("T4 recommended", "Gradients through 12 segments: a million are solved", "bptt12_.79", FAR, OWN),
+        reaches("T5 lambda 0", "With lambda 0, when a full memory is frozen, they are too", "detach_0", FAR, OWN),
+        reaches("T6 longer data", "Detached, with episodes of 120 steps, 9600 are", "detach12_.79", 9600, OWN),
+        Claim(
+            "T7 floor", "Without memory it is a guess", SOURCE, "exam/9600/success", ENV, "bc_mlp", within=(0.4, 0.6),
+        ),
+        Claim(
+            "T8 window", "A transformer is a guess beyond its window", SOURCE, "exam/900/success", ENV, "transformer",
+            within=(0.4, 0.6),
+        ),
+        Claim(
+            "T9 rmt", "ELMUR (12 segments) is above recurrent memory tokens at 9600 steps", SOURCE, "exam/9600/success",
+            ENV, "bptt12_.79", "rmt", margin=0.1,
+        ),
+        Claim(
+            "T10 rate", "ELMUR (12 segments) is above RATE at 9600 steps", SOURCE, "exam/9600/success", ENV,
+            "bptt12_.79", "rate", margin=0.1,
+        ),
+    ),
+    metrics=("eval/success", *(f"exam/{n}/success" for n in (*LENGTHS, FAR)), "exam_best/9600/success"),
+    pictures=("curves",),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""Datasets come from a recipe and its seed alone, lie on disk with their hash, and are checked before anyone learns."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import toys
+
+import envs
+from envs import datasets
+from envs.rollout import batches
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch, tmp_path):
+    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {"delay": 3}))
+    monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
+
+
+def test_the_same_recipe_gives_the_same_bits_and_another_seed_does_not():
+    first, card = datasets.make_with_card("test/cues", episodes=16)
+    again = toys.Cues(delay=3, episodes=16).build()
+    assert card["sha256"] == datasets.digest(again) == datasets.digest(first)
+    assert datasets.make_with_card("test/cues", episodes=16, seed=1)[1]["sha256"] != card["sha256"]
+
+
+def test_the_card_says_what_is_in_it():
+    _, card = datasets.make_with_card("test/cues", episodes=16)
+    assert card["name"] == "test/cues" and card["fields"] == {"delay": 3, "episodes": 16, "seed": 0, "spoil": ""}
+    assert (card["rows"], card["episodes"], card["successes"], card["terminated"], card["truncated"]) == (
+        64,
+        16,
+        16,
+        16,
+        0,
+    )
+    assert card["length"] == {"least": 4, "mean": 4.0, "most": 4} and card["return"]["50 %"] == 1
+    assert card["arrays"]["obs"] == "float32[64, 2]" and card["versions"]["jax"] == jax.__version__
+
+
+def test_it_is_built_once(monkeypatch):
+    datasets.make("test/cues")
+    monkeypatch.setattr(toys.Cues, "build", lambda self: pytest.fail("built again"))
+    made = datasets.make("test/cues")
+    assert made.rows["obs"].shape == (32, 2) and made.firsts.tolist() == list(range(0, 32, 4))
+    with pytest.raises(pytest.fail.Exception):
+        datasets.make("test/cues", seed=1)  # other fields, another file
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "card"])
+def test_a_damaged_file_is_made_anew_with_a_warning(harm):
+    _, card = datasets.make_with_card("test/cues")
+    path, card_path = datasets.paths("test/cues", datasets.recipe("test/cues"))
+    data = bytearray(path.read_bytes())
+    if harm == "cut":
+        path.write_bytes(data[:100])
+    elif harm == "flipped":
+        data[-1] ^= 1
+        path.write_bytes(data)
+    else:
+        card_path.write_text("{")
+    with pytest.warns(UserWarning, match="is damaged and is made anew"):
+        _, anew = datasets.make_with_card("test/cues")
+    assert anew["sha256"] == card["sha256"] == json.loads(card_path.read_text())["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        ("reward", "the dataset lacks reward"), ("nan", "obs is not finite in row 5"), ("length", "differ in length"),
+        ("both", "both terminated and truncated in 8 rows"), ("empty", "the dataset is empty"),
+        ("firsts", "must begin at 0 and ascend"),
+    ],
+)  # fmt: skip
+def test_bad_data_is_one_line_and_is_not_kept(spoil, line):
+    with pytest.raises(ValueError, match=line):
+        datasets.make("test/cues", spoil=spoil)
+    assert not datasets.folder().exists()
+
+
+def test_data_of_another_task_is_refused():
+    made = datasets.make("test/cues")
+    datasets.check_fits(made, envs.make("probe/memory").spec)
+    with pytest.raises(ValueError, match=r"the dataset's obs has the shape \[2\], that of probe/bandit \[1\]"):
+        datasets.check_fits(made, envs.make("probe/bandit").spec)
+
+
+def test_unknown_names_and_fields_are_one_line():
+    with pytest.raises(ValueError, match="did you mean 'test/cues'"):
+        datasets.recipe("test/cue")
+    with pytest.raises(ValueError, match="test/cues: .*colour"):
+        datasets.recipe("test/cues", colour=1)
+
+
+def test_whole_windows_begin_with_episodes():
+    made = datasets.make("test/cues", episodes=6)
+    batch = batches(made, jax.random.key(0), size=32, updates=3, length=6, whole=True)
+    assert np.all(np.abs(batch.rows["obs"][:, :, 0, 0]) == 1)  # the cue is seen
+    assert np.array_equal(batch.valid, np.broadcast_to(np.arange(6) < 4, (3, 32, 6)))
+    anywhere = batches(made, jax.random.key(0), size=32, updates=3, length=6)
+    assert np.any(anywhere.rows["obs"][:, :, 0, 0] == 0)

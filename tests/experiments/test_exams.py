@@ -1,0 +1,87 @@
+"""What a finished agent must do besides: exams, kept one by one."""
+
+import json
+
+import jax
+import pytest
+
+from agents import BC
+from envs import datasets
+from experiments import Interrupted, exams, records
+from experiments.api import Data, Exam
+from experiments.driver import train_run
+from experiments.play import rebuild
+from experiments.runs import Run
+from experiments.sweep import Job
+
+FAR = Exam("far", {"delay": 6}, episodes=64, best=True)
+NEAR = Exam("near", {"delay": 1}, episodes=8)
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch, tmp_path):
+    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {}))
+    monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
+
+
+def run_of(*sat, **fields):
+    agent = BC(hidden=(8,), updates=5, batch_size=4)
+    settings = {"env_fields": (("delay", 2),), "seeds": (0,), "budget": 20, "evals": 2, "eval_episodes": 4, **fields}
+    return Run(agent, "probe/memory", dataset=Data("test/cues", {"episodes": 4}), exams=sat, name="bc", **settings)
+
+
+def test_figures_come_into_the_final_row_alone(tmp_path):
+    run = run_of(FAR, NEAR, seeds=(0, 1))
+    result = train_run(run, out=tmp_path)
+    last = json.loads((tmp_path / "result.json").read_text())["rows"]
+    assert last == result.rows[-2:] and "exam/far/success" not in result.rows[0]
+    for row in last:
+        assert row["exam/far/length"] == row["exam_best/far/length"] == 7 and row["exam/near/length"] == 2
+        assert 0.2 < row["exam/far/success"] == row["exam/far/return"] < 0.8  # it sees no cue at the end
+        assert "exam_best/near/success" not in row
+    job = Job({}, tmp_path, "probe/memory", "bc", (0, 1), run.budget, run.hash)
+    found = records.read([job], "repro")
+    assert [record.rows[-1]["exam/near/length"] for record in found] == [2, 2]
+
+
+def test_an_exam_is_sat_once_and_a_signal_keeps_those_before(tmp_path, monkeypatch):
+    sat, true = [], exams.Room.sit
+
+    def watched(room, behaviour, key, stopped):
+        sat.append(room._rebuild(room._arrays).delay)
+        return None if len(sat) == 2 else true(room, behaviour, key, stopped)
+
+    monkeypatch.setattr(exams.Room, "sit", watched)
+    with pytest.raises(Interrupted):
+        train_run(run_of(NEAR, Exam("far", {"delay": 6}, episodes=8)), out=tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    result = train_run(run_of(NEAR, Exam("far", {"delay": 6}, episodes=8)), out=tmp_path)
+    assert sat == [1, 6, 6] and {"exam/near/success", "exam/far/success"} <= set(result.rows[-1])
+
+
+def test_chunks_do_not_matter_and_are_interrupted(monkeypatch):
+    run = run_of()
+    result = train_run(run)
+    room = exams.Room(result.agent, run.make_env(delay=100), 16)
+
+    def sit(stopped=lambda: False):
+        return room.sit(result.behaviour, jax.random.key(3), stopped)
+
+    whole = sit()
+    monkeypatch.setattr(exams, "CHUNK_S", 0.0)  # a step each, after the first
+    assert sit() == whole and whole["length"] == 101
+    calls = iter([False, True])
+    assert sit(lambda: next(calls)) is None
+
+
+def test_the_configuration_holds_them_and_comes_back():
+    run = run_of(FAR)
+    assert run.config()["exams"][0]["fields"] == {"delay": 6} and rebuild(run.config()) == run
+    assert run.hash != run_of(NEAR).hash != run_of().hash
+    assert "exams" not in run_of().config()  # hashes of runs without are those of before
+
+
+def test_an_unknown_field_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="probe/memory: .*colour"):
+        train_run(run_of(Exam("odd", {"colour": 1})), out=tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
