@@ -48,6 +48,10 @@ ENVS: dict[str, str] = {
     "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
     "memory/tmaze": "envs.memory.tmaze:TMaze",
+    "memory/remember_color_3": "envs.memory.remember_color:remember_color_3",
+    "memory/remember_color_5": "envs.memory.remember_color:remember_color_5",
+    "memory/remember_color_9": "envs.memory.remember_color:remember_color_9",
+    "memory/take_it_back": "envs.memory.take_it_back:TakeItBack",
     **{f"popgym/{name}": f"envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
     **{f"minigrid/{name}": f"envs.minigrid.env:{name}" for name in TASKS},  # 76: Farama's ids without `MiniGrid-`
 }

@@ -31,11 +31,10 @@ from envs.api import Box, Dataset, Discrete, Spec
 from envs.memory.table import TASKS as POPGYM
 
 ORACLE = "envs.memory.oracles:Demonstrations"
+TABLETOP = (*(f"memory/remember_color_{k}" for k in (3, 5, 9)), "memory/take_it_back")
 DATASETS: dict[str, tuple[str, dict[str, Any]]] = {
     "memory/tmaze/oracle": (ORACLE, {"env": "memory/tmaze", "env_fields": (("length", 30), ("shortest", 1))}),
-    **{f"memory/{name}/oracle": (ORACLE, {"env": f"memory/{name}"}) for name in (
-        "remember_color_3", "remember_color_5", "remember_color_9", "take_it_back",
-    )},
+    **{f"{env}/oracle": (ORACLE, {"env": env}) for env in TABLETOP},
     **{f"popgym/{name}/oracle": (ORACLE, {"env": f"popgym/{name}"}) for name in POPGYM},
 }
 """Name -> ("module:recipe class", the fields that make it this one)."""

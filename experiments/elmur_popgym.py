@@ -64,7 +64,7 @@ EXPERIMENT = Experiment(
     smoke=Tier(
         {"elmur": Elmur(width=16, ffn=32, batch_size=8, context=13, segments=4),
          "bc_mlp": BC(hidden=(32,), batch_size=64), "random": Floor()},
-        SMOKE, seeds=1, budget=40, evals=2, eval_episodes=4, datasets=data(SMOKE, 100),
+        SMOKE, seeds=1, budget=100, evals=2, eval_episodes=4, datasets=data(SMOKE, 100),
     ),
     repro=Tier(agents(), TASKS_RUN, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS_RUN, 2000)),
     paper=Tier(agents(), ALL, seeds=3, budget=20_000, evals=50, eval_episodes=100, datasets=data(ALL, 3000)),

@@ -123,12 +123,12 @@ class Tabletop(Env):
             raise ValueError(f"{self.id}: an action has shape (2,), not {action.shape}")
         magnet = jnp.ones(self.physics.model.nu - 2)  # always on, where the model has one
         row, read, failed = self.physics.step(state.row, jnp.concatenate([SPEED * action, magnet]), live)
-        state = TableState(row, read, state.time + 1, state.facts)
-        facts, success = self.judge(state)
-        state, success = state.replace(facts=facts), success & ~failed
+        time = state.time + 1
+        facts, success = self.judge(TableState(row, read, time, state.facts))
+        state, success = TableState(row, read, time, facts), success & ~failed
         return state, Step(
             obs=self.observe(state), reward=success.astype(jnp.float32), terminated=success,
-            truncated=(failed | (state.time >= self.horizon)) & ~success,
+            truncated=(failed | (time >= self.horizon)) & ~success,
             info={"success": success, "failed": failed},
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ def draw(env: Simulation | Tabletop, row: Array, scenery: Array | None = None) -
     shape = jax.ShapeDtypeStruct((HEIGHT, WIDTH, 3), jnp.uint8)
     scenery = jnp.zeros((0, 3)) if scenery is None else scenery
 
-    def paint(row: np.ndarray, scenery: np.ndarray) -> np.ndarray:
+    def paint(row: Array, scenery: Array) -> np.ndarray:
         data = physics.data(row)
         data.geom_xpos[1 : 1 + len(scenery)] = scenery
         return render(data)
