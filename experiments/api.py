@@ -172,7 +172,7 @@ class Experiment:
     metrics: tuple[str, ...] = ()
     """Metrics of the table, in order; default: all that are named `eval/...` or `ledger/...`, then the derived."""
     pictures: tuple[str, ...] = ("curves", "archive")
-    """Pictures of the report."""
+    """Pictures of the report: curves, archive, exams (whose names are numbers)."""
     search: Search | None = None
     """What `prospect search` tries."""
     file: str = ""

@@ -98,5 +98,5 @@ EXPERIMENT = Experiment(
     ),
     derived={"reach": reach},
     metrics=("eval/success", *(f"exam/{n}/success" for n in LENGTHS)),
-    pictures=("curves",),
+    pictures=("exams",),
 )  # fmt: skip

@@ -25,7 +25,8 @@ def modes(**fields: Any) -> dict[str, Agent]:
     """ELMUR by lambda, segments of training and segments that a gradient flows through."""
 
     def elmur(lam: float, segments: int, bptt: int, **others: Any) -> Agent:
-        return Elmur(lam=lam, segments=segments, bptt_segments=bptt, **fields | others)
+        settings: dict[str, Any] = {"lam": lam, "segments": segments, "bptt_segments": bptt, **fields, **others}
+        return Elmur(**settings)
 
     return {
         "official": elmur(0.79, 3, 1, **OFFICIAL),
@@ -42,13 +43,14 @@ def modes(**fields: Any) -> dict[str, Agent]:
 def rivals(**fields: Any) -> dict[str, Agent]:
     """All see episodes of at most 120 steps; what runs in segments has gradients through all of them."""
     twelve: dict[str, Any] = {"context": 10, "segments": 12, **fields}
+    window: dict[str, Any] = {**fields, "context": 30}
     return {
         "bc_mlp": BC(hidden=(128, 128), learning_rate=1e-3, batch_size=512, updates=20),
         "bc_lstm": BCLSTM(**twelve),
         "bc_gru": BCGRU(**twelve),
         "linoss": BCLinOSS(**twelve),
-        "transformer": BCTransformer(**fields | {"context": 30}),
-        "dt": DT(**fields | {"context": 30}),
+        "transformer": BCTransformer(**window),
+        "dt": DT(**window),
         "trxl": TrXL(**twelve),
         "rmt": RMT(**twelve, memories=4),
         "rate": RATE(**twelve, memories=4, cache=10),
@@ -144,5 +146,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     metrics=("eval/success", *(f"exam/{n}/success" for n in (*LENGTHS, FAR)), "exam_best/9600/success"),
-    pictures=("curves",),
+    pictures=("exams",),
 )  # fmt: skip

@@ -95,6 +95,33 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit
     save(figure, path)
 
 
+def draw_exams(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], path: Path) -> None:
+    """A panel an environment: success in exams whose names are numbers, over these; means, and seeds as dots."""
+    named = {n: n.split("/")[1] for n in rows[0] if n.startswith("exam/") and n.endswith("/success")}
+    numbers = sorted((int(number), n) for n, number in named.items() if number.isdecimal())
+    envs = list(dict.fromkeys(row["env"] for row in rows))
+    figure, (axes,) = panels([len(envs)], (7.0, 4.0), (2.0, 0))
+    for axis, env in zip(axes, envs, strict=True):
+        for i, (label, colour) in enumerate(colours_of(labels).items()):
+            mine = [row for row in rows if row["env"] == env and row["label"] == label]
+            sat = [(x, np.array([row[n] for row in mine])) for x, n in numbers]
+            sat = [(x, values[~np.isnan(values)]) for x, values in sat]
+            points = [(x, values) for x, values in sat if len(values)]
+            if not points:
+                continue
+            style = STYLES[i // len(COLOURS) % len(STYLES)]
+            means = [values.mean() for _, values in points]
+            axis.plot([x for x, _ in points], means, color=colour, linestyle=style, label=label, linewidth=1.6)
+            each = [(x, value) for x, values in points for value in values]
+            axis.scatter(*zip(*each, strict=True), color=colour, s=7, alpha=0.5, linewidths=0)
+        axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel="exam", ylabel="success rate")
+        axis.set_title(env, fontsize=10)
+        axis.grid(alpha=0.25, linewidth=0.5)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    save(figure, path)
+
+
 def _curve_panel(axis: Axes, cells: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
     for i, (label, colour) in enumerate(colours_of(labels).items()):
         mine = [row for row in cells if row["label"] == label]

@@ -2,7 +2,8 @@
 
     run folders -> summary.csv, curves.csv, archive.npz -> README.md, claims.csv, curves.png, archive.png
 
-The second arrow needs no runs. Nothing is taken from the clock: the same runs give the same bytes.
+The archive is there only where an agent keeps one. The second arrow needs no runs. Nothing is taken from the clock: the
+same runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)
         records.write_csv(folder / "summary.csv", records.summary(experiment, found), records.HEAD)
         records.write_csv(folder / "curves.csv", records.curves(experiment, tier, found), records.CURVE_HEAD)
-        np.savez_compressed(folder / "archive.npz", **records.archives(found))  # type: ignore[arg-type]
+        (folder / "archive.npz").unlink(missing_ok=True)
+        if arrays := records.archives(found):
+            np.savez_compressed(folder / "archive.npz", **arrays)  # type: ignore[arg-type]
     return render(experiment, tier, folder)
 
 
@@ -93,6 +96,9 @@ def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) 
     if "curves" in experiment.pictures and curves:
         plots.draw_curves(curves, labels, rows[0]["unit"], folder / "curves.png")
         drawn.append(folder / "curves.png")
+    if "exams" in experiment.pictures:
+        plots.draw_exams(rows, labels, folder / "exams.png")
+        drawn.append(folder / "exams.png")
     if "archive" in experiment.pictures and (folder / "archive.npz").exists():
         with np.load(folder / "archive.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -148,9 +154,11 @@ def readme(
     parts += [f"![{path.stem}]({path.name})" for path in pictures]
     if any(path.stem == "curves" for path in pictures):
         parts.append("Lines: interquartile mean over seeds; bands: its 95 % bootstrap interval.")
+    if any(path.stem == "exams" for path in pictures):
+        parts.append("Exams: means over seeds, and each seed as a dot; an exam's number is what it changes.")
     if any(path.stem == "archive" for path in pictures):
         parts.append("Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward.")
-    parts.append("Made by `prospect report` from `summary.csv`, `curves.csv` and `archive.npz`; edits are overwritten.")
+    parts.append("Made by `prospect report` from the tables beside it; edits are overwritten.")
     return "\n\n".join(parts) + "\n"
 
 
