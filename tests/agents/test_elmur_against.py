@@ -89,7 +89,9 @@ def shaken(params):
     return jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params)
 
 
-@pytest.mark.parametrize("fields", [{}, OFFICIAL], ids=["paper", "official"])
+@pytest.mark.parametrize(
+    "fields", [pytest.param({}, id="paper"), pytest.param(OFFICIAL, id="official", marks=pytest.mark.slow)]
+)
 def test_against_numpy(fields):
     """Four segments, two slots: two first writes and two blends. All slots are computed there, one here."""
     agent, params = made(Elmur(**{**TINY, "layers": 2}, lam=0.3, **fields))

@@ -37,8 +37,8 @@ TRUNKS = {
 KEY = jax.random.key(7)
 
 
-COVERED = ("elmur_all", "bc_gru", "trxl", "rmt", "bc_transformer")
-"""Slow tests, for others run their code: `elmur`, `bc_lstm`, `rate` (twice) and `dt`."""
+COVERED = ("elmur_all", "bc_gru", "trxl", "rmt", "rate", "bc_transformer", "latch")
+"""Slow tests: `elmur`, `bc_lstm`, `linoss` and `dt` stand for the kinds of trunks in the fast ones."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in COVERED)) for n in TRUNKS])
@@ -78,7 +78,7 @@ def test_streams_do_not_meet(name):
     np.testing.assert_allclose(out[3:, 1], in_steps(agent, params, padded, KEY)[0][:9], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["elmur", "elmur_official"])
+@pytest.mark.parametrize("name", ["elmur", pytest.param("elmur_official", marks=pytest.mark.slow)])
 def test_a_memory_is_saved_in_mid_segment(name, tmp_path):
     agent, params = made(TRUNKS[name])
     seen = stream(12)

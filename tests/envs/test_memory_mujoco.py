@@ -147,6 +147,7 @@ def test_the_player_succeeds(id):
     assert lengths.max() < envs.make(id).spec.horizon
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", IDS)
 def test_chance_does_not(id):
     success, lengths = outcomes(id, noise=1.0)

@@ -43,11 +43,13 @@ def test_exact_oracles(name):
     assert len(made.firsts) == 10 and np.allclose(returns(made), 1, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ORACLE)
 def test_good_oracles(family):
     assert returns(Demonstrations(f"popgym/{family}Easy", episodes=60).build()).mean() > ORACLE[family]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", RANDOM)
 def test_random_floors(family):
     found = returns(Demonstrations(f"popgym/{family}Easy", episodes=100, noise=1.0).build()).mean()
