@@ -260,6 +260,7 @@ def test_the_balance_of_experts_is_a_loss():
     assert agent.penalty(sown) == pytest.approx(0.5 * 3 * (0.5 + 1))
 
 
+@pytest.mark.slow
 def test_dropout_is_for_learning():
     agent, params = made(Elmur(**TINY, dropout=0.5, attention_dropout=0.5, memory_dropout=0.5))
     forward = jax.jit(

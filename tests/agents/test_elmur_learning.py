@@ -13,6 +13,7 @@ from envs.rollout import batches, episodes
 from tests.agents.on_policy import SMALL, evaluated, played
 
 
+@pytest.mark.slow
 def test_ppo_replays_what_it_remembered():
     """Episodes of six steps, segments of memory of four, of experience of eight: writes and ends fall anywhere."""
     env = envs.make("probe/memory", delay=5)

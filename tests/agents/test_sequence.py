@@ -37,7 +37,7 @@ TRUNKS = {
 KEY = jax.random.key(7)
 
 
-COVERED = ("elmur_all", "bc_gru", "trxl", "rmt", "rate", "bc_transformer", "latch")
+COVERED = ("elmur_official", "elmur_all", "bc_gru", "trxl", "rmt", "rate", "bc_transformer", "latch")
 """Slow tests: `elmur`, `bc_lstm`, `linoss` and `dt` stand for the kinds of trunks in the fast ones."""
 
 

@@ -101,6 +101,7 @@ def test_demonstrations_in_chunks(monkeypatch):
         assert np.array_equal(np.asarray(a), np.asarray(b))
 
 
+@pytest.mark.slow
 def test_noise_successes_and_successors():
     short = "memory/tmaze", (("length", 6),), 300
     made = Demonstrations(*short, noise=0.3, successes_only=True, successors=True).build()
