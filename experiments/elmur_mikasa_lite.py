@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from agents import BC, BCGRU, BCTransformer, Elmur
-from agents.api import Agent
+from agents import BC, Elmur
 from agents.floor import Floor
-from experiments.api import Claim, Data, Experiment, Tier
+from experiments.api import Claim, Experiment, Tier
+from experiments.elmur_popgym import agents, data
 
 COLOUR = "memory/remember_color_3"
 BACK = "memory/take_it_back"
@@ -16,21 +15,8 @@ TASKS = (COLOUR, "memory/remember_color_5", "memory/remember_color_9", BACK)
 SOURCE = "ELMUR 2025, arXiv 2510.07151, project page (MIKASA-Robo)"
 
 
-def agents(**fields: Any) -> dict[str, Agent]:
-    """Windows of 9 segments of 20 steps: all of any episode. Without a warm-up ELMUR stays where it moves blindly."""
-    windows: dict[str, Any] = {"context": 20, "segments": 9, "learning_rate": 1e-3, "warm_up": 100, **fields}
-    return {
-        "elmur": Elmur(slots=8, lam=0.5, **windows),
-        "bc_gru": BCGRU(**windows),
-        "transformer": BCTransformer(**windows | {"segments": 1, "batch_size": 9 * windows.get("batch_size", 64)}),
-        "bc_mlp": BC(hidden=(128, 128), learning_rate=1e-3, batch_size=512, updates=20),
-        "random": Floor(),
-    }
-
-
-def data(tasks: Iterable[str], episodes: int) -> dict[str, Data]:
-    """What each task's player did."""
-    return {env: Data(f"{env}/oracle", {"episodes": episodes}) for env in tasks}
+SETTING: dict[str, Any] = {"context": 20, "segments": 9, "warm_up": 100}
+"""Windows that hold any episode. Without a warm-up ELMUR stays where it moves blindly."""
 
 
 def above(name: str, env: str, right: str, text: str) -> Claim:
@@ -56,8 +42,10 @@ EXPERIMENT = Experiment(
          "bc_mlp": BC(hidden=(32,), batch_size=64), "random": Floor()},
         (COLOUR,), seeds=1, budget=100, evals=1, eval_episodes=20, datasets=data((COLOUR,), 100),
     ),
-    repro=Tier(agents(), TASKS, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS, 1000)),
-    paper=Tier(agents(), TASKS, seeds=3, budget=20_000, evals=50, eval_episodes=100, datasets=data(TASKS, 1000)),
+    repro=Tier(agents(**SETTING), TASKS, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS, 1000)),
+    paper=Tier(
+        agents(**SETTING), TASKS, seeds=3, budget=20_000, evals=50, eval_episodes=100, datasets=data(TASKS, 1000),
+    ),
     claims=(
         above("M1 colour 3", COLOUR, "bc_mlp", f"{WITHOUT} RememberColor3-lite (source: .89 against .27)"),
         above("M2 colour 5", TASKS[1], "bc_mlp", f"{WITHOUT} RememberColor5-lite (source: .19 against .12)"),
