@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from envs.memory.table import TASKS as POPGYM
 from envs.minigrid.table import TASKS
+from envs.names import unknown
 
 if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
     from collections.abc import Callable
@@ -64,9 +64,7 @@ def make(id: str, **fields: Any) -> Env:
     Raises ValueError with one line (and the nearest name) for an unknown id or field.
     """
     if id not in ENVS:
-        near = get_close_matches(id, ENVS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(ENVS)}"
-        raise ValueError(f"unknown environment {id!r}{hint}")
+        raise unknown("environment", id, ENVS)
     module, name = ENVS[id].split(":")
     cls = getattr(import_module(module), name)
     try:

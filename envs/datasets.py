@@ -13,11 +13,8 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
 import time
 import warnings
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,8 +24,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from envs import cache
 from envs.api import Box, Dataset, Discrete, Spec
 from envs.memory.table import TASKS as POPGYM
+from envs.names import unknown
 
 ORACLE = "envs.memory.oracles:Demonstrations"
 TABLETOP = (*(f"memory/remember_color_{k}" for k in (3, 5, 9)), "memory/take_it_back")
@@ -57,9 +56,7 @@ def recipe(name: str, **fields: Any) -> Recipe:
     Raises ValueError with one line (and the nearest name) for an unknown name, field or value.
     """
     if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(DATASETS)}"
-        raise ValueError(f"unknown dataset {name!r}{hint}")
+        raise unknown("dataset", name, DATASETS)
     place, own = DATASETS[name]
     module, cls = place.split(":")
     try:
@@ -87,22 +84,17 @@ def make_with_card(name: str, **fields: Any) -> tuple[Dataset, dict[str, Any]]:
     dataset = made.build()
     check(dataset)
     card = describe(name, made, dataset) | {"seconds": round(time.monotonic() - begun, 1)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, safetensors.save(_arrays(dataset)))
-    _write(card_path, json.dumps(card, indent=1).encode())
+    cache.write(path, lambda file: file.write(safetensors.save(_arrays(dataset))))
+    cache.write(card_path, lambda file: file.write(json.dumps(card, indent=1).encode()))
     return dataset, card
-
-
-def folder() -> Path:
-    """Where datasets lie."""
-    return Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser() / "datasets"
 
 
 def paths(name: str, made: Recipe) -> tuple[Path, Path]:
     """(arrays, card) of a recipe: the file's name holds a hash of its fields."""
     identity = json.dumps([FORMAT, type(made).__qualname__, _fields(made)], sort_keys=True)
     stem = f"{name.replace('/', '-')}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    return folder() / f"{stem}.safetensors", folder() / f"{stem}.json"
+    folder = cache.folder("datasets")
+    return folder / f"{stem}.safetensors", folder / f"{stem}.json"
 
 
 def describe(name: str, made: Recipe, dataset: Dataset) -> dict[str, Any]:
@@ -178,14 +170,3 @@ def _read(path: Path, card_path: Path) -> tuple[Dataset, dict[str, Any]]:
     if digest(dataset) != card["sha256"]:
         raise ValueError("its arrays are not those of its card")
     return dataset, card
-
-
-def _write(path: Path, data: bytes) -> None:
-    half, half_path = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(half, "wb") as file:
-            file.write(data)
-        os.replace(half_path, path)  # many workers may write at once: each a whole file
-    except BaseException:
-        os.unlink(half_path)
-        raise

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from envs.names import unknown
 from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
 from experiments.child import INTERRUPTED
 from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome
-from experiments.names import unknown
 from experiments.options import Parser
 from experiments.workers import worker_environment
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.names import unknown
+from envs.names import unknown
 from experiments.search_space import Search
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from envs.names import unknown
 from experiments import checkpoint, play
 from experiments.hooks import Callback, Moment
-from experiments.names import unknown
 from experiments.program import EVAL, stream
 from experiments.watch import watch
 

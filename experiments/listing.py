@@ -11,8 +11,8 @@ import agents
 import envs
 from agents.api import wants_of
 from envs.api import Spec
+from envs.names import unknown
 from experiments.api import EXPERIMENTS, TIERS, Experiment, load
-from experiments.names import unknown
 from experiments.options import options_of, show
 
 

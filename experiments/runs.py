@@ -31,6 +31,7 @@ import numpy as np
 
 import envs
 from agents.api import Agent, Batches
+from envs import cache
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, durable
 from experiments import ledger as books
@@ -136,7 +137,7 @@ def runs_root() -> Path:
 
 def enable_compilation_cache() -> Path:
     """Keep compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); gives the folder."""
-    folder = Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser()
+    folder = cache.folder()
     make_folder(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

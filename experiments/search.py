@@ -8,11 +8,11 @@ import math
 from rich.markup import escape
 from rich.table import Table
 
+from envs.names import unknown
 from experiments.api import EXPERIMENTS, Experiment, is_experiment, load
 from experiments.console import FAILED, err, out, positive
 from experiments.display import sweep_display
 from experiments.lock import Lock
-from experiments.names import unknown
 from experiments.options import Parser, show
 from experiments.study import Study, worth
 from experiments.workers import connect, worker_environment

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from experiments.names import unknown
+from envs.names import unknown
 
 if TYPE_CHECKING:
     from agents.api import Agent

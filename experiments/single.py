@@ -17,13 +17,13 @@ import envs
 from agents.api import Batches, Rollouts, wants_of
 from envs import datasets
 from envs.api import Env
+from envs.names import unknown
 from experiments import play, runs
 from experiments.callbacks import parse_stop
 from experiments.console import err, natural, out, positive, print_outcome
 from experiments.display import run_display, sweep_display
 from experiments.driver import train_run
 from experiments.hooks import Callback
-from experiments.names import unknown
 from experiments.options import Parser, add_options, given
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
 from experiments.tracking import TRACKERS

@@ -152,7 +152,7 @@ def plan(
     their seeds. Raises ValueError for an unknown label or tier.
     """
     from agents.api import wants_of
-    from experiments.names import unknown
+    from envs.names import unknown
     from experiments.runs import runs_root
 
     cells = experiment.tier(tier)

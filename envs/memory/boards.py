@@ -13,7 +13,7 @@ from flax import struct
 
 from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 from envs.memory.cards import one_hot
-from envs.minigrid.renew import reset_if
+from envs.renew import reset_if
 
 
 def neighbours(width: int) -> np.ndarray:

@@ -8,7 +8,6 @@ needs the package minigrid. Shapes: L levels of W x H cells.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from envs import cache
 from envs.minigrid import state as s
 from envs.minigrid.state import State, code
 from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, read
@@ -132,21 +132,17 @@ def generate(name: str, first: int, levels: int, progress: Callable[[int], None]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *made)
 
 
-def folder() -> Path:
-    """Where banks lie."""
-    return Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser() / "minigrid"
-
-
 def load(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
     """`generate`, from disk where they lie there. A file that is damaged is made anew, with a warning."""
-    path = folder() / f"{name}-{VERSION}-{first}-{levels}.npz"
+    path = cache.folder("minigrid") / f"{name}-{VERSION}-{first}-{levels}.npz"
     if path.exists():
         try:
             return _read(path, name, levels)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
     bank = generate(name, first, levels, progress)
-    _write(path, bank)
+    leaves = {f.name: getattr(bank, f.name) for f in fields(State)}
+    cache.write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **leaves))
     return bank
 
 
@@ -157,15 +153,3 @@ def _read(path: Path, name: str, levels: int) -> State:
     if shape != (levels, task.width, task.height):
         raise ValueError(f"it holds the shape {shape}")
     return bank
-
-
-def _write(path: Path, bank: State) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half, half_path = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(half, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{f.name: getattr(bank, f.name) for f in fields(State)})
-        os.replace(half_path, path)  # many workers may write at once: each a whole file
-    except BaseException:
-        os.unlink(half_path)
-        raise

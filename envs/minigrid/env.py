@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from envs import renew
 from envs.api import Array, Box, Dict, Discrete, Env, Key, Space, Spec, Step, Tree, static
-from envs.minigrid import bank, generators, picture, renew, view
+from envs.minigrid import bank, generators, picture, view
 from envs.minigrid.rules import RULES, act
 from envs.minigrid.state import State
 from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, SLOTS, TASKS, Family, Task, say

@@ -20,6 +20,8 @@ from pathlib import Path
 import jax
 import mujoco
 
+from envs import cache
+
 SOURCE = Path(__file__).with_name("batch.cc")
 # -ffp-contract=off: fused multiply-adds would make the callback twin differ in the last bit
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-pthread")
@@ -35,11 +37,6 @@ class NoCompilerError(RuntimeError):
 def compiler() -> str | None:
     """$CXX, or the first C++ compiler on the path."""
     return os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-
-
-def folder() -> Path:
-    """Where built libraries lie."""
-    return Path(os.environ.get("PROSPECT_CACHE") or Path.home() / ".cache" / "prospect").expanduser() / "native"
 
 
 def engine_library() -> Path:
@@ -64,11 +61,11 @@ def build() -> Path:
     extra = os.environ.get("PROSPECT_CXXFLAGS", "").split()
     facts = (SOURCE.read_text(), *FLAGS, *extra, told.stdout, platform.machine(), version("jaxlib"), version("mujoco"))
     name = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:20]
-    library = folder() / f"batch-{name}.so"
+    library = cache.folder("native") / f"batch-{name}.so"
     if library.exists():
         return library
-    folder().mkdir(parents=True, exist_ok=True)
-    with open(folder() / "lock", "w") as lock:
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with open(library.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # many workers may start at once: one builds, the others wait
         if library.exists():
             return library

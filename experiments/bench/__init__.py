@@ -22,8 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from envs.names import unknown
 from experiments.durable import dumps
-from experiments.names import unknown
 
 BENCHES: dict[str, str] = {
     "elmur_inference": "experiments.bench.elmur_inference",

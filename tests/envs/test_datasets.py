@@ -8,7 +8,7 @@ import pytest
 import toys
 
 import envs
-from envs import datasets
+from envs import cache, datasets
 from envs.rollout import batches
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(harm):
 def test_bad_data_is_one_line_and_is_not_kept(spoil, line):
     with pytest.raises(ValueError, match=line):
         datasets.make("test/cues", spoil=spoil)
-    assert not datasets.folder().exists()
+    assert not cache.folder("datasets").exists()
 
 
 def test_data_of_another_task_is_refused():

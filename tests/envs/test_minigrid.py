@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.minigrid import bank, renew
+from envs import renew
+from envs.minigrid import bank
 from envs.minigrid.art import level, stack
 from envs.minigrid.env import Bank, MiniGrid, state_id
 from envs.minigrid.state import BLUE, BOX, CLOSED, DOOR, EMPTY, KEY, YELLOW, code

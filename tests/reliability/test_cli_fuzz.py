@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 import experiments.__main__ as cli
+from envs.names import unknown
 from experiments import bench
-from experiments.names import unknown
 
 AGENTS = ("serene", "random_search", "td3", "ppo", "bc", "map_elites")
 ENVS = ("maze/hard", "point/sparse", "probe/bandit", "lock/combination", "arm/redundant")
