@@ -90,6 +90,57 @@ def _wall_minutes(path: Path) -> float:
         raise ValueError(f"{path} is not readable; without it the run counts no time") from None
 
 
+# --- all three ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is committed of an experiment's runs."""
+
+    summary: list[Row]
+    curves: list[Row]
+    archives: dict[str, np.ndarray]
+
+    def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
+        """These, and the cells of which `before` knows more seeds of the very runs that `jobs` are; in their order."""
+        planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
+        kept = {
+            cell for cell, rows in theirs.items()
+            if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
+        }  # fmt: skip
+        order = list(dict.fromkeys((job.env, job.label) for job in jobs))
+        summary = [row for cell in order for row in (theirs if cell in kept else mine).get(cell, ())]
+        lines, old = _by_cell(self.curves), _by_cell(before.curves)
+        curves = [row for cell in order for row in (old if cell in kept else lines).get(cell, ())]
+        pictures = [
+            {name: x for name, x in archives.items() if (tuple(name.split("|")[:2]) in kept) == is_old}
+            for archives, is_old in ((self.archives, False), (before.archives, True))
+        ]
+        return Tables(summary, curves, dict(sorted((pictures[0] | pictures[1]).items())))
+
+
+def _by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row["env"], row["label"]), []).append(row)
+    return cells
+
+
+def tables(experiment: Experiment, tier: str, records: Sequence[Record]) -> Tables:
+    """Those of finished runs."""
+    return Tables(summary(experiment, records), curves(experiment, tier, records), archives(records))
+
+
+def tables_in(folder: Path) -> Tables:
+    """Those that lie in a folder; empty ones where there are none."""
+    rows, lines = (read_csv(path) if path.exists() else [] for path in (folder / "summary.csv", folder / "curves.csv"))
+    arrays = dict[str, np.ndarray]()
+    if (path := folder / "archive.npz").exists():
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    return Tables(rows, lines, arrays)
+
+
 # --- summary.csv -------------------------------------------------------------------------------------
 
 

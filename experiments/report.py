@@ -44,21 +44,24 @@ def report(
 ) -> Report:
     """Read the runs of a tier under `root` and write the report; smoke reports stay with the runs.
 
-    `from_summary` takes the committed tables of `out` instead of runs. Raises ValueError where nothing has
-    finished, or where the tables are of another tier.
+    A cell of which the tables of `out` know more finished seeds than there are runs, with today's configuration, is
+    kept as it stands there: runs may be made on several machines. `from_summary` takes these tables alone. Raises
+    ValueError where nothing has finished, or where the tables are of another tier.
     """
     folder = out or _folder(experiment, tier, root)
     if not from_summary:
-        found = records.read(plan(experiment, tier, root=root), tier)
+        jobs = plan(experiment, tier, root=root)
+        found = records.read(jobs, tier)
         if not found:
             command = f"prospect run {experiment.name} --tier {tier}"
             raise ValueError(f"no finished run of {experiment.name} ({tier}); to make them: {command}")
+        tables = records.tables(experiment, tier, found).over(records.tables_in(folder), jobs)
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_csv(folder / "summary.csv", records.summary(experiment, found), records.HEAD)
-        records.write_csv(folder / "curves.csv", records.curves(experiment, tier, found), records.CURVE_HEAD)
+        records.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
+        records.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
         (folder / "archive.npz").unlink(missing_ok=True)
-        if arrays := records.archives(found):
-            np.savez_compressed(folder / "archive.npz", **arrays)  # type: ignore[arg-type]
+        if tables.archives:
+            np.savez_compressed(folder / "archive.npz", **tables.archives)  # type: ignore[arg-type]
     return render(experiment, tier, folder)
 
 

@@ -178,3 +178,28 @@ def test_csv_keeps_float32_and_missing_values(tmp_path):
 def test_a_seed_of_a_run_over_several(tmp_path):
     np.savez(tmp_path / "report.npz", fitness=np.array([[1.0, 2.0], [3.0, 4.0]]))
     assert records.load_report(tmp_path, 1, 2)["fitness"].tolist() == [3.0, 4.0]
+
+
+def test_cells_that_were_run_elsewhere_are_kept(experiment, root, tmp_path):
+    """A half of the runs on one machine, a half on another: the tables are those of all runs on one."""
+    whole, out = report.report(experiment, "repro", root=root, out=tmp_path / "whole"), tmp_path / "out"
+    jobs = plan(experiment, "repro", root=root)
+    for label in ("novelty", "random"):
+        half = tmp_path / label
+        for job in jobs:
+            if job.label == label:
+                shutil.copytree(job.out, half / job.out.relative_to(root))
+        report.report(experiment, "repro", root=half, out=out)
+    assert contents(out) == contents(whole.folder)
+
+
+def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path):
+    out = tmp_path / "out"
+    report.report(experiment, "repro", root=root, out=out)
+    for job in plan(experiment, "repro", root=root):
+        if job.label == "random":
+            shutil.rmtree(job.out)
+    summary = (out / "summary.csv").read_text()
+    (out / "summary.csv").write_text(summary.replace(plan(experiment, "repro", root=root)[1].hash, "f" * 12))
+    report.report(experiment, "repro", root=root, out=out)
+    assert {row["label"] for row in records.read_csv(out / "summary.csv")} == {"novelty"}
