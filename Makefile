@@ -17,6 +17,7 @@ WORKERS :=
 AGENTS :=
 NAME :=
 MINUTES :=
+TIMES :=
 EXPERIMENT :=
 TRIALS :=
 EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
@@ -60,6 +61,11 @@ test-rliable: ## Our statistics against rliable's, in .venv-rliable (it cannot l
 .PHONY: soak
 soak: $(STAMP) ## Kill sweeps at random for half an hour; each must end with the calm one's files [MINUTES=n]
 	@PYTHONPATH=tests $(BIN)/python tests/reliability/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: kills
+kills: $(STAMP) ## Kill a node, a worker, the driver and the head of a cluster, again and again, three minutes a time [TIMES=n]
+	@for i in $$(seq $(or $(TIMES),20)); do echo "$$i of $(or $(TIMES),20)"; \
+	  NPROC=1 $(BIN)/python -m pytest -q -m slow --durations=0 tests/reliability/test_cluster.py; done
 
 .PHONY: lint
 lint: $(STAMP) ## Style, format and types: ruff and pyright
