@@ -84,5 +84,6 @@ EXPERIMENT = Experiment(
         )
     ),
     metrics=("eval/return",),
+    sums=("eval/return",),
     pictures=("curves",),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from experiments import records
 from experiments.api import EXPERIMENTS, TIERS, Experiment
 from experiments.claims import VERDICTS, Verdict, judge, side
 from experiments.records import Row
-from experiments.statistics import bootstrap_interval
+from experiments.statistics import bootstrap, bootstrap_interval, percentile_interval
 from experiments.sweep import plan
 
 RESULTS = Path("results")
@@ -154,6 +154,8 @@ def readme(
         parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE]
     for env in cells.envs:
         parts += [f"## {env}", *cell_table(experiment, tier, env, rows)]
+    if experiment.sums:
+        parts += [f"## Sums over all {len(cells.envs)}", *sums_table(experiment, tier, rows)]
     parts += [f"![{path.stem}]({path.name})" for path in pictures]
     if any(path.stem == "curves" for path in pictures):
         parts.append("Lines: interquartile mean over seeds; bands: its 95 % bootstrap interval.")
@@ -209,6 +211,28 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
     seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
     lines = [[f"`{name}`", *(_cell(rows, env, label, name) for label in labels)] for name in names]
     return [markdown(["", *labels], [seeds, *lines]), "Mean [its 95 % interval], interquartile mean."]
+
+
+def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[str]:
+    """`Experiment.sums` x agents, and the tasks that are summed; an agent without all of them has no sum."""
+    cells = experiment.tier(tier)
+    lines = [
+        [f"`{name}`", *(_sum(rows, cells.envs, label, name) for label in cells.agents)] for name in experiment.sums
+    ]
+    note = "Sum of the means of " + ", ".join(cells.envs) + " [its 95 % interval, each task's seeds resampled]."
+    return [markdown(["", *cells.agents], lines), note]
+
+
+def _sum(rows: Sequence[Row], envs: Sequence[str], label: str, name: str) -> str:
+    values = [side(rows, env, label, name).values for env in envs]
+    if missing := sum(not len(x) for x in values):
+        return f"– ({len(envs) - missing} of {len(envs)})"
+
+    def total(*tasks: np.ndarray, axis: int) -> np.ndarray:
+        return np.sum([x.mean(axis=axis) for x in tasks], axis=0)
+
+    low, high = percentile_interval(bootstrap(values, total))
+    return f"{number(float(total(*values, axis=-1)))} [{number(low)}, {number(high)}]"
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) -> str:

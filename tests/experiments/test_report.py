@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,3 +204,14 @@ def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path)
     (out / "summary.csv").write_text(summary.replace(plan(experiment, "repro", root=root)[1].hash, "f" * 12))
     report.report(experiment, "repro", root=root, out=out)
     assert {row["label"] for row in records.read_csv(out / "summary.csv")} == {"novelty"}
+
+
+def test_sums_over_tasks(experiment):
+    """By hand: (1 + 3) / 2 + (10 + 20) / 2 = 17; nobody has a sum who lacks a task."""
+    tier = replace(experiment.repro, envs=(ENV, "maze/hard"), budget=1000)
+    summed = replace(experiment, repro=tier, claims=(), sums=("eval/return",))
+    scores = {(ENV, "novelty"): (1, 3), ("maze/hard", "novelty"): (10, 20), (ENV, "random"): (5, 5)}
+    rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
+    table, note = report.sums_table(summed, "repro", rows)
+    assert table.splitlines()[-1] == "| `eval/return` | 17 [11, 23] | – (1 of 2) |"
+    assert f"{ENV}, maze/hard" in note
