@@ -9,6 +9,8 @@ from typing import Any
 
 from agents.api import Agent
 from agents.bc import BC
+from agents.cde.cde import CDE
+from agents.cde.optidice import OptiDICE
 from agents.cma_me import CMAME
 from agents.elmur.elmur import Elmur
 from agents.elmur.ppo import ElmurPPO
@@ -25,6 +27,11 @@ from agents.mex.model_based import MEXMB
 from agents.mex.tabular import TabularMEX
 from agents.novelty_search import NoveltySearch
 from agents.nsga2 import NSGA2
+from agents.offline.awac import AWAC
+from agents.offline.cql import CQL
+from agents.offline.filtered_bc import FilteredBC
+from agents.offline.iql import IQL
+from agents.offline.td3_bc import TD3BC
 from agents.player import Player
 from agents.ppo import PPO
 from agents.random_search import RandomSearch
@@ -39,12 +46,16 @@ from agents.td3 import TD3
 
 __all__ = [
     "AGENTS",
+    "AWAC",
     "BC",
     "BCGRU",
     "BCLSTM",
+    "CDE",
     "CMAME",
+    "CQL",
     "DT",
     "ICM",
+    "IQL",
     "MBPO",
     "MEX",
     "MEXMB",
@@ -56,6 +67,7 @@ __all__ = [
     "RND",
     "SAC",
     "TD3",
+    "TD3BC",
     "Agent",
     "BCLinOSS",
     "BCTransformer",
@@ -63,11 +75,13 @@ __all__ = [
     "Elmur",
     "ElmurPPO",
     "EmitterStudy",
+    "FilteredBC",
     "Floor",
     "LatchBC",
     "MAPElites",
     "NovelD",
     "NoveltySearch",
+    "OptiDICE",
     "Player",
     "RandomSearch",
     "Serene",
@@ -78,17 +92,22 @@ __all__ = [
 ]
 
 AGENTS: dict[str, type[Agent]] = {
+    "awac": AWAC,
     "bc": BC,
+    "bc_filtered": FilteredBC,
     "bc_gru": BCGRU,
     "bc_lstm": BCLSTM,
     "bc_transformer": BCTransformer,
+    "cde": CDE,
     "cma_me": CMAME,
     "count": Count,
+    "cql": CQL,
     "dt": DT,
     "elmur": Elmur,
     "emitter_study": EmitterStudy,
     "floor": Floor,
     "icm": ICM,
+    "iql": IQL,
     "latch": LatchBC,
     "linoss": BCLinOSS,
     "map_elites": MAPElites,
@@ -99,6 +118,7 @@ AGENTS: dict[str, type[Agent]] = {
     "noveld": NovelD,
     "novelty_search": NoveltySearch,
     "nsga2": NSGA2,
+    "optidice": OptiDICE,
     "ppo": PPO,
     "ppo_elmur": ElmurPPO,
     "random_search": RandomSearch,
@@ -109,6 +129,7 @@ AGENTS: dict[str, type[Agent]] = {
     "sac": SAC,
     "serene": Serene,
     "td3": TD3,
+    "td3_bc": TD3BC,
     "trxl": TrXL,
 }
 """Registered name -> class. A line here gives an agent its contract tests, its command line and its reports."""

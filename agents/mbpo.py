@@ -24,6 +24,7 @@ from flax import struct
 
 from agents import off_policy
 from agents.api import Array, Box, Key, Segment, Spec, Tree, hyper
+from agents.continuous import Figures
 from agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
 from agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
 from agents.ops import fitting
@@ -31,7 +32,6 @@ from agents.ops import replay as replays
 from agents.ops.fitting import FOLD
 from agents.ops.replay import Experience, Replay
 from agents.sac import SAC, Learner
-from agents.td3 import Figures
 
 EPOCH = 1000
 """Env steps of an epoch of the schedule."""

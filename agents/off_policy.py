@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
-from agents.api import Agent, Array, Box, Inputs, Key, Segment, Segments, Spec, Tree, hyper, not_bounded_vector
+from agents.api import Array, Inputs, Key, Segment, Segments, Tree, hyper
+from agents.continuous import Continuous, flat
 from agents.ops import replay as replays
 from agents.ops.replay import Experience, Replay
 
@@ -48,17 +48,9 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OffPolicy(Agent):
-    """Base of the agents that learn from a replay: they give `begin`, `actor`, `policy` and `update`."""
+class OffPolicy(Continuous):
+    """Base of the agents that learn from a replay: a method (see `Continuous`) and the `noise` of its exploration."""
 
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
-    gamma: float = hyper(0.99, least=0, below=1)
-    """Discount."""
-    tau: float = hyper(0.005, above=0, most=1)
-    """How far targets move towards their networks."""
-    batch_size: int = hyper(256, least=1)
-    """Transitions of a gradient step (B)."""
     capacity: int = hyper(1_000_000, least=1)
     """Transitions that the replay holds."""
     learning_starts: int = hyper(25_000, least=0)
@@ -85,12 +77,6 @@ class OffPolicy(Agent):
                 f"capacity {self.capacity} is less than the {steps} steps (num_envs * train_every) of a round"
             )
 
-    def misfit(self, spec: Spec) -> str | None:
-        """Needs one array of numbers as observation, and bounded real actions."""
-        if not isinstance(spec.obs, Box):
-            return "it needs one array of numbers as observation"
-        return not_bounded_vector(spec.action)
-
     @property
     def wants(self) -> Segments:
         """T steps of N streams."""
@@ -102,36 +88,9 @@ class OffPolicy(Agent):
         return round(self.num_envs * self.train_every * self.updates_per_step)
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """(O, A)."""
-        obs, action = self.bound.obs, self.bound.action
-        assert isinstance(obs, Box) and isinstance(action, Box)
-        return obs.size, action.size
-
-    # --- what a method gives -------------------------------------------------------------------------
-
-    @property
     def noise(self) -> float:
         """Scale of the policy's noise while it explores."""
         raise NotImplementedError
-
-    def begin(self, key: Key) -> Tree:
-        """The learner: networks, targets, optimisers."""
-        raise NotImplementedError
-
-    def actor_of(self, learner: Tree) -> Tree:
-        """The policy's weights."""
-        return learner.actor
-
-    def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
-        """The action [A] in [-1, 1] for ONE observation [O]; greedy where `noise` [] is 0."""
-        raise NotImplementedError
-
-    def update(self, learner: Tree, batch: Experience, key: Key) -> tuple[Tree, dict[str, Array]]:
-        """One gradient step on a batch, leading [B]: (learner, figures)."""
-        raise NotImplementedError
-
-    # --- what they share -----------------------------------------------------------------------------
 
     def init(self, key: Key) -> State:
         """A fresh learner and an empty replay."""
@@ -152,14 +111,6 @@ class OffPolicy(Agent):
         chosen = self.policy(behaviour.actor, flat(inputs.obs, 0), behaviour.noise, k_policy)
         chosen = jnp.where(behaviour.random, jax.random.uniform(k_random, chosen.shape, minval=-1, maxval=1), chosen)
         return self.within_bounds(chosen), memory, chosen
-
-    def within_bounds(self, chosen: Array) -> Array:
-        """Actions [..., A] in [-1, 1] as the environment wants them."""
-        space = self.bound.action
-        assert isinstance(space, Box)
-        low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
-        # rounding must not carry an action past its bounds
-        return jnp.clip((low + high) / 2 + (high - low) / 2 * chosen, low, high)
 
     def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
         """Stores T * N transitions; then, after the warm-up, a round of updates. Figures are those of the last one.
@@ -187,11 +138,6 @@ class OffPolicy(Agent):
         return jax.lax.fori_loop(0, count, one, (learner, zeros_like(shapes)))
 
 
-def flat(obs: Array, lead: int) -> Array:
-    """Observations as float32 vectors [..., O], behind `lead` axes."""
-    return obs.reshape(*obs.shape[:lead], -1).astype(jnp.float32)
-
-
 def experience_of(data: Segment) -> Experience:
     """The transitions of a segment [T, N] as rows [T * N], oldest first. A truncated step is not `terminated`."""
     steps = data.steps
@@ -205,8 +151,3 @@ def experience_of(data: Segment) -> Experience:
 def zeros_like(shapes: Tree) -> Tree:
     """Zeros of the shapes and types of a tree, which `jax.eval_shape` may have given."""
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-
-def when(condition: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
-    """`f(x)` where `condition` [] holds, else x. A loop of one trip or none: unlike a `cond`, it copies nothing."""
-    return jax.lax.fori_loop(0, condition.astype(jnp.int32), lambda _, y: f(y), x)

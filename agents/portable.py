@@ -6,7 +6,8 @@
 
 Weights and description are arrays of one .npz file, written by `prospect export RUN --numpy FOLDER`:
 
-    about                       JSON: parts (how the observation becomes a vector), activation, last, choices, draws
+    about                       JSON: parts (how the observation becomes a vector), activation, last, choices, draws,
+                                clip (of normalised observations)
     part<i>/embedding, weight, bias       of a part that is a picture of codes
     mean, std                   of observations, where these are normalised
     layer<i>/weight, bias       [in, out], [out]
@@ -73,7 +74,8 @@ class Policy:
         if part["kind"] == "numbers":
             x = x.astype(np.float32)
             if "mean" in self.arrays:
-                x = np.clip((x - self.arrays["mean"]) / self.arrays["std"], -10, 10)
+                x = (x - self.arrays["mean"]) / self.arrays["std"]
+                x = x if self.about["clip"] is None else np.clip(x, -self.about["clip"], self.about["clip"])
             return x.ravel() / np.float32(part["divisor"])
         codes = [np.atleast_1d(x)[..., c, None] == np.arange(n) for c, n in enumerate(part["codes"])]
         hot = np.concatenate(codes, axis=-1).astype(np.float32)

@@ -25,10 +25,11 @@ import optax
 from flax import struct
 
 from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Continuous, Figures
 from agents.nn.networks import MLP
 from agents.off_policy import OffPolicy
 from agents.ops.replay import Experience
-from agents.td3 import Figures, begin_critics, critic_values, squared_error
+from agents.td3 import begin_critics, critic_values, squared_error
 
 LOG_STD = (-20.0, 2.0)
 """Bounds of the logarithm of the standard deviation."""
@@ -65,11 +66,11 @@ class Learner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SAC(OffPolicy):
-    """Soft actor-critic with a squashed Gaussian policy. A variant with another policy overrides `actor_network`."""
+class SACUpdates(Continuous):
+    """The updates of SAC, wherever its batches come from. A variant with another policy overrides `actor_network`."""
 
-    learning_starts: int = hyper(10_000, least=0)
-    """Env steps with uniformly random actions, and without updates, at the beginning."""
+    tau: float = hyper(0.005, above=0, most=1)
+    """How far targets move towards their networks."""
     actor_learning_rate: float = hyper(3e-4, above=0)
     """Of the actor's Adam."""
     critic_learning_rate: float = hyper(3e-4, above=0)
@@ -78,11 +79,6 @@ class SAC(OffPolicy):
     """Temperature: its first value, or the value throughout where it is not tuned."""
     tune_alpha: bool = True
     """Whether the temperature is learned, towards an entropy of -A."""
-
-    @property
-    def noise(self) -> float:
-        """Exploring samples from the policy as it is."""
-        return 1.0
 
     @property
     def actor_network(self) -> nn.Module:
@@ -167,6 +163,19 @@ class SAC(OffPolicy):
         targets = optax.incremental_update(critics, learner.target_critics, self.tau)
         learner = Learner(actor, critics, targets, log_alpha, actor_optimiser, critic_optimiser, alpha_optimiser)
         return learner, figures | more | {"learn/alpha": alpha}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAC(SACUpdates, OffPolicy):
+    """Soft actor-critic with a squashed Gaussian policy."""
+
+    learning_starts: int = hyper(10_000, least=0)
+    """Env steps with uniformly random actions, and without updates, at the beginning."""
+
+    @property
+    def noise(self) -> float:
+        """Exploring samples from the policy as it is."""
+        return 1.0
 
 
 def log_density(raw: Array, noise: Array, log_std: Array) -> Array:

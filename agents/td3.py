@@ -20,11 +20,10 @@ import optax
 from flax import struct
 
 from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Continuous, Figures, when
 from agents.nn.networks import MLP
-from agents.off_policy import OffPolicy, when
+from agents.off_policy import OffPolicy
 from agents.ops.replay import Experience
-
-Figures = dict[str, Array]
 
 
 @struct.dataclass
@@ -45,24 +44,19 @@ class Learner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TD3(OffPolicy):
-    """Twin-delayed deep deterministic policy gradients."""
+class TD3Updates(Continuous):
+    """The updates of TD3, wherever its batches come from."""
 
+    tau: float = hyper(0.005, above=0, most=1)
+    """How far targets move towards their networks."""
     learning_rate: float = hyper(3e-4, above=0)
     """Of both Adams."""
-    exploration_noise: float = hyper(0.1, least=0)
-    """Standard deviation of the noise on explored actions, which lie in [-1, 1]."""
     policy_noise: float = hyper(0.2, least=0)
     """Standard deviation of the noise on target actions."""
     noise_clip: float = hyper(0.5, least=0)
     """Bound of the noise on target actions."""
     policy_delay: int = hyper(2, least=1)
     """Updates of the critics for each one of the actor and the targets."""
-
-    @property
-    def noise(self) -> float:
-        """Scale of the exploration noise."""
-        return self.exploration_noise
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -151,21 +145,34 @@ class TD3(OffPolicy):
         return replace(learner, **dict(zip(names, parts, strict=True)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TD3(TD3Updates, OffPolicy):
+    """Twin-delayed deep deterministic policy gradients."""
+
+    exploration_noise: float = hyper(0.1, least=0)
+    """Standard deviation of the noise on explored actions, which lie in [-1, 1]."""
+
+    @property
+    def noise(self) -> float:
+        """Scale of the exploration noise."""
+        return self.exploration_noise
+
+
 # --- twin critics ------------------------------------------------------------------------------------
 
 
-def critic_network(agent: OffPolicy) -> MLP:
+def critic_network(agent: Continuous) -> MLP:
     """[O + A] -> [1]."""
     return MLP((*agent.hidden, 1), torch_init=True)
 
 
-def begin_critics(agent: OffPolicy, key: Key) -> tuple[Tree, Tree]:
+def begin_critics(agent: Continuous, key: Key) -> tuple[Tree, Tree]:
     """Two random critics, apart from each other: on a CPU, products with a leading axis of two cost transposes."""
     one, two = (critic_network(agent).init(k, jnp.zeros(sum(agent.sizes))) for k in jax.random.split(key))
     return one, two
 
 
-def critic_values(agent: OffPolicy, critics: Sequence[Tree], obs: Array, action: Array) -> Array:
+def critic_values(agent: Continuous, critics: Sequence[Tree], obs: Array, action: Array) -> Array:
     """Q_i(s, a) [n, B] of n critics for obs [B, O] and action [B, A]."""
     pair = jnp.concatenate([obs, action], axis=-1)
     return jnp.stack([jnp.asarray(critic_network(agent).apply(critic, pair))[..., 0] for critic in critics])

@@ -12,15 +12,18 @@ import numpy as np
 
 from agents.api import Box, Dict, Discrete, Tree
 from agents.bc import BC
+from agents.cde.base import AnyAction
 from agents.neuroevolution import Neuroevolution
 from agents.nn import mlp
 from agents.nn.encoder import codes_of
 from agents.nn.networks import MLP
+from agents.offline.base import Offline
+from agents.offline.weighted import Weighted
 from agents.player import Player
 from agents.portable import Policy
 from agents.ppo import PPO
-from agents.sac import SAC, GaussianActor
-from agents.td3 import TD3
+from agents.sac import GaussianActor, SACUpdates
+from agents.td3 import TD3Updates
 
 TOLERANCE = 1e-5
 """How far an action may differ from the player's, in units of half the width of its bounds."""
@@ -32,14 +35,17 @@ def policy_of(player: Player) -> Policy:
     agent, behaviour = player.agent, player.behaviour
     about: dict[str, Any] = {
         "agent": type(agent).__name__, "env": player.spec.id, "activation": "relu", "last": "tanh", "draws": False,
-        "choices": isinstance(player.spec.action, Discrete), "parts": [part(player.spec.obs)],
+        "clip": None, "choices": isinstance(player.spec.action, Discrete), "parts": [part(player.spec.obs)],
     }  # fmt: skip
     arrays = limits(player.spec.action)
     if isinstance(agent, Neuroevolution):
         about["activation"] = "tanh"
         # tanh((x W + b) / 2), b the same for all: halve both
         layers = [(w * 0.5, np.full(w.shape[1], b * 0.5)) for w, b in mlp.unpack(behaviour, agent.sizes)]
-    elif isinstance(agent, TD3 | SAC) and isinstance(agent.actor_network, MLP | GaussianActor):
+    elif isinstance(agent, Weighted) or (
+        isinstance(agent, TD3Updates | SACUpdates) and isinstance(agent.actor_network, MLP | GaussianActor)
+    ):
+        about["last"] = "none" if isinstance(agent, Weighted) and not agent.squashed_mean else "tanh"
         layers = dense(behaviour.actor["params"].get("MLP_0", behaviour.actor["params"]))
         size = agent.sizes[1]
         layers[-1] = (layers[-1][0][:, :size], layers[-1][1][:size])  # a Gaussian's deviation comes after its mean
@@ -51,17 +57,35 @@ def policy_of(player: Player) -> Policy:
         arrays |= more | ({"log_std": weights["log_std"]} if "log_std" in weights else {})
         if behaviour.seen is not None:
             arrays |= {"mean": behaviour.seen.mean, "std": behaviour.seen.std}
+            about["clip"] = 10
     elif isinstance(agent, BC):
         layers = dense(behaviour["params"])
         about["last"] = "none" if agent.scale is None else "tanh"
+    elif isinstance(agent, AnyAction):
+        more, layers, kept = learned_offline(player, agent)
+        about, arrays = about | more, arrays | kept
     else:
         why = "it keeps a memory" if getattr(agent, "remembers", False) else "it is no feed-forward network known here"
         raise ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
+    if isinstance(agent, Offline) and behaviour.mean.size:
+        arrays |= {name: getattr(behaviour, name).reshape(player.spec.obs.shape) for name in ("mean", "std")}
     for i, (weight, bias) in enumerate(layers):
         arrays |= {f"layer{i}/weight": weight, f"layer{i}/bias": bias}
     policy = Policy({name: np.asarray(x) for name, x in {**arrays, "about": json.dumps(about)}.items()})
     check(policy, player)
     return policy
+
+
+def learned_offline(player: Player, agent: AnyAction) -> tuple[dict[str, Any], list[tuple[Any, Any]], Arrays]:
+    """(what is said of it, layers, arrays besides) of OptiDICE's and CDE's policies."""
+    space, behaviour = player.spec.obs, player.behaviour
+    weights, arrays = behaviour.actor["params"], {}
+    about: dict[str, Any] = {"last": "tanh" if agent.squash else "none"}
+    if agent.chooses:
+        parts, arrays = encoder(space, weights.get("Encoder_0", {}))
+        about, weights = {"last": "none", "parts": parts}, weights["Critic_0"]
+    # a Gaussian's mean comes before its deviation
+    return about, dense(weights["Body_0"]) + dense({"Dense_0": weights["Dense_0"]}), arrays
 
 
 def check(policy: Policy, player: Player, count: int = 16) -> None:

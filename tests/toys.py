@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+import envs
 from agents.api import Agent, Batches, Rollouts, Segments
 from envs.api import Box, Dataset, Env, Spec, Step, static
 
@@ -184,7 +185,10 @@ class Cloner(Agent):
 def dataset() -> Dataset:
     obs = jax.random.normal(jax.random.key(5), (40, 2))
     ends = jnp.arange(40) % 10 == 9
-    rows = {"obs": obs, "action": -obs, "reward": jnp.zeros(40), "terminated": jnp.zeros(40, bool), "truncated": ends}
+    rows = {
+        "obs": obs, "action": jnp.clip(-obs, -1, 1), "reward": jnp.zeros(40), "terminated": jnp.zeros(40, bool),
+        "truncated": ends,
+    }  # fmt: skip
     return Dataset(rows=rows | {"next_obs": obs}, firsts=jnp.arange(0, 40, 10, dtype=jnp.int32))
 
 
@@ -226,6 +230,44 @@ class Cues:
         elif self.spoil == "firsts":
             firsts = firsts[::-1].copy()
         return Dataset(rows, firsts)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A recipe: random episodes of an environment's spaces, each with its successors; the last ones are cut."""
+
+    env: str = "point/sparse"
+    """Its registered id."""
+    seed: int = 0
+    """Of all that is drawn."""
+    successors: bool = True
+    """Keep `next_obs`."""
+    spoil: str = ""
+    """What is wrong with the data."""
+
+    def build(self) -> Dataset:
+        lengths, spec = (4, 1, 3), envs.make(self.env).spec
+        draw = [jax.vmap(x.sample)(jax.random.split(jax.random.key(self.seed), 11)) for x in (spec.obs, spec.action)]
+        seen, action = map(np.asarray, draw)
+        ends = np.cumsum(lengths) - 1
+        first = np.arange(8) + np.repeat(np.arange(3), lengths)  # an episode of n rows has n + 1 observations
+        last = np.isin(np.arange(8), ends)
+        rows = {
+            "obs": seen[first].copy(), "action": action[:8], "reward": np.linspace(0, 1, 8, dtype=np.float32),
+            "terminated": last & (np.arange(8) < 5), "truncated": last & (np.arange(8) >= 5),
+            "next_obs": seen[first + 1].copy(),
+        }  # fmt: skip
+        if not self.successors:
+            del rows["next_obs"]
+        elif self.spoil == "next":
+            rows["next_obs"][0] += 1
+        elif self.spoil == "more":
+            rows["colour"] = np.zeros(8)
+        elif self.spoil == "end":
+            rows["truncated"] = np.zeros(8, bool)
+        elif self.spoil == "nan":
+            rows["obs"][1] = np.nan
+        return Dataset(rows, (ends - np.array(lengths) + 1).astype(np.int32))
 
 
 CASES = {

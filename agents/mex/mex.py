@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Figures
 from agents.ops.replay import Experience
-from agents.td3 import TD3, Figures, squared_error
+from agents.td3 import TD3, squared_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Figures
 from agents.mbpo import MBPO
 from agents.nn.dynamics import Model, log_density
 from agents.ops.replay import Experience
 from agents.sac import Learner
-from agents.td3 import Figures, critic_values
+from agents.td3 import critic_values
 
 
 @dataclass(frozen=True, kw_only=True)

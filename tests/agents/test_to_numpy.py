@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import agents
-from agents import BC, PPO, SAC, TD3, Floor
+from agents import BC, CDE, PPO, SAC, TD3, Floor
 from agents.api import Box, Discrete
 from agents.portable import Policy
 from tests.agents.players import PICTURE, newborn, observations, recurrent
@@ -17,6 +17,10 @@ EXPRESSED = {
     "evolved": (agents.RandomSearch(), FLAT, REACH),
     "bc": (BC(hidden=(8,)), FLAT, Box((2,))),
     "bc-choice": (BC(hidden=(8,)), FLAT, Discrete(3)),
+    "cde": (CDE(hidden=(8, 7)), Box((3, 2)), REACH),
+    "cde-cut": (CDE(hidden=(8,), squash=False), FLAT, REACH),
+    "cde-choice": (CDE(hidden=(8,)), FLAT, Discrete(3)),
+    "cde-minigrid": (CDE(hidden=(8,), encoding=16), PICTURE, Discrete(7)),
     "ppo": (PPO(hidden=(8, 8), normalise_obs=True), FLAT, REACH),
     "ppo-relu": (PPO(activation="relu", greedy=True), FLAT, Discrete(3)),
     "ppo-minigrid": (PPO(encoding=16), PICTURE, Discrete(7)),

@@ -14,7 +14,7 @@ from envs.api import Box, Dict, Discrete, Spec
 SLOW = [f"mujoco/{name}" for name in (
     "half_cheetah", "half_cheetah_sparse", "half_cheetah_far", "hopper", "hopper_vel_sparse", "hopper_far", "walker2d",
     "walker2d_sparse", "walker2d_far", "ant_sparse", "ant_far",
-)] + ["memory/remember_color_5", "memory/remember_color_9"] + [
+)] + ["memory/remember_color_5", "memory/remember_color_9", "maze2d/medium", "pointmaze/medium"] + [
     id for id in envs.ENVS if id.startswith(("minigrid/", "popgym/")) and id not in MINIGRID | POPGYM
 ]  # fmt: skip
 """Other values of classes that a cheaper member stands for."""

@@ -1,0 +1,1 @@
+"""Agents that learn from a dataset alone: what they share (base.py), TD3+BC, IQL, CQL and AWAC. See agents/cde too."""

@@ -1,0 +1,97 @@
+"""AWAC: an actor-critic whose actor clones the data's actions, each by the weight of its advantage.
+
+Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see README.md).
+    y     r + gamma (1 - terminated) min_i Q_i,targ(s', a'),  a' ~ pi(s'), clipped
+    Q_i   sum_i mean (Q_i(s, a) - y)^2
+    A     min_i Q_i(s, a) - min_i Q_i(s, a~),  a~ ~ pi(s), by the new critics
+    pi    -mean min(exp(A / temperature), 100) log pi(a | s)
+Then target critics move by tau.
+
+Shapes: B rows of a batch, A action components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Figures
+from agents.offline.weighted import Weighted
+from agents.ops.replay import Experience
+from agents.td3 import begin_critics, critic_values, squared_error
+
+
+@struct.dataclass
+class Learner:
+    """Networks, target critics, optimisers."""
+
+    actor: Tree
+    critics: Tree
+    """A pair."""
+    target_critics: Tree
+    actor_optimiser: Tree
+    critic_optimiser: Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class AWAC(Weighted):
+    """Advantage-weighted actor-critic, offline."""
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    """Widths of the hidden layers of all networks."""
+    temperature: float = hyper(1.0, above=0)
+    """By which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
+
+    squashed_mean: ClassVar[bool] = False
+
+    def begin(self, key: Key) -> Learner:
+        """Random networks; the targets are equal to the critics."""
+        k_actor, k_critics = jax.random.split(key)
+        actor, critics = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0])), begin_critics(self, k_critics)
+        return Learner(actor, critics, critics, self.optimiser.init(actor), self.optimiser.init(critics))
+
+    def least(self, critics: Tree, obs: Array, action: Array) -> Array:
+        """min_i Q_i(s, a) [B]."""
+        return jnp.min(critic_values(self, critics, obs, action), axis=0)
+
+    def sampled(self, actor: Tree, obs: Array, key: Key) -> Array:
+        """Actions [B, A] of the policy."""
+        return self.policy(actor, obs, jnp.ones(()), key)
+
+    def target(self, learner: Learner, batch: Experience, key: Key) -> Array:
+        """The target y [B]; no gradient passes through it."""
+        following = self.least(learner.target_critics, batch.next_obs, self.sampled(learner.actor, batch.next_obs, key))
+        return batch.reward + self.gamma * (1 - batch.terminated) * following
+
+    def critic_loss(self, critics: Tree, batch: Experience, target: Array) -> tuple[Array, Figures]:
+        """(sum_i mean (Q_i - y)^2 [], figures)."""
+        values = critic_values(self, critics, batch.obs, batch.action)
+        loss = squared_error(values, target)
+        return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
+
+    def actor_loss(self, actor: Tree, critics: Tree, batch: Experience, sampled: Array) -> Array:
+        """See above []; `sampled` [B, A] are the policy's own actions."""
+        advantage = self.least(critics, batch.obs, batch.action) - self.least(critics, batch.obs, sampled)
+        return self.cloning(actor, batch.obs, batch.action, advantage, self.temperature)
+
+    def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
+        """One update of the critics, then of the actor, then of the targets."""
+        k_target, k_actor = jax.random.split(key)
+        target = self.target(learner, batch, k_target)
+        gradient, figures = jax.grad(self.critic_loss, has_aux=True)(learner.critics, batch, target)
+        change, critic_optimiser = self.optimiser.update(gradient, learner.critic_optimiser)
+        critics = jax.tree.map(jnp.add, learner.critics, change)
+
+        sampled = self.sampled(learner.actor, batch.obs, k_actor)
+        loss, gradient = jax.value_and_grad(self.actor_loss)(learner.actor, critics, batch, sampled)
+        change, actor_optimiser = self.optimiser.update(gradient, learner.actor_optimiser)
+        actor = jax.tree.map(jnp.add, learner.actor, change)
+        targets = optax.incremental_update(critics, learner.target_critics, self.tau)
+        learner = Learner(actor, critics, targets, actor_optimiser, critic_optimiser)
+        return learner, figures | {"learn/loss_actor": loss}

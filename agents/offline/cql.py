@@ -1,0 +1,163 @@
+"""CQL: SAC on a dataset, whose critics are pressed down where the data has no actions.
+
+Source: Kumar et al. 2020, arXiv 2006.04779; conventions of CORL (see README.md). Beside SAC's losses, without the
+entropy in its target, each critic has
+    price weight (gap_i - target_gap),   gap_i = mean [logsumexp_j (Q_i(s, a_j) - log density_j) - Q_i(s, a)]
+over 3 `samples` actions a_j a row: uniform ones (density 1/2^A), and those of pi(s) and of pi(s'). The price is 1, or
+with `lagrange` a multiplier: Adam on -mean_i price weight (gap_i - target_gap), kept between 0 and 10^6.
+All gradients are taken at the same weights; then target critics move by tau.
+
+Deviation: networks start as elsewhere here, not orthogonal.
+Shapes: B rows of a batch, J = 3 `samples` actions a row, A action components.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from agents import sac
+from agents.api import Array, Key, Tree, hyper
+from agents.continuous import Figures
+from agents.offline.base import Offline
+from agents.ops.replay import Experience
+from agents.sac import SACUpdates
+from agents.td3 import critic_values, squared_error
+
+DEAREST = 1e6
+"""The largest price."""
+OPTIMISERS = {
+    "actor": "actor_optimiser", "critics": "critic_optimiser", "log_alpha": "alpha_optimiser",
+    "log_price": "price_optimiser",
+}  # fmt: skip
+"""The field of each one's optimiser."""
+
+
+@struct.dataclass
+class Learner(sac.Learner):
+    """SAC's, and the multiplier."""
+
+    log_price: Array
+    """[]"""
+    price_optimiser: Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class CQL(SACUpdates, Offline):
+    """Conservative Q-learning, at the settings of CORL for mazes."""
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    """Widths of the hidden layers of all networks."""
+    actor_learning_rate: float = hyper(3e-5, above=0)
+    """Of the Adams of actor and temperature."""
+    critic_learning_rate: float = hyper(3e-4, above=0)
+    """Of the Adams of critics and price."""
+    weight: float = hyper(10.0, least=0)
+    """Of the gap between other actions' values and the data's; 0: SAC's critics."""
+    samples: int = hyper(10, least=1)
+    """Actions a row of each of the three kinds."""
+    lagrange: bool = True
+    """Whether the weight has a price that rises while the gap is above `target_gap`."""
+    target_gap: float = 5.0
+    """What the price tunes the gap to."""
+    log_std_offset: float = -1.0
+    """Added to the logarithm of the policy's deviation."""
+
+    @property
+    def optimisers(self) -> tuple[optax.GradientTransformation, ...]:
+        """Adam of actor, critics and temperature."""
+        return tuple(map(optax.adam, (self.actor_learning_rate, self.critic_learning_rate, self.actor_learning_rate)))
+
+    @property
+    def price_adam(self) -> optax.GradientTransformation:
+        """Adam of the multiplier."""
+        return optax.adam(self.critic_learning_rate)
+
+    def begin(self, key: Key) -> Learner:
+        """SAC's; the price is 1."""
+        begun, log_price = super().begin(key), jnp.zeros(())
+        parts = {name: getattr(begun, name) for name in sac.Learner.__dataclass_fields__}
+        return Learner(**parts, log_price=log_price, price_optimiser=self.price_adam.init(log_price))
+
+    def distribution(self, actor: Tree, obs: Array) -> tuple[Array, Array]:
+        """(mean, log std) [..., A] before the tanh."""
+        mean, log_std = super().distribution(actor, obs)
+        return mean, log_std + self.log_std_offset
+
+    def target(self, learner: Learner, batch: Experience, key: Key) -> Array:
+        """The target y [B], without the policy's entropy."""
+        action, _ = self.sampled(learner.actor, batch.next_obs, key)
+        value = jnp.min(critic_values(self, learner.target_critics, batch.next_obs, action), axis=0)
+        return batch.reward + self.gamma * (1 - batch.terminated) * value
+
+    def others(self, actor: Tree, batch: Experience, key: Key) -> tuple[Array, Array]:
+        """(actions a_j [J, B, A], log densities [J, B]); no gradient passes through them."""
+        keys, shape = jax.random.split(key, 3), (self.samples, *batch.action.shape)
+        drawn = [jax.random.uniform(keys[0], shape, minval=-1, maxval=1)]
+        densities = [jnp.full(shape[:-1], -self.sizes[1] * math.log(2))]
+        for k, obs in zip(keys[1:], (batch.obs, batch.next_obs), strict=True):
+            action, log_prob = self.sampled(actor, jnp.broadcast_to(obs, (self.samples, *obs.shape)), k)
+            drawn.append(action)
+            densities.append(log_prob)
+        return jnp.concatenate(drawn), jnp.concatenate(densities)
+
+    def gaps(self, critics: Tree, values: Array, obs: Array, others: tuple[Array, Array]) -> Array:
+        """gap_i [2] of critics whose values of the data's actions are `values` [2, B]."""
+        action, density = others
+        pressed = critic_values(self, critics, jnp.broadcast_to(obs, (len(action), *obs.shape)), action)  # [2, J, B]
+        return jnp.mean(jax.nn.logsumexp(pressed - density, axis=1) - values, axis=1)
+
+    def price(self, log_price: Array) -> Array:
+        """The price []; 1 without `lagrange`."""
+        return jnp.clip(jnp.exp(log_price), 0.0, DEAREST) if self.lagrange else jnp.ones(())
+
+    def surplus(self, gaps: Array) -> Array:
+        """Weight (gap_i - target_gap) [2]; the target counts with `lagrange` alone."""
+        return self.weight * (gaps - (self.target_gap if self.lagrange else 0.0))
+
+    def critics_loss(
+        self, critics: Tree, batch: Experience, target: Array, others: tuple[Array, Array], price: Array
+    ) -> tuple[Array, tuple[Array, Figures]]:
+        """(loss [], (gaps [2], figures))."""
+        values = critic_values(self, critics, batch.obs, batch.action)
+        gaps = self.gaps(critics, values, batch.obs, others)
+        loss = squared_error(values, target) + jnp.sum(price * self.surplus(gaps))
+        return loss, (gaps, {"learn/loss_critic": loss, "learn/value": jnp.mean(values), "learn/gap": jnp.mean(gaps)})
+
+    def price_loss(self, log_price: Array, gaps: Array) -> Array:
+        """-mean_i price weight (gap_i - target_gap) []."""
+        return -jnp.mean(self.price(log_price) * self.surplus(gaps))
+
+    def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
+        """One update of critics, actor, temperature, price and targets."""
+        k_target, k_actor, k_others = jax.random.split(key, 3)
+        alpha, price = jnp.exp(learner.log_alpha), self.price(learner.log_price)
+        target, others = self.target(learner, batch, k_target), self.others(learner.actor, batch, k_others)
+        g_critics, (gaps, figures) = jax.grad(self.critics_loss, has_aux=True)(
+            learner.critics, batch, target, others, price
+        )
+        g_actor, (log_prob, more) = jax.grad(self.actor_loss, has_aux=True)(
+            learner.actor, learner.critics, alpha, batch, k_actor
+        )
+        steps = {
+            "actor": (g_actor, self.optimisers[0]), "critics": (g_critics, self.optimisers[1]),
+            "log_alpha": (jax.grad(self.alpha_loss)(learner.log_alpha, log_prob), self.optimisers[2]),
+            "log_price": (jax.grad(self.price_loss)(learner.log_price, gaps), self.price_adam),
+        }  # fmt: skip
+        if not self.tune_alpha:
+            del steps["log_alpha"]
+        if not self.lagrange:
+            del steps["log_price"]
+        changed: dict[str, Tree] = {}
+        for name, (gradient, adam) in steps.items():
+            state = OPTIMISERS[name]
+            change, changed[state] = adam.update(gradient, getattr(learner, state))
+            changed[name] = jax.tree.map(jnp.add, getattr(learner, name), change)
+        targets = optax.incremental_update(changed["critics"], learner.target_critics, self.tau)
+        learner = learner.replace(**changed, target_critics=targets)  # type: ignore[attr-defined]
+        return learner, figures | more | {"learn/alpha": alpha, "learn/price": price}

@@ -1,0 +1,29 @@
+"""Behaviour cloning of the best episodes alone (k % BC in the tables of others).
+
+It is the floor under every agent that is told which episodes earned most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.api import Dataset, hyper
+from agents.bc import BC
+from agents.offline.base import kept, returns_of, spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilteredBC(BC):
+    """Behaviour cloning of the episodes with the highest returns."""
+
+    keep: float = hyper(0.1, above=0, most=1)
+    """The share of the data's episodes that is cloned, at least one; of equal returns the earlier ones."""
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """The episodes to be cloned."""
+        returns = returns_of(dataset)
+        best = np.zeros(len(returns), bool)
+        best[np.argsort(-returns, kind="stable")[: max(1, round(self.keep * len(returns)))]] = True
+        return kept(dataset, spread(dataset, best))

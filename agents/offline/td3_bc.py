@@ -1,0 +1,36 @@
+"""TD3+BC: TD3 on a dataset, whose actor also stays near the data's actions.
+
+Source: Fujimoto, Gu 2021, arXiv 2106.06860. Critics, targets and delays are TD3's; the actor minimises
+    -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2,   lambda = alpha / mean |Q_1(s, pi(s))|
+through which no gradient passes by lambda.
+
+Shapes: B rows of a batch, A action components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from agents.api import Array, Tree, hyper
+from agents.offline.base import SMALL, Offline
+from agents.ops.replay import Experience
+from agents.td3 import TD3Updates
+
+
+@dataclass(frozen=True, kw_only=True)
+class TD3BC(TD3Updates, Offline):
+    """TD3 with a term of behaviour cloning."""
+
+    alpha: float = hyper(2.5, least=0)
+    """Weight of the value beside the squared distance to the data's actions."""
+
+    def actor_loss(self, actor: Tree, critics: Sequence[Tree], batch: Experience) -> Array:
+        """See above []."""
+        chosen = self.greedy(actor, batch.obs)
+        value = self.values(critics[:1], batch.obs, chosen)
+        weight = self.alpha / (jax.lax.stop_gradient(jnp.mean(jnp.abs(value))) + SMALL)
+        return -weight * jnp.mean(value) + jnp.mean((chosen - batch.action) ** 2)
