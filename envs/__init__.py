@@ -47,6 +47,11 @@ ENVS: dict[str, str] = {
     "mujoco/ant_far": "envs.mujoco.variants:ant_far",
     "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
+    **{
+        f"{family}/{maze}": f"envs.pointmaze.maze:{family}_{maze}"
+        for family in ("maze2d", "pointmaze")
+        for maze in ("umaze", "medium", "large")
+    },
     "memory/tmaze": "envs.memory.tmaze:TMaze",
     "memory/remember_color_3": "envs.memory.remember_color:remember_color_3",
     "memory/remember_color_5": "envs.memory.remember_color:remember_color_5",

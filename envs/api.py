@@ -286,19 +286,24 @@ class Episodes:
 class Dataset:
     """Offline data: rows in time order, episode after episode."""
 
-    rows: dict[str, Array]
-    """[M, ...]: obs, action, reward, terminated, truncated, next_obs and what else there is."""
+    rows: dict[str, Tree]
+    """[M, ...]: obs, action, reward, terminated, truncated, next_obs and what else there is; obs and next_obs are
+    pytrees where the environment's are."""
     firsts: Array
     """[episodes] int32 index of the first row of each episode."""
+    facts: dict[str, Array] = struct.field(default_factory=dict)
+    """What was found out about the rows as a whole: by a recipe, for the card; by an agent's `prepare`, for itself."""
 
 
 @struct.dataclass
 class Batch:
     """What the kernel `batches` delivers: U batches of B rows (or windows of L rows)."""
 
-    rows: dict[str, Array]
+    rows: dict[str, Tree]
     """[U, B, ...] or [U, B, L, ...]"""
     valid: Array
     """[U, B] or [U, B, L]: False where a window has run past the end of its episode."""
-    starts: dict[str, Array] | None = None
+    starts: dict[str, Tree] | None = None
     """[U, S, ...] first rows of episodes, where asked for."""
+    facts: dict[str, Array] = struct.field(default_factory=dict)
+    """Those of the dataset."""

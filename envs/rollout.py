@@ -307,4 +307,5 @@ def batches(
     if starts:
         chosen = dataset.firsts[jax.random.randint(k_starts, (updates, starts), 0, dataset.firsts.shape[0])]
         first_rows = jax.tree.map(lambda x: x[chosen], dataset.rows)
-    return Batch(rows=jax.tree.map(lambda x: x[index], dataset.rows), valid=valid, starts=first_rows)
+    rows = jax.tree.map(lambda x: x[index], dataset.rows)
+    return Batch(rows=rows, valid=valid, starts=first_rows, facts=dataset.facts)

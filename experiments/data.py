@@ -1,26 +1,35 @@
-"""`prospect data`: datasets that are made from a recipe and a seed (see `envs.datasets`)."""
+"""`prospect data`: datasets that are made from a recipe and a seed, or lie elsewhere (see `envs.datasets`)."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+import envs
 from envs import datasets
+from envs.names import unknown
 from experiments.console import err, out
 from experiments.options import Parser, add_options, given
 from experiments.runs import enable_compilation_cache
 
-ACTIONS = ("list", "make", "show")
+ACTIONS = ("list", "make", "show", "export")
+ABOUT = """Datasets from a recipe and a seed; nothing is downloaded. A name may also be `minari/` and the id of a Minari
+dataset on this machine, or the path of a file (.npz, .safetensors, .hdf5) with arrays under our names or D4RL's."""
 
 
 def data_command(words: list[str]) -> int:
-    """List the datasets; make one; show the card of one, which makes it where it is not there."""
-    parser = Parser(prog="prospect data", description="Datasets from a recipe and a seed; nothing is downloaded.")
-    parser.add_argument("action", choices=ACTIONS, help="list: all names; make: one; show: its card")
+    """List the datasets; make one; show the card of one, which makes it where it is not there; export it to Minari."""
+    parser = Parser(prog="prospect data", description=ABOUT)
+    parser.add_argument("action", choices=ACTIONS, help="list: all names; make: one; show: its card; export: to Minari")
     parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("id", nargs="?", metavar="MINARI_ID", help="export: the new dataset, e.g. mine/hopper-v0")
+    parser.add_argument("--env", metavar="ENV", help="export: what the data is of (default: what the recipe says)")
+    parser.add_argument("--author", metavar="WHO", help="export: whom to name")
     if name := next((word for word in words[1:] if not word.startswith("-")), None):
         add_options(parser, type(datasets.recipe(name)), title="recipe")
     args = parser.parse_args(words)
@@ -28,6 +37,9 @@ def data_command(words: list[str]) -> int:
         raise ValueError(
             "`data list` takes no name" if args.name else f"data {args.action} needs the name of a dataset"
         )
+    if (args.action == "export") != bool(args.id):
+        raise ValueError("data export needs a name and the id of the new Minari dataset, e.g. mine/hopper-v0; others "
+                         "take no id")  # fmt: skip
     if args.action == "list":
         table = Table("dataset", "recipe", "fields")
         for name, (place, fields) in datasets.DATASETS.items():
@@ -35,14 +47,40 @@ def data_command(words: list[str]) -> int:
         out().print(table)
         return 0
     enable_compilation_cache()
+    path = _export(args) if args.action == "export" else _make(args)
+    out().print(escape(str(path)), soft_wrap=True)
+    return 0
+
+
+def _make(args: argparse.Namespace) -> Path:
+    """Where the data lies; its card on the screen where that is asked for."""
     fields = given(args, "recipe")
-    path, _ = datasets.paths(args.name, datasets.recipe(args.name, **fields))
+    made = datasets.recipe(args.name, **fields)
     with err().status(f"{args.name} ..."):
         _, card = datasets.make_with_card(args.name, **fields)
     if args.action == "show":
         _print_card(card)
-    out().print(escape(str(path)), soft_wrap=True)
-    return 0
+    return made.source if isinstance(made, datasets.Elsewhere) else datasets.paths(args.name, made)[0]
+
+
+def _export(args: argparse.Namespace) -> Path:
+    """Write the data as a new Minari dataset; gives its folder."""
+    from envs import minari
+
+    minari.vacant(args.id)
+    made = datasets.recipe(args.name, **given(args, "recipe"))
+    env = args.env or getattr(made, "env", args.name.rpartition("/")[0])
+    if env not in envs.ENVS and args.env:
+        raise unknown("environment", env, envs.ENVS)
+    if env not in envs.ENVS:
+        raise ValueError(f"{args.name} does not say which environment it is of: give --env")
+    own = {} if args.env else dict(getattr(made, "env_fields", ()))
+    with err().status(f"{args.name} ..."):
+        dataset, card = datasets.make_with_card(args.name, **given(args, "recipe"))
+        about = f"{args.name} {json.dumps(card['fields'])}, SHA-256 {card['sha256']}"
+        return minari.export(
+            dataset, args.id, env, fields=own, author=args.author, algorithm=card["recipe"], description=about
+        )
 
 
 def _print_card(card: dict[str, Any]) -> None:

@@ -99,17 +99,18 @@ def train_run(
     for exam in run.exams:
         run.make_env(**exam.fields)  # a mistake shows now, not after training
     agent = run.agent.bind(env.spec)
-    if dataset is None and run.dataset:
-        dataset = run.dataset.make()
     if dataset is not None:
         datasets.check(dataset)
+    elif run.dataset:
+        dataset = run.dataset.make()  # checked where it was made
+    if dataset is not None:
         datasets.check_fits(dataset, env.spec)
     data = agent.prepare(dataset) if dataset is not None else None
     program = Program(agent, env, run.seeds, eval_episodes=run.eval_episodes, dataset=data)
     if any(exam.best for exam in run.exams):
         callbacks = [*callbacks, SaveBest(METRIC)]
     audience = Audience(callbacks)
-    driver = _Driver(run, program, env, progress, audience, min(chunk_s, LONGEST_CHUNK))
+    driver = _Driver(run, program, env, dataset, progress, audience, min(chunk_s, LONGEST_CHUNK))
     if out is None:
         with closing(audience):
             return driver.go(None, lambda: False)
@@ -130,9 +131,11 @@ class _Driver:
     """One run on its way: the run state and where it stands among its marks."""
 
     def __init__(
-        self, run: Run, program: Program, env: Env, progress: Progress | None, audience: Audience, chunk_s: float
-    ) -> None:
+        self, run: Run, program: Program, env: Env, dataset: Dataset | None, progress: Progress | None,
+        audience: Audience, chunk_s: float,
+    ) -> None:  # fmt: skip
         self.run, self.program, self.env, self.chunk_s = run, program, env, chunk_s
+        self.data = {f"data/{name}": x for name, x in datasets.count(dataset).items()} if dataset is not None else {}
         self.progress, self.audience = progress, audience
         self.marks = [-(-run.budget * i // run.evals) for i in range(1, run.evals + 1)]
         self.mark = 0
@@ -242,7 +245,7 @@ class _Driver:
         rows = []
         for s, seed in enumerate(self.run.seeds):
             one = jax.tree.map(lambda x, s=s: x[s], host) if self.program.batched else host
-            rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one)))
+            rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one) | self.data))
         if failed := sum(row.get("collect/failed", 0) for row in rows):
             self.notices.append(f"{failed} episodes were cut short by the simulator: {self.env.failure()}")
         scores = [row["eval/return"] for row in rows]

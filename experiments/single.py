@@ -16,7 +16,7 @@ import agents
 import envs
 from agents.api import Batches, Rollouts, wants_of
 from envs import datasets
-from envs.api import Env
+from envs.api import Env, Spec
 from envs.names import unknown
 from experiments import play, runs
 from experiments.callbacks import parse_stop
@@ -48,7 +48,9 @@ def run_agent(name: str, words: list[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
     parser.add_argument("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
     parser.add_argument("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
-    parser.add_argument("--dataset", metavar="NAME", help="what an offline agent learns from (see: prospect data list)")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="what an offline agent learns from (see: prospect data list), or a file"
+    )
     add_options(parser, agents.AGENTS[name], title="hyper-parameters")
     if "--dataset" in words[:-1]:
         add_options(parser, type(datasets.recipe(words[words.index("--dataset") + 1])), title="dataset", prefix="data.")
@@ -80,13 +82,12 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     """A job a seed, or one for all where the agent allows it."""
     seeds = tuple(range(args.seeds)) if args.seeds else (args.seed or 0,)
     agent = agents.make(name, **given(args, "hyper-parameters"))
-    spec = envs.make(args.env).spec
+    spec = envs.make(args.env, **given(args, "environment")).spec
     if reason := agent.misfit(spec):
         fitting = [other for other, kind in agents.AGENTS.items() if kind().misfit(spec) is None]
         raise ValueError(f"{name} does not fit {args.env}: {reason}; these fit: {', '.join(fitting) or 'none'}")
-    if args.dataset:
-        datasets.recipe(args.dataset, **given(args, "dataset"))
-    elif isinstance(wants_of(agent)[0], Batches):
+    data = _data(args, spec)
+    if data is None and isinstance(wants_of(agent)[0], Batches):
         raise ValueError(f"{name} learns from a dataset: give --dataset NAME (see: prospect data list)")
     together = agent.vmap_seeds and len(wants_of(agent)) == 1
     batches = [seeds] if together else [(seed,) for seed in seeds]
@@ -96,7 +97,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
             "agent": name, "fields": given(args, "hyper-parameters"), "env": args.env,
             "env_fields": given(args, "environment"), "seeds": list(batch), "budget": args.budget, "evals": args.evals,
             "eval_episodes": args.eval_episodes,
-            "dataset": {"name": args.dataset, "fields": given(args, "dataset")} if args.dataset else None,
+            "dataset": data,
         }  # fmt: skip
         base = runs.runs_root() / "single" / name / args.env.replace("/", "-")
         folder = base / f"{seeds_name(batch)}-{make_job(payload, base).hash[:8]}"
@@ -104,6 +105,19 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
             folder = args.out if len(batches) == 1 else args.out / seeds_name(batch)
         jobs.append(make_job(payload, folder))
     return jobs
+
+
+def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
+    """The dataset as a job names it: one that lies elsewhere is read and checked, and named with its hash."""
+    if not args.dataset:
+        return None
+    fields = given(args, "dataset")
+    datasets.recipe(args.dataset, **fields)
+    if datasets.is_elsewhere(args.dataset):
+        dataset, card = datasets.make_with_card(args.dataset, **fields)
+        datasets.check_fits(dataset, spec)
+        fields["sha256"] = card["sha256"]
+    return {"name": args.dataset, "fields": fields}
 
 
 def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> int:

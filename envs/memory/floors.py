@@ -1,8 +1,6 @@
 """What uniformly random actions and the oracle get in every memory environment.
 
-    python -m envs.memory.floors [RepeatFirstEasy ...]      writes the table, or some of its rows, into README.md here
-
-A learner's figure means something only beside these.
+python -m envs.memory.floors [RepeatFirstEasy ...]      writes the table, or some of its rows, into README.md here
 """
 
 from __future__ import annotations
@@ -13,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 import envs
-from envs.memory.oracles import Demonstrations
+from envs.demonstrations import Demonstrations
+from envs.floors import renew
 from envs.memory.table import TASKS
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
 EPISODES = 200
 COLUMNS = ("environment", "steps", "observation", "actions", "random: return", "oracle: return")
 
@@ -37,20 +35,9 @@ def row(id: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Renew the rows of the named environments, or of all, in the table between its marks in README.md."""
+    """Renew the rows of the named environments, or of all."""
     ids = {id.removeprefix("memory/"): id for id in envs.ENVS if id.startswith("memory/")}
-    ids |= {name: f"popgym/{name}" for name in TASKS}
-    if strange := set(names) - set(ids):
-        sys.exit(f"no such memory environment: {', '.join(sorted(strange))}")
-    found = {id: row(id) for name, id in ids.items() if not names or name in names}
-    before, _, rest = README.read_text().partition(BEGIN)
-    old, mark, after = rest.partition(END)
-    if not mark:
-        sys.exit(f"{README} lacks the marks {BEGIN} and {END}")
-    rows = {line.split("`")[1]: line for line in old.splitlines() if "`" in line} | found
-    head = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
-    table = [rows[id] for id in ids.values() if id in rows]
-    README.write_text("\n".join([before + BEGIN, *head, *table, END + after]))
+    renew(README, COLUMNS, row, ids | {name: f"popgym/{name}" for name in TASKS}, names)
 
 
 if __name__ == "__main__":

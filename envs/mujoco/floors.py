@@ -1,14 +1,11 @@
 """Floors of every MuJoCo task: what uniformly random and zero actions get.
 
-    python -m envs.mujoco.floors [hopper ...]      writes the table, or some of its rows, into this folder's README.md
-
-A learner's figure means something only beside these.
+python -m envs.mujoco.floors [hopper ...]      writes the table, or some of its rows, into this folder's README.md
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,31 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import envs
-from envs.api import Array, Box, Env, Inputs, Key, Tree
+from envs.api import Box, Env
+from envs.floors import Floor, renew
 from envs.rollout import episodes
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
 EPISODES, MANY = 16, 64
 """Episodes of a task; of one whose episodes last less than a quarter of the horizon."""
 SEED = 0
 COLUMNS = ("task", "random: return", "% paid", "length", "zero: return", "% paid", "length")
-
-
-@dataclass(frozen=True)
-class Floor:
-    """An actor that does not look."""
-
-    space: Box
-    random: bool
-
-    def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """Nothing."""
-        return ()
-
-    def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
-        """Uniform in the space, or zero."""
-        return self.space.sample(key) if self.random else jnp.zeros(self.space.shape), (), ()
 
 
 def measure(env: Env, *, random: bool, count: int = EPISODES, seed: int = SEED) -> tuple[float, float, float, float]:
@@ -70,19 +51,9 @@ def row(id: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Renew the rows of the named tasks, or of all, in the table between its marks in README.md."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    old, mark, after = rest.partition(END)
-    if not mark:
-        sys.exit(f"{README} lacks the marks {BEGIN} and {END}")
-    ids = [id for id in envs.ENVS if id.startswith("mujoco/")]
-    kept = {line.split("`")[1]: line for line in old.splitlines() if "`" in line}
-    rows = {id: kept.get(id.removeprefix("mujoco/"), "") for id in ids}
-    if strange := set(names) - {id.removeprefix("mujoco/") for id in ids}:
-        sys.exit(f"no such MuJoCo task: {', '.join(sorted(strange))}")
-    rows |= {id: row(id) for id in ids if not names or id.removeprefix("mujoco/") in names}
-    head = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
-    README.write_text("\n".join([before + BEGIN, *head, *filter(None, rows.values()), END + after]))
+    """Renew the rows of the named tasks, or of all."""
+    ids = {id.removeprefix("mujoco/"): id for id in envs.ENVS if id.startswith("mujoco/")}
+    renew(README, COLUMNS, row, ids, names)
 
 
 if __name__ == "__main__":

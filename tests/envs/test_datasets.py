@@ -9,6 +9,7 @@ import toys
 
 import envs
 from envs import cache, datasets
+from envs.api import Dataset
 from envs.rollout import batches
 
 
@@ -37,6 +38,13 @@ def test_the_card_says_what_is_in_it():
     )
     assert card["length"] == {"least": 4, "mean": 4.0, "most": 4} and card["return"]["50 %"] == 1
     assert card["arrays"]["obs"] == "float32[64, 2]" and card["versions"]["jax"] == jax.__version__
+
+
+def test_it_counts_what_was_paid():
+    """Three episodes: paid on the way and taken back at its end, paid at the end, never paid."""
+    rows = {"reward": np.float32([0, 3, -1, 0, 1, 0, 0])}
+    counts = datasets.count(Dataset(rows, np.int32([0, 3, 5])))
+    assert counts == {"rows": 7, "episodes": 3, "paid": 2, "paid_last": 1}
 
 
 def test_it_is_built_once(monkeypatch):
@@ -69,7 +77,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(harm):
     ("spoil", "line"),
     [
         ("reward", "the dataset lacks reward"), ("nan", "obs is not finite in row 5"), ("length", "differ in length"),
-        ("both", "both terminated and truncated in 8 rows"), ("empty", "the dataset is empty"),
+        ("both", "both terminated and truncated .* in 8 rows"), ("empty", "the dataset is empty"),
         ("firsts", "must begin at 0 and ascend"),
     ],
 )  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import envs
+from envs.demonstrations import Demonstrations
 from envs.memory import remember_color, take_it_back
-from envs.memory.oracles import Demonstrations
 from envs.memory.remember_color import RememberColor
 from envs.memory.take_it_back import TakeItBack
 from envs.mujoco import picture

@@ -8,8 +8,8 @@ import pytest
 from flax import struct
 
 import envs
-from envs.memory import oracles
-from envs.memory.oracles import Demonstrations
+from envs import demonstrations
+from envs.demonstrations import Demonstrations, oracle
 from envs.memory.table import FAMILIES, TASKS
 from envs.memory.tmaze import UP, TMaze
 
@@ -58,9 +58,9 @@ def test_random_floors(family):
 
 def test_every_task_has_an_oracle():
     for id in ("memory/tmaze", *(f"popgym/{name}" for name in TASKS)):
-        assert callable(oracles.oracle(envs.make(id)))
+        assert callable(oracle(envs.make(id)))
     with pytest.raises(ValueError, match="probe/bandit has no oracle; there is one for Autoencode, Battleship"):
-        oracles.oracle(envs.make("probe/bandit"))
+        oracle(envs.make("probe/bandit"))
     assert len(TASKS) == 3 * len(FAMILIES) == 42
 
 
@@ -69,7 +69,7 @@ def test_a_subclass_has_its_parents_oracle():
     class Longer(TMaze):
         pass
 
-    assert callable(oracles.oracle(Longer()))
+    assert callable(oracle(Longer()))
 
 
 # --- data --------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_tmaze_demonstrations():
 def test_demonstrations_in_chunks(monkeypatch):
     recipe = Demonstrations("popgym/MineSweeperEasy", episodes=7)
     whole = recipe.build()
-    monkeypatch.setattr(oracles, "CHUNK_BYTES", 1500)
+    monkeypatch.setattr(demonstrations, "CHUNK_BYTES", 1500)
     parts = recipe.build()
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         assert np.array_equal(np.asarray(a), np.asarray(b))
@@ -116,7 +116,7 @@ def test_noise_successes_and_successors():
         Demonstrations("popgym/HigherLowerEasy", episodes=5, successes_only=True).build()
 
 
-@pytest.mark.parametrize("fields", [{"episodes": 0}, {"noise": 1.5}])
+@pytest.mark.parametrize("fields", [{"episodes": 0}, {"noise": 1.5}, {"random": -0.1}])
 def test_bad_demonstrations(fields):
-    with pytest.raises(ValueError, match="episodes must be at least 1, noise 0 to 1"):
+    with pytest.raises(ValueError, match="episodes must be at least 1, noise and random 0 to 1"):
         Demonstrations("memory/tmaze", **fields)

@@ -18,7 +18,8 @@ popgym = pytest.importorskip("popgym.envs")
 
 import envs  # noqa: E402
 from envs.api import Box, Discrete  # noqa: E402
-from envs.memory import control, oracles  # noqa: E402
+from envs.demonstrations import oracle  # noqa: E402
+from envs.memory import control  # noqa: E402
 from envs.memory.table import LEVELS, TASKS  # noqa: E402
 
 CONTROL = [name for name in TASKS if "CartPole" in name or "Pendulum" in name]
@@ -76,7 +77,7 @@ def chances(name, theirs, horizon, seed):
 def ours_played(env, first, chance, expert, key):
     """(obs at reset, actions, steps, live) of one episode; `expert` []: whether the oracle plays."""
     state, obs = env.reset(key) if first is None else env.begin(first)
-    act = oracles.oracle(env)
+    act = oracle(env)
 
     def body(carry, given):
         (state, live), (t, chance) = carry, given
@@ -145,7 +146,7 @@ def first_of(theirs, seed):
 def control_episode(name, seed, expert):
     """popgym's episode: (state before each step, action, noise, obs after it, reward, terminated, truncated)."""
     env, theirs = envs.make(f"popgym/{name}"), theirs_of(name)
-    act = jax.jit(oracles.oracle(env))
+    act = jax.jit(oracle(env))
     obs, _ = theirs.reset(seed=seed)
     q, noise = first_of(theirs, seed)
     assert np.allclose(q, theirs.state)

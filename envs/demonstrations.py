@@ -1,0 +1,123 @@
+"""Demonstrations: the data of scripted players, who know the rules and look at the state.
+
+    dataset = datasets.make("minigrid/DoorKey-8x8-v0/oracle", random=0.5)
+
+Shapes: M rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import envs
+from envs.api import Array, Dataset, Dict, Env, Key, Tree
+from envs.memory import oracles
+from envs.memory.tmaze import TMaze
+from envs.minigrid import controller
+from envs.minigrid.env import MiniGrid
+
+Policy = Callable[[Tree, Key], Array]
+
+CHUNK_BYTES = 64 << 20
+"""Episodes are made so many bytes at a time."""
+ORACLES: dict[type, Callable[[Any, Any, Key], Array]] = oracles.ORACLES | {MiniGrid: controller.act}
+"""Class -> its player, (env, state, key) -> action."""
+
+
+def oracle(env: Env) -> Policy:
+    """The player of an environment, (state, key) -> action. Raises ValueError where there is none."""
+    for cls in type(env).__mro__:
+        if cls in ORACLES:
+            return partial(ORACLES[cls], env)
+    raise ValueError(f"{env.spec.id} has no oracle; there is one for {', '.join(sorted(c.__name__ for c in ORACLES))}")
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A dataset of an oracle's episodes, made again bit for bit from these fields.
+
+    In T-Maze every other episode has its goal on the other side, so that as many lead up as down.
+    Raises ValueError for an environment without an oracle and for fields out of range.
+    """
+
+    env: str
+    """Its registered id."""
+    env_fields: tuple[tuple[str, Any], ...] = ()
+    """Values of its fields, as pairs."""
+    episodes: int = 2000
+    """How many are played."""
+    noise: float = 0.0
+    """Share of the actions that are drawn uniformly instead; what was done is what is kept."""
+    random: float = 0.0
+    """Share of the episodes (the first ones) whose actions are all drawn uniformly."""
+    seed: int = 0
+    """Of all that is drawn."""
+    successes_only: bool = False
+    """Leave out the episodes that end without success."""
+    successors: bool = False
+    """Keep `next_obs` too: it doubles the memory, and only ends of episodes hold what no other row does."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or not 0 <= self.noise <= 1 or not 0 <= self.random <= 1:
+            raise ValueError(
+                f"episodes must be at least 1, noise and random 0 to 1, "
+                f"not {self.episodes}, {self.noise} and {self.random}"
+            )
+
+    def build(self) -> Dataset:
+        """Play the episodes. Rows: obs, action, reward, terminated, truncated, and next_obs where asked for."""
+        env = envs.make(self.env, **dict(self.env_fields))
+        size = sum(np.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(self._play(env), 0)))
+        chunk = int(min(self.episodes, max(1, CHUNK_BYTES // size)))
+        play, parts, lengths = jax.jit(lambda env, numbers: jax.vmap(self._play(env))(numbers)), [], []
+        for first in range(0, self.episodes, chunk):
+            rows = jax.tree.map(np.asarray, play(env, np.arange(first, first + chunk, dtype=np.int32)))
+            wanted = np.arange(first, first + chunk) < self.episodes
+            if self.successes_only:
+                wanted &= (rows["success"] & rows["live"]).any(axis=1)
+            live = rows.pop("live") & wanted[:, None]
+            rows.pop("success")
+            lengths.append(live.sum(axis=1)[wanted])
+            parts.append(jax.tree.map(lambda x, live=live: x[live], rows))
+        firsts = np.cumsum(count := np.concatenate(lengths)) - count
+        if not len(firsts):
+            raise ValueError(f"{self.env}: none of the {self.episodes} episodes ended with success")
+        rows = jax.tree.map(lambda *xs: jnp.asarray(np.concatenate(xs)), *parts)
+        return Dataset(rows=rows, firsts=jnp.asarray(firsts, jnp.int32))
+
+    def _play(self, env: Env) -> Callable[[Array], dict[str, Array]]:
+        """Episode number [] -> its rows, leading [horizon], with `live` and `success` [horizon]."""
+        act, space = oracle(env), env.spec.action
+        assert not isinstance(space, Dict)
+
+        def episode(number: Array) -> dict[str, Array]:
+            key = jax.random.fold_in(jax.random.key(self.seed), number)
+            noise = jnp.where(number < round(self.random * self.episodes), 1.0, self.noise)
+            if isinstance(env, TMaze):
+                state, obs = env.reset_side(1 - 2 * (number % 2), key)
+            else:
+                state, obs = env.reset(key)
+
+            def body(carry: Tree, t: Array) -> tuple[Tree, dict[str, Array]]:
+                state, obs, live = carry
+                k_act, k_step, k_coin, k_sample = jax.random.split(jax.random.fold_in(key, t), 4)
+                action = act(state, k_act)
+                if self.noise or self.random:
+                    action = jnp.where(jax.random.uniform(k_coin) < noise, space.sample(k_sample), action)
+                state, step = env.step(state, action, k_step)
+                row = {
+                    "obs": obs, "action": action, "reward": step.reward, "terminated": step.terminated,
+                    "truncated": step.truncated, "success": step.info["success"], "live": live,
+                } | ({"next_obs": step.obs} if self.successors else {})  # fmt: skip
+                return (state, step.obs, live & ~(step.terminated | step.truncated)), row
+
+            return jax.lax.scan(body, (state, obs, jnp.ones((), bool)), jnp.arange(env.spec.horizon))[1]
+
+        return episode

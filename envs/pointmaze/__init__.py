@@ -1,0 +1,1 @@
+"""Point masses in mazes: see README.md."""
