@@ -8,7 +8,7 @@ This module imports no JAX: a sweep must start Ray before JAX.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -41,6 +41,11 @@ EXPERIMENTS: dict[str, str] = {
     "elmur_theory": "experiments.elmur_theory",
     "elmur_popgym": "experiments.elmur_popgym",
     "elmur_mikasa_lite": "experiments.elmur_mikasa_lite",
+    "cde_maze": "experiments.cde_maze",
+    "cde_maze_short": "experiments.cde_maze_short",
+    "cde_scarce": "experiments.cde_scarce",
+    "cde_ablation": "experiments.cde_ablation",
+    "cde_sparse_mujoco": "experiments.cde_sparse_mujoco",
 }
 """Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
 
@@ -51,6 +56,14 @@ class Data:
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    """Of data that lies elsewhere `sha256` must be one, for it may change under its name: see `prospect data show`."""
+
+    def check(self) -> None:
+        """Raise ValueError where name and fields do not decide what the data is."""
+        from envs import datasets
+
+        if datasets.is_elsewhere(self.name) and not self.fields.get("sha256"):
+            raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
 
     def make(self) -> Dataset:
         """The data. Raises ValueError for an unknown name or field."""
@@ -93,8 +106,9 @@ class Tier:
     """Episodes of each evaluation of the exploiting behaviour."""
     env_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Environment id -> values of its fields, where they differ from the defaults."""
-    datasets: Mapping[str, Data] = field(default_factory=dict)
-    """What agents learn from that want `Batches`: by label, or by environment id (the label's own comes first)."""
+    datasets: Mapping[str, Data | Callable[[int], Data]] = field(default_factory=dict)
+    """What agents learn from that want `Batches`: by label, or by environment id (the label's own comes first). A
+    function gives each seed data of its own."""
     exams: Mapping[str, tuple[Exam, ...]] = field(default_factory=dict)
     """Label -> what the finished agent must do besides."""
 
@@ -117,21 +131,30 @@ class Tier:
         """Budget of a run in an environment."""
         return self.budget if isinstance(self.budget, int) else self.budget[env]
 
-    def dataset_of(self, label: str, env: str) -> Data | None:
+    def data_of(self, label: str, env: str) -> Data | Callable[[int], Data] | None:
         """What an agent learns from in an environment; None for one that gathers its own experience."""
         from agents.api import Batches, wants_of
 
         offline = isinstance(wants_of(self.agents[label])[0], Batches)
         return self.datasets.get(label, self.datasets.get(env)) if offline else None
 
+    def dataset_of(self, label: str, env: str, seeds: Sequence[int]) -> Data | None:
+        """The same for the seeds of a run. Raises ValueError where they would need several datasets."""
+        data = self.data_of(label, env)
+        if not callable(data):
+            return data
+        if len(seeds) > 1:
+            raise ValueError(f"{label} has data of its own for each seed: one run cannot have {len(seeds)} seeds")
+        return data(seeds[0])
+
 
 @dataclass(frozen=True)
 class Claim:
     """A statement that the runs can refute, with its test. Written down before the runs.
 
-    With d = left - right (right - left where lower is better), averaged over seeds, and its 95 % bootstrap
-    interval: PASS when the whole interval lies above `margin`, FAIL when it lies below, else INCONCLUSIVE. With
-    `within` = (low, high): PASS when the interval lies inside, FAIL when wholly outside. Without `right`, left's
+    With d = left - part * right (the other way round where lower is better), averaged over seeds, and its 95 %
+    bootstrap interval: PASS when the whole interval lies above `margin`, FAIL when it lies below, else INCONCLUSIVE.
+    With `within` = (low, high): PASS when the interval lies inside, FAIL when wholly outside. Without `right`, left's
     mean itself is compared: it must exceed `margin` (stay below it, where lower is better).
     """
 
@@ -147,6 +170,8 @@ class Claim:
     """Label of the agent that the claim speaks of."""
     right: str | None = None
     """Label of its rival."""
+    part: float = 1.0
+    """How much of the rival's value is compared, e.g. .7 for `keeps 70 % of it`."""
     margin: float = 0.0
     within: tuple[float, float] | None = None
     better: Literal["higher", "lower"] = "higher"
@@ -167,10 +192,13 @@ class Experiment:
     repro: Tier
     paper: Tier
     claims: tuple[Claim, ...] = ()
-    derived: Mapping[str, Callable[[Mapping[str, float]], float]] = field(default_factory=dict)
-    """Metric name -> its value from a final row; NaN where it has none (an area that was never reached)."""
+    derived: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    """Metric name -> its value from a final row, which also says `env` and `label`; NaN where it has none (an area that
+    was never reached)."""
     metrics: tuple[str, ...] = ()
     """Metrics of the table, in order; default: all that are named `eval/...` or `ledger/...`, then the derived."""
+    sums: tuple[str, ...] = ()
+    """Metrics whose sum over all environments is in the report, where the source reports sums."""
     pictures: tuple[str, ...] = ("curves", "archive")
     """Pictures of the report: curves, archive, exams (whose names are numbers)."""
     search: Search | None = None
@@ -203,7 +231,7 @@ class Experiment:
         """The one cell of a trial of the search, as a tier. Raises ValueError where the agent refuses the settings."""
         if (search := self.search) is None:
             raise ValueError(f"{self.name} declares no search")
-        agent, data = self.repro.agents[search.label], self.repro.dataset_of(search.label, search.env)
+        agent, data = self.repro.agents[search.label], self.repro.data_of(search.label, search.env)
         return replace(
             self.repro, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
             budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},

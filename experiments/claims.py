@@ -55,7 +55,7 @@ class Verdict:
     left: Side
     right: Side | None
     difference: float = math.nan
-    """In favour of the claim: left - right, or right - left where lower is better."""
+    """In favour of the claim: left - part * right, or the other way round where lower is better."""
     low: float = math.nan
     high: float = math.nan
     p: float = math.nan
@@ -97,7 +97,8 @@ def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int) -> Ve
         low, high = sorted(sign * x for x in bootstrap_interval(left.values))
         outcome = decide(low, high, margin=sign * claim.margin, within=_flip(claim.within, sign))
         return Verdict(claim, outcome, left, None, sign * left.mean, low, high, reduced=reduced)
-    ahead, behind = (left.values, right.values) if sign > 0 else (right.values, left.values)
+    rival = claim.part * right.values
+    ahead, behind = (left.values, rival) if sign > 0 else (rival, left.values)
     low, high = difference_interval(ahead, behind)
     outcome = decide(low, high, margin=claim.margin, within=claim.within)
     difference = float(np.mean(ahead) - np.mean(behind))

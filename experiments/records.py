@@ -165,7 +165,7 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
     names = summary_metrics(experiment, records)
     table = []
     for record in records:
-        final = record.rows[-1]
+        final = record.head | record.rows[-1]
         values = {n: experiment.derived[n](final) if n in experiment.derived else final.get(n, math.nan) for n in names}
         table.append(record.head | values)
     return table

@@ -197,6 +197,8 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
         claim = v.claim
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
         sides = [f"{s.label}: {number(s.mean)} (n={len(s.values)}/{s.seeds})" for s in (v.left, v.right) if s]
+        if v.right and claim.part != 1:
+            sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
         interval = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
         outcome, said = f"**{v.outcome}**" + (" (reduced)" if v.reduced else ""), f"{claim.text} ({claim.source})"
         lines.append([claim.name, said, outcome, "; ".join(sides), interval, bound, number(v.p)])

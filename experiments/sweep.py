@@ -122,7 +122,7 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
     return Run(
         agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
         budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
-        dataset=tier.dataset_of(label, env), exams=tier.exams.get(label, ()),
+        dataset=tier.dataset_of(label, env, seeds), exams=tier.exams.get(label, ()),
     )  # fmt: skip
 
 
@@ -132,8 +132,10 @@ def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
-    """A job with the identity of its run: seeds, budget and hash."""
+    """A job with the identity of its run: seeds, budget and hash. Raises ValueError where these decide no result."""
     run = run or resolve(payload)
+    if run.dataset:
+        run.dataset.check()
     assert isinstance(run.env, str)
     return Job(payload, out.resolve(), run.env, run.name, tuple(run.seeds), run.budget, run.hash)
 
@@ -149,7 +151,7 @@ def plan(
     """All runs of a tier in a fixed order: environment, then seed, then agent, so that a partial sweep is balanced.
 
     `seeds` limits the number of seeds; `agents` the labels. Agents whose seeds are vmapped get one run for all
-    their seeds. Raises ValueError for an unknown label or tier.
+    their seeds, unless each learns from data of its own. Raises ValueError for an unknown label or tier.
     """
     from agents.api import wants_of
     from envs.names import unknown
@@ -167,7 +169,7 @@ def plan(
             if agents and label not in agents:
                 continue
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            together = agent.vmap_seeds and len(wants_of(agent)) == 1
+            together = agent.vmap_seeds and len(wants_of(agent)) == 1 and not callable(cells.data_of(label, env))
             for batch in [numbers] if together else [(s,) for s in numbers]:
                 of = {"experiment": experiment.reference, "tier": tier, "label": label, "env": env}
                 out = base / env.replace("/", "-") / label / seeds_name(batch)

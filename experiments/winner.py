@@ -45,7 +45,7 @@ def compare(
     def tier(name: str) -> Tier:
         one = base.tier(name)
         agent, budgets = one.agents[label], one.budget
-        data = one.dataset_of(label, env) or base.repro.dataset_of(label, env)
+        data = one.data_of(label, env) or base.repro.data_of(label, env)
         return replace(
             one, agents={"default": agent, "tuned": replace(agent, **settings)}, envs=(env,),
             seeds=one.seeds_of(label), exams={}, datasets={env: data} if data else {},

@@ -57,6 +57,7 @@ def test_heavy_imports_have_their_place(path: Path):
     doors = {Path("experiments/workers.py"), Path("experiments/tuning.py")}
     assert "ray" not in used or path in doors, "Ray has two doors: what runs jobs, and what asks Tune who stops"
     assert "matplotlib" not in used or path.parts[0] == "experiments", "pictures are made by reports"
+    assert "minari" not in used or path == Path("envs/minari.py"), "Minari has one door"
     assert not used & {"torch", "stable_baselines3"}, "extras are for users and tests"
 
 
@@ -65,7 +66,7 @@ def test_heavy_imports_have_their_place(path: Path):
     [
         (
             "import agents, envs, envs.rollout, agents.neuroevolution",
-            ("ray", "matplotlib", "gymnasium", "mujoco", "torch"),
+            ("ray", "matplotlib", "gymnasium", "mujoco", "torch", "minari", "h5py"),
         ),
         (
             "import experiments.api, experiments.sweep, experiments.workers, experiments.bench, experiments.search",

@@ -26,12 +26,15 @@ from envs.names import unknown
 from experiments.durable import dumps
 
 BENCHES: dict[str, str] = {
+    "cde_update": "experiments.bench.cde_update",
     "elmur_inference": "experiments.bench.elmur_inference",
     "elmur_train": "experiments.bench.elmur_train",
+    "maze2d_data": "experiments.bench.maze2d_data",
     "maze_rollout": "experiments.bench.maze_rollout",
     "mex_loop": "experiments.bench.mex_loop",
     "minigrid_env": "experiments.bench.minigrid_env",
     "native_env": "experiments.bench.native_env",
+    "offline_update": "experiments.bench.offline_update",
     "popgym_env": "experiments.bench.popgym_env",
     "ppo_loop": "experiments.bench.ppo_loop",
     "replay": "experiments.bench.replay",

@@ -1,4 +1,4 @@
-"""What the benches of off-policy agents share: whole loops and bare updates, in HalfCheetah.
+"""What the benches of agents with replay, or with a dataset, share: whole loops and bare updates, in HalfCheetah.
 
 One stream, one update a step on 256 rows, two layers of 256 units. A rate is the best of several turns.
 """
@@ -64,20 +64,29 @@ def loop(name: str, **fields: Any) -> float:
 
 def bare(name: str) -> float:
     """Updates a second on one fixed batch, without environment and replay."""
+    agent = agent_of(name)
+    return updates(agent, experience(*agent.sizes), STEPS)
+
+
+def experience(obs: int, action: int) -> Any:
+    """A random batch of transitions."""
     from agents.ops.replay import Experience
 
-    enable_compilation_cache()
-    agent = agent_of(name)
     keys = jax.random.split(jax.random.key(2), 4)
-    obs, following = (jax.random.normal(key, (BATCH, agent.sizes[0])) for key in keys[:2])
-    action = jax.random.uniform(keys[2], (BATCH, agent.sizes[1]), minval=-1)
-    batch = Experience(obs, action, jax.random.normal(keys[3], (BATCH,)), jnp.zeros(BATCH), following)
+    seen, following = (jax.random.normal(key, (BATCH, obs)) for key in keys[:2])
+    acted = jax.random.uniform(keys[2], (BATCH, action), minval=-1)
+    return Experience(seen, acted, jax.random.normal(keys[3], (BATCH,)), jnp.zeros(BATCH), following)
 
-    def updates(learner: Any, key: Any) -> Any:
-        return jax.lax.fori_loop(0, STEPS, lambda i, x: agent.update(x, batch, jax.random.fold_in(key, i))[0], learner)
 
-    learner, go = agent.begin(jax.random.key(0)), jax.jit(updates, compiler_options=COMPILER)
-    return best_of(lambda: jax.block_until_ready(go(learner, jax.random.key(1))), STEPS)
+def updates(agent: Any, batch: Any, steps: int) -> float:
+    """Updates a second of a bound agent on one fixed batch; `steps` of them a turn."""
+    enable_compilation_cache()
+
+    def many(learner: Any, key: Any) -> Any:
+        return jax.lax.fori_loop(0, steps, lambda i, x: agent.update(x, batch, jax.random.fold_in(key, i))[0], learner)
+
+    learner, go = agent.begin(jax.random.key(0)), jax.jit(many, compiler_options=COMPILER)
+    return best_of(lambda: jax.block_until_ready(go(learner, jax.random.key(1))), steps)
 
 
 def products() -> float:

@@ -33,6 +33,10 @@ A, B = [0.9, 0.9, 0.9], [0.5, 0.5, 0.5]  # without spread the interval is the di
         ({"better": "lower"}, "FAIL"),
         ({"within": (0.3, 0.5)}, "PASS"),
         ({"within": (-0.1, 0.1)}, "FAIL"),
+        ({"part": 1.7}, "PASS"),
+        ({"part": 1.9}, "FAIL"),
+        ({"left": "b", "right": "a", "part": 0.6, "better": "lower"}, "PASS"),
+        ({"left": "b", "right": "a", "part": 0.5, "better": "lower"}, "FAIL"),
         ({"right": None, "margin": 0.8}, "PASS"),
         ({"right": None, "margin": 0.95}, "FAIL"),
         ({"right": None, "margin": 0.95, "better": "lower"}, "PASS"),
@@ -110,16 +114,19 @@ def test_unknown_names_get_the_nearest():
 
 @pytest.mark.parametrize("name", api.EXPERIMENTS)
 def test_registered_experiments(name):
-    """Every agent fits every environment of each tier, and a smoke tier is small."""
+    """Every agent fits every environment of each tier, and what it learns from is there."""
     import envs
-    from agents.api import wants_of
+    from agents.api import Batches, wants_of
+    from envs import datasets
 
     one = api.load(name)
     for tier in (one.smoke, one.repro, one.paper):
         for env in tier.envs:
             spec = envs.make(env, **tier.env_fields.get(env, {})).spec
-            for agent in tier.agents.values():
+            for label, agent in tier.agents.items():
                 assert agent.misfit(spec) is None
-                assert wants_of(agent)
+                data = tier.dataset_of(label, env, (0,))
+                assert (data is not None) == isinstance(wants_of(agent)[0], Batches)
+                assert data is None or datasets.recipe(data.name, **data.fields)
     assert len({c.name for c in one.claims}) == len(one.claims)
     assert all(c.source and c.text for c in one.claims)

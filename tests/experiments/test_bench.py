@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import sys
 import types
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 
+import jax
 import pytest
 from rich.console import Console
 
 from experiments import bench
-from experiments.bench import maze_rollout, serene_500k, start_up
+from experiments.bench import cde_update, maze_rollout, serene_500k, start_up
+from experiments.program import COMPILER
 
 
 def quiet() -> Console:
@@ -98,6 +102,23 @@ def test_serene_500k_gives_its_figures():
     figures = serene_500k.measure(budget=1000)
     assert set(serene_500k.TARGETS) <= set(figures)
     assert 0 < figures["minutes_compute"] < figures["minutes"] < 10 and 0.05 < figures["peak_gb"] < 8
+
+
+@pytest.mark.slow
+def test_the_products_of_cde_update_are_those_of_an_update():
+    """The same matrix products in the compiled programs, one by one."""
+    shape = r"(%[\w.-]+) = \w+\[([\d,]*)\]"
+
+    def products(f, *args) -> Counter:
+        text = jax.jit(f).lower(*args).compile(compiler_options=COMPILER).as_text()
+        shapes = {found[1]: found[2] for found in re.finditer(shape, text)}
+        dots = re.finditer(shape + r"\S* dot\((%[\w.-]+), (%[\w.-]+)\).*lhs_contracting_dims=\{(\d+)\}", text)
+        return Counter((dot[2], shapes[dot[3]], shapes[dot[4]], dot[5]) for dot in dots)
+
+    agent, key = cde_update.agent_of(), jax.random.key(0)
+    weights, again = cde_update.alone(agent)
+    whole = products(agent.update, agent.begin(key), cde_update.rows(agent, key), key)
+    assert products(again, weights) == whole and whole.total() > 40
 
 
 @pytest.mark.slow

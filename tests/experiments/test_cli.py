@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import agents
 import experiments.__main__ as cli
 from experiments import options
 
@@ -115,6 +116,11 @@ HELPS = ("--help", "run --help", "run serene --help", "run serene_maze --help", 
 def test_help(capsys, words):
     code, out, _ = run(capsys, *words.split())
     assert code == 0 and len(out) > 50
+
+
+def test_no_hyper_parameter_has_the_name_of_another_option(capsys):
+    for name in agents.AGENTS:
+        assert run(capsys, "run", name, "--help")[0] == 0, name
 
 
 def test_help_is_the_docstring_under_each_field(capsys):

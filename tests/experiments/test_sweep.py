@@ -104,6 +104,20 @@ def test_plan_is_sorted_and_complete(tmp_path):
         sweeps.plan(experiment, "smoke", root=tmp_path, agents=["c"])
 
 
+def test_data_may_depend_on_the_seed(tmp_path):
+    from agents import BC
+    from experiments.api import Data, Experiment, Tier
+
+    data = {"each": lambda seed: Data("maze2d/umaze/waypoints", {"subset_seed": seed}), "maze2d/umaze": Data("all")}
+    tier = Tier({"each": BC(), "one": BC()}, ("maze2d/umaze",), seeds=2, budget=100, datasets=data)
+    jobs = sweeps.plan(Experiment("x", "t", "t", "s", tier, tier, tier), "smoke", root=tmp_path)
+    assert [(one.label, one.seeds) for one in jobs] == [("each", (0,)), ("one", (0, 1)), ("each", (1,))]
+    runs = [sweeps.cell(tier, one.label, one.env, one.seeds) for one in jobs]
+    assert [dict(run.dataset.fields) for run in runs] == [{"subset_seed": 0}, {}, {"subset_seed": 1}]
+    with pytest.raises(ValueError, match="each has data of its own for each seed"):
+        sweeps.cell(tier, "each", "maze2d/umaze", (0, 1))
+
+
 def test_the_driver_of_a_sweep_imports_no_jax():
     code = "import sys, experiments.sweep, experiments.__main__; print([m for m in ('jax', 'ray') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -55,7 +55,8 @@ def test_tensorboard_shows_a_resumed_run_as_a_calm_one(fine, tmp_path):
     toys.run("batches", tmp_path, callbacks=[TensorBoard()])
     assert len(list((tmp_path / "tensorboard").iterdir())) == 2, "a file a process"
     shown = told_by(tmp_path / "tensorboard")
-    assert set(shown) == {"eval/return", "eval/length", "eval/success", "learn/loss"}
+    counts = {f"data/{name}" for name in ("rows", "episodes", "paid", "paid_last")}
+    assert set(shown) == {"eval/return", "eval/length", "eval/success", "learn/loss"} | counts
     assert all(values == expected(tmp_path, tag) for tag, values in shown.items())
 
 

@@ -64,7 +64,8 @@ def test_collected_episodes_are_those_since_the_last_row(calm):
 def test_updates_are_the_unit_of_batches(calm):
     result = calm("batches")
     assert [row["used"] for row in result.rows] == [50, 100, 150, 200]
-    assert result.rows[-1]["unit"] == "updates"
+    last = result.rows[-1]
+    assert last["unit"] == "updates" and (last["data/rows"], last["data/episodes"], last["data/paid"]) == (40, 4, 0)
     np.testing.assert_allclose(result.state, -np.eye(2), atol=1e-3)  # the dataset's actions are -obs
 
 

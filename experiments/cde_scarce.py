@@ -1,0 +1,75 @@
+"""What is left of CDE and OptiDICE as the large maze's data shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agents import CDE, OptiDICE
+from agents.api import Agent
+from experiments.api import Claim, Data, Experiment, Tier
+from experiments.cde_common import LARGE, METRICS, SHORT, SMALL, SOURCE, above, data, dice, few
+from experiments.offline_common import EPISODES, MAZE
+
+PERCENTS = (100, 30, 10, 3, 1)
+
+
+def learners(budget: int, percents: tuple[int, ...], **fields: Any) -> dict[str, Agent]:
+    """Both, once for each share of the data."""
+    kinds = {"cde": CDE, "optidice": OptiDICE}
+    return {f"{name}_{p}": kind(**dice(budget, **fields)) for p in percents for name, kind in kinds.items()}
+
+
+def subsets(made: Callable[..., Data], percents: tuple[int, ...]) -> dict[str, Data | Callable[[int], Data]]:
+    """By label: whole trajectories, drawn at random for each seed."""
+
+    def of(percent: int) -> Data | Callable[[int], Data]:
+        return made(LARGE) if percent == 100 else lambda seed: made(LARGE, share=percent / 100, subset_seed=seed)
+
+    return {f"{name}_{p}": of(p) for p in percents for name in ("cde", "optidice")}
+
+
+def keeps(name: str, left: str, part: float, text: str, **fields: Any) -> Claim:
+    """A part of what its agent scores with all data."""
+    whole = left.partition("_")[0] + "_100"
+    return Claim(
+        name, text, f"{SOURCE}, figure on scarce data (no numbers); card A8", "d4rl score", LARGE, left, whole,
+        part=part, paper_budget=100_000, **fields,
+    )  # fmt: skip
+
+
+RUN = Tier(
+    learners(SHORT, PERCENTS), (LARGE,), seeds=5, budget=SHORT, evals=10, eval_episodes=EPISODES,
+    datasets=subsets(data, PERCENTS),
+)  # fmt: skip
+
+EXPERIMENT = Experiment(
+    name="cde_scarce",
+    title="CDE and OptiDICE with few trajectories",
+    text=(
+        "The number in a label is the percentage of the large maze's four million rows that is learned from, in "
+        "whole trajectories. Of 1 % the whole lot is a few that end at the goal, so that a draw decides much: each "
+        "seed draws a subset of its own, the same for both agents, and both what ends at the goal and what does not "
+        "are cut to the share (`data/episodes`, `data/paid_last`: trajectories, and those that end at the goal; "
+        "`data/paid` counts those that pass it too). Both learn for 3e4 updates, three in ten of the source's; "
+        "statistics for normalisation are the subset's."
+    ),
+    source=SOURCE,
+    smoke=Tier(
+        learners(1000, (100, 10), **SMALL), (LARGE,), seeds=1, budget=1000, evals=2, eval_episodes=10,
+        datasets=subsets(few, (100, 10)),
+    ),
+    repro=RUN,
+    paper=Tier(
+        learners(100_000, PERCENTS), (LARGE,), seeds=5, budget=100_000, evals=20, eval_episodes=EPISODES,
+        datasets=subsets(data, PERCENTS),
+    ),
+    claims=(
+        keeps("K1 cde", "cde_1", 0.7, "CDE keeps 70 % of its score with 1 % of the trajectories"),
+        keeps("K2 optidice", "optidice_1", 0.5, "OptiDICE falls below 50 % of its own with 1 %", better="lower"),
+        *(above(f"K3 {p} %", f"cde_{p}", f"optidice_{p}", LARGE, paper_budget=100_000) for p in PERCENTS),
+    ),
+    derived=MAZE,
+    metrics=(*METRICS, "data/episodes", "data/paid_last", "data/paid"),
+    pictures=("curves",),
+)  # fmt: skip

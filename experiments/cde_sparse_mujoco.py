@@ -1,0 +1,58 @@
+"""CDE on a robot whose reward is sparse: 1 a step once an episode has earned enough."""
+
+from __future__ import annotations
+
+from agents.api import Agent
+from experiments.api import Data, Experiment, Tier
+from experiments.cde_common import METRICS, SHORT, SMALL, SOURCE, above, learners
+from experiments.offline_common import EPISODES, MUJOCO
+
+ENV = "mujoco/hopper"
+PAPER_BUDGET = 500_000
+FIELDS = {ENV: {"version": "v4"}}
+DATA = {ENV: Data("mujoco/hopper/medium", {"sparse": True})}
+FEW = {
+    "sparse": True, "rows": 20_000, "low": -100.0, "high": 100.0, "budget": 2000, "every": 1000, "eval_episodes": 2,
+    "agent": (("hidden", (32, 32)), ("learning_starts", 500), ("batch_size", 64)),
+}  # fmt: skip
+"""Of a robot that has hardly learned anything, for the smoke tier."""
+RIVALS = ("optidice", "iql", "bc")
+
+
+def of_robots(budget: int, **fields: object) -> dict[str, Agent]:
+    """The agents at their sources' settings for robots."""
+    return learners(budget, alpha=0.1, temperature=1.0, **fields)
+
+
+EXPERIMENT = Experiment(
+    name="cde_sparse_mujoco",
+    title="CDE and its rivals on sparse Hopper",
+    text=(
+        "A million rows of SAC's policy from the middle of its training. They are paid 1 for each step once the "
+        "return of the trajectory so far exceeds the third quartile of all returns, else 0, so that the reward is "
+        "one for the past and not for what is seen. `eval/return` and the D4RL score are of the dense reward, which "
+        "nobody learns from. The source counts the episodes whose dense return exceeds its own data's threshold; its "
+        "figures for Hopper could not be read (half-cheetah, medium: CDE 82.0 ± 8.6 %, CQL 97.6 ± 4.1 %). Here are "
+        "3e4 updates of its 5e5, on data made anew by an agent of ours: a check that all of it works and of who is "
+        "ahead, not a reproduction."
+    ),
+    source=SOURCE,
+    smoke=Tier(
+        of_robots(1000, **SMALL), (ENV,), seeds=1, budget=1000, evals=2, eval_episodes=10, env_fields=FIELDS,
+        datasets={ENV: Data("mujoco/hopper/medium", FEW)},
+    ),
+    repro=Tier(
+        of_robots(SHORT), (ENV,), seeds=5, budget=SHORT, evals=10, eval_episodes=EPISODES, env_fields=FIELDS,
+        datasets=DATA,
+    ),
+    paper=Tier(
+        of_robots(PAPER_BUDGET), (ENV,), seeds=5, budget=PAPER_BUDGET, evals=50, eval_episodes=EPISODES,
+        env_fields=FIELDS, datasets=DATA,
+    ),
+    claims=tuple(
+        above(f"H{i} {right}", "cde", right, ENV, paper_budget=PAPER_BUDGET) for i, right in enumerate(RIVALS, 1)
+    ),
+    derived=MUJOCO,
+    metrics=(*METRICS[:1], "data/episodes", "data/paid_last"),
+    pictures=("curves",),
+)  # fmt: skip
