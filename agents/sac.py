@@ -108,10 +108,10 @@ class SACUpdates(Continuous):
         out: Any = self.actor_network.apply(actor, obs)
         return out
 
-    def sampled(self, actor: Tree, obs: Array, key: Key) -> tuple[Array, Array]:
-        """(actions [B, A], their log-probabilities [B]) for observations [B, O]."""
+    def sampled(self, actor: Tree, obs: Array, key: Key, each: tuple[int, ...] = ()) -> tuple[Array, Array]:
+        """(actions [*each, B, A], their log-probabilities [*each, B]) for observations [B, O]."""
         mean, log_std = self.distribution(actor, obs)
-        noise = jax.random.normal(key, mean.shape)
+        noise = jax.random.normal(key, (*each, *mean.shape))
         raw = mean + jnp.exp(log_std) * noise
         return jnp.tanh(raw), log_density(raw, noise, log_std)
 

@@ -67,7 +67,7 @@ def policy_of(player: Player) -> Policy:
     else:
         why = "it keeps a memory" if getattr(agent, "remembers", False) else "it is no feed-forward network known here"
         raise ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
-    if isinstance(agent, Offline) and behaviour.mean.size:
+    if isinstance(agent, Offline) and isinstance(player.spec.obs, Box) and behaviour.mean.size:
         arrays |= {name: getattr(behaviour, name).reshape(player.spec.obs.shape) for name in ("mean", "std")}
     for i, (weight, bias) in enumerate(layers):
         arrays |= {f"layer{i}/weight": weight, f"layer{i}/bias": bias}

@@ -183,10 +183,10 @@ class Cloner(Agent):
 
 
 def dataset() -> Dataset:
-    obs = jax.random.normal(jax.random.key(5), (40, 2))
+    obs = jax.random.rademacher(jax.random.key(5), (40, 2), float)
     ends = jnp.arange(40) % 10 == 9
     rows = {
-        "obs": obs, "action": jnp.clip(-obs, -1, 1), "reward": jnp.zeros(40), "terminated": jnp.zeros(40, bool),
+        "obs": obs, "action": -obs, "reward": jnp.zeros(40), "terminated": jnp.zeros(40, bool),
         "truncated": ends,
     }  # fmt: skip
     return Dataset(rows=rows | {"next_obs": obs}, firsts=jnp.arange(0, 40, 10, dtype=jnp.int32))

@@ -79,8 +79,8 @@ class CQL(SACUpdates, Offline):
         return optax.adam(self.critic_learning_rate)
 
     def begin(self, key: Key) -> Learner:
-        """SAC's; the price is 1."""
-        begun, log_price = super().begin(key), jnp.zeros(())
+        """SAC's; the price is e, as released."""
+        begun, log_price = super().begin(key), jnp.ones(())
         parts = {name: getattr(begun, name) for name in sac.Learner.__dataclass_fields__}
         return Learner(**parts, log_price=log_price, price_optimiser=self.price_adam.init(log_price))
 
@@ -101,7 +101,7 @@ class CQL(SACUpdates, Offline):
         drawn = [jax.random.uniform(keys[0], shape, minval=-1, maxval=1)]
         densities = [jnp.full(shape[:-1], -self.sizes[1] * math.log(2))]
         for k, obs in zip(keys[1:], (batch.obs, batch.next_obs), strict=True):
-            action, log_prob = self.sampled(actor, jnp.broadcast_to(obs, (self.samples, *obs.shape)), k)
+            action, log_prob = self.sampled(actor, obs, k, (self.samples,))
             drawn.append(action)
             densities.append(log_prob)
         return jnp.concatenate(drawn), jnp.concatenate(densities)

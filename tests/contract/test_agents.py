@@ -29,7 +29,7 @@ SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_ca
          "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16,
          "capacity": 64, "learning_starts": 4, "updates_per_step": 1.0, "model_hidden": (16,), "model_epochs": 3,
          "rollouts": 20, "minibatches": 2, "context": 4, "segments": 2, "layers": 1, "memories": 2,
-         "cache": 6}  # fmt: skip
+         "cache": 6, "samples": 2, "updates": 10}  # fmt: skip
 """Values that make an agent small, for those of its fields that have these names."""
 CALLS = 4
 NAMES = sorted(agents.AGENTS)
