@@ -1,0 +1,53 @@
+"""Digests of small runs, by processor and versions: `NPROC=1 python tests/golden.py` writes them.
+
+They tell when a change alters results that it was not meant to alter. Another processor or version has other last bits:
+there the digests of this machine are written beside those that are known.
+"""
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import toys
+
+import agents
+import envs
+from experiments import train
+
+PATH = Path(__file__).parents[1] / "results" / "golden.json"
+AGENTS = {
+    "td3": ("probe/target", 400, {"learning_starts": 100, "hidden": (16,)}),
+    "novelty_search": ("point/sparse", 300, {}),
+    "ppo": ("probe/discounting", 1000, {"hidden": (16,), "num_envs": 2}),
+}
+"""Name -> (environment, budget, fields)."""
+CASES = (*toys.CASES, *AGENTS)
+
+
+def digest(case: str) -> str:
+    """What a small run comes to."""
+    if case in toys.CASES:
+        return toys.run(case, None).digest
+    env, budget, fields = AGENTS[case]
+    return train(agents.make(case, **fields), envs.make(env), budget=budget, evals=1, seeds=(0,)).digest
+
+
+def here() -> str:
+    """What decides the last bits, besides the number of threads."""
+    model = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        facts = {a.strip(): b.strip() for a, _, b in (line.partition(":") for line in info.read_text().splitlines())}
+        features = hashlib.sha256(facts.get("flags", "").encode()).hexdigest()[:8]  # names of models say little
+        model = f"{facts.get('model name', model)} {features}"
+    return ", ".join([model, *(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy"))])
+
+
+def known() -> dict[str, dict[str, str]]:
+    """All digests, by machine and case."""
+    return json.loads(PATH.read_text()) if PATH.exists() else {}
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(known() | {here(): {case: digest(case) for case in CASES}}, indent=1) + "\n")
