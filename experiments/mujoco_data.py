@@ -23,6 +23,7 @@ import numpy as np
 
 import agents
 import envs
+from agents.offline.base import returns_of
 from agents.sac import SAC
 from envs import datasets
 from envs.api import Array, Dataset, Env, Key, Tree
@@ -221,11 +222,6 @@ def check_quantile(quantile: float) -> None:
     """Raise ValueError for what is none."""
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile must be 0 to 1, not {quantile}")
-
-
-def returns_of(dataset: Dataset) -> np.ndarray:
-    """The sum of rewards [trajectories] of each, in double precision."""
-    return np.add.reduceat(np.asarray(dataset.rows["reward"], np.float64), np.asarray(dataset.firsts))
 
 
 def made_sparse(dataset: Dataset, quantile: float, facts: dict[str, Any]) -> Dataset:
