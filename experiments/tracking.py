@@ -62,7 +62,11 @@ class TensorBoard(Callback):
         if self._writer is None:
             # What an earlier process wrote is hidden from its first step on, for all of it comes again.
             folder = self.folder or home(now) / "tensorboard"
-            self._writer = _package("tensorboardX").SummaryWriter(str(folder), purge_step=0)
+            # Files are named by the second: without a number, a run resumed at once would write over what it wrote.
+            number = len(list(folder.glob("events.*")))
+            self._writer = _package("tensorboardX").SummaryWriter(
+                str(folder), purge_step=0, filename_suffix=f".{number}"
+            )
         for step, named in by_step(now).items():
             for name, value in named.items():
                 self._writer.add_scalar(name, value, step)
