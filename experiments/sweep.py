@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 import traceback
 from collections import deque
@@ -242,11 +243,14 @@ def sweep(
 ) -> Outcome:
     """Run all jobs that have not finished; failures are collected, never hidden.
 
-    On KeyboardInterrupt the running ones are asked to save and to stop, and the interrupt goes on upwards.
+    Jobs of one configuration and seed are one run: it is done once, and its folder copied for the others. On
+    KeyboardInterrupt the running ones are asked to save and to stop, and the interrupt goes on upwards.
     """
     jobs, outcome, crashes = list(jobs), Outcome(), dict[Path, int]()
     outcome.skipped = [job for job in jobs if job.finished()]
-    waiting = deque(job for job in jobs if not job.finished())
+    done = {job.hash: job for job in outcome.skipped}
+    outcome.finished = [_copied(done[job.hash], job) for job in jobs if job.hash in done and not job.out.exists()]
+    waiting, twins = _without_twins(job for job in jobs if not job.finished())
     progress = Progress(len(jobs), outcome)
     try:
         while waiting or pool.running:
@@ -255,13 +259,14 @@ def sweep(
                 pool.start(job, {**job.message, "nice": nice})
             for job, error, crashed in pool.wait(1.0):
                 if error is None:
-                    outcome.finished.append(job)
+                    outcome.finished += [job, *(_copied(job, twin) for twin in twins.pop(job.hash, ()))]
                 elif crashed and crashes.get(job.out, 0) < CRASHES:
                     crashes[job.out] = crashes.get(job.out, 0) + 1
                     waiting.append(job)
                 else:
-                    outcome.failed.append((job, error))
-            progress.running, progress.waiting = tuple(pool.running), len(waiting)
+                    outcome.failed += [(failed, error) for failed in (job, *twins.pop(job.hash, ()))]
+            progress.running = tuple(pool.running)
+            progress.waiting = len(waiting) + sum(map(len, twins.values()))
             if display:
                 display(progress)
     except KeyboardInterrupt:
@@ -271,3 +276,25 @@ def sweep(
     outcome.finished.sort(key=lambda job: place[job.out])
     outcome.failed.sort(key=lambda pair: place[pair[0].out])
     return outcome
+
+
+def _without_twins(jobs: Iterable[Job]) -> tuple[deque[Job], dict[str, list[Job]]]:
+    """(jobs to do, hash -> those that are the same run as one of them and have not begun)."""
+    waiting, twins, hashes = deque[Job](), dict[str, list[Job]](), set[str]()
+    for job in jobs:
+        if job.hash in hashes and not job.out.exists():
+            twins.setdefault(job.hash, []).append(job)
+        else:
+            waiting.append(job)
+            hashes.add(job.hash)
+    return waiting, twins
+
+
+def _copied(job: Job, twin: Job) -> Job:
+    """The twin, whose folder is now that of a finished job: copied aside, then renamed."""
+    aside = twin.out.with_name(f".{twin.out.name}.copy")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(job.out, aside, ignore=shutil.ignore_patterns("lock*", ".lock*"))
+    aside.rename(twin.out)
+    return twin

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,36 @@ def test_finished_runs_are_skipped_by_hash(tmp_path):
     outcome = sweep(jobs, pool)
     assert (outcome.skipped, outcome.finished, outcome.failed) == ([jobs[0]], jobs[1:], [])
     assert [message["out"] for message in pool.started] == [str(one.out) for one in jobs[1:]]
+
+
+class Finishing(Fake):
+    """Jobs that leave a result behind."""
+
+    def wait(self, seconds):
+        for one, error, crashed in super().wait(seconds):
+            if error is None:
+                finish(one, rows=[1])
+            return [(one, error, crashed)]
+
+
+def test_one_configuration_under_two_labels_is_run_once(tmp_path):
+    jobs = [job(tmp_path, 0), job(tmp_path, 1)]
+    twins = [replace(one, out=tmp_path / "other" / one.out.name, label="b") for one in jobs]
+    pool = Finishing({1: [("ValueError: no", False)]})
+    outcome = sweep([*jobs, *twins], pool)
+    assert len(pool.started) == 2 and outcome.finished == [jobs[0], twins[0]]
+    assert outcome.failed == [(jobs[1], "ValueError: no"), (twins[1], "ValueError: no")]
+    assert (twins[0].out / "result.json").read_text() == (jobs[0].out / "result.json").read_text()
+    late, pool = replace(jobs[0], out=tmp_path / "third" / "seed-0"), Finishing({})
+    assert sweep([*jobs[:1], late], pool).finished == [late] and not pool.started and late.finished()
+
+
+def test_a_twin_that_has_begun_goes_on_by_itself(tmp_path):
+    one = job(tmp_path, 0)
+    begun = replace(one, out=tmp_path / "other", label="b")
+    begun.out.mkdir()
+    pool = Finishing({0: [(None, False)] * 2})
+    assert sweep([one, begun], pool).finished == [one, begun] and len(pool.started) == 2
 
 
 def test_failures_are_listed_and_the_others_go_on(tmp_path):
