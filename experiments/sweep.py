@@ -247,10 +247,13 @@ def sweep(
     KeyboardInterrupt the running ones are asked to save and to stop, and the interrupt goes on upwards.
     """
     jobs, outcome, crashes = list(jobs), Outcome(), dict[Path, int]()
-    outcome.skipped = [job for job in jobs if job.finished()]
+    todo = list[Job]()
+    for job in jobs:  # each result is read once: there may be ten thousand
+        (outcome.skipped if job.finished() else todo).append(job)
     done = {job.hash: job for job in outcome.skipped}
-    outcome.finished = [_copied(done[job.hash], job) for job in jobs if job.hash in done and not job.out.exists()]
-    waiting, twins = _without_twins(job for job in jobs if not job.finished())
+    outcome.finished = [_copied(done[job.hash], job) for job in todo if job.hash in done and not job.out.exists()]
+    copied = {job.out for job in outcome.finished}
+    waiting, twins = _without_twins(job for job in todo if job.out not in copied)
     progress = Progress(len(jobs), outcome)
     try:
         while waiting or pool.running:
