@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key, static
-from envs.mujoco.base import Reads, Simulation, choose
+from envs.api import Array, Key, Step, static
+from envs.mujoco.base import Reads, Simulation, State, choose
 from envs.native import Read
 from envs.probes import never
 
@@ -49,6 +49,8 @@ class Robot(Simulation):
     """velocity: half the width of the band (m/s)."""
     distance: float = static(1.0)
     """far: x beyond which a step pays (m)."""
+    threshold: float | None = static(None)
+    """dense: success is a return so far above it, as CDE counts it (arXiv 2401.08819); None: there is no success."""
 
     seen: ClassVar[tuple[str, ...]] = ("position", "velocity")
     noise: ClassVar[float]
@@ -62,6 +64,8 @@ class Robot(Simulation):
         """Refuse unknown choices."""
         choose("version", self.version, ("v4", "v5"))
         choose("reward", self.reward, ("dense", "velocity", "far"))
+        if self.threshold is not None and self.reward != "dense":
+            raise ValueError(f"threshold is one of the dense reward's return: it goes with no {self.reward!r}")
 
     def start(self, key: Key) -> tuple[Array, Array]:
         """Positions uniform, velocities uniform or normal, with the scale `noise`."""
@@ -88,8 +92,21 @@ class Robot(Simulation):
         """What being healthy pays []."""
         return 0.0
 
+    def reset_if(self, needed: Array, key: Key) -> tuple[State, Array]:
+        """With a threshold, the return so far is remembered."""
+        state, obs = super().reset_if(needed, key)
+        return state if self.threshold is None else state.replace(memory=jnp.zeros(1)), obs
+
+    def step_if(self, live: Array, state: State, action: Array, key: Key) -> tuple[State, Step]:
+        """With a threshold, it decides on success."""
+        after, step = super().step_if(live, state, action, key)
+        if self.threshold is None:
+            return after, step
+        earned = state.memory + step.reward
+        return after.replace(memory=earned), step.replace(info=step.info | {"success": earned[0] > self.threshold})
+
     def judge(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
-        """See the module; success: in the band, or far enough; False with the dense reward."""
+        """See the module; success: in the band, or far enough; False with the dense reward and no threshold."""
         speed, fallen = read["speed"][0], self.fallen(read)
         over = fallen if self.ends is not never else jnp.zeros((), bool)
         if self.reward == "dense":

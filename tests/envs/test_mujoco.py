@@ -141,6 +141,19 @@ def test_far_pays_beyond_its_distance():
         assert (float(step.reward[0]), bool(step.info["success"][0])) == (pays, bool(pays))
 
 
+def test_a_threshold_of_the_return_decides_on_success():
+    plain, env = envs.make("mujoco/hopper"), envs.make("mujoco/hopper", threshold=10.0)
+    state, _ = env.reset(jax.random.key(0))
+    actions = jnp.zeros((40, 3))
+    steps, bare = roll(env, state, actions), roll(plain, plain.reset(jax.random.key(0))[0], actions)
+    np.testing.assert_array_equal(steps.reward, bare.reward)
+    assert not bare.info["success"].any()
+    np.testing.assert_array_equal(steps.info["success"], np.cumsum(steps.reward) > 10)
+    assert steps.info["success"].any() and not steps.info["success"][:5].any()
+    _, again = env.step(env.reset(jax.random.key(0))[0], actions[0], jax.random.key(0))
+    assert not again.info["success"], "an episode began with what another one earned"
+
+
 @pytest.mark.parametrize(
     ("id", "qpos", "pays"),
     [
@@ -240,6 +253,7 @@ def test_the_cheetah_weighs_what_its_file_says_without_a_warning(tmp_path, monke
         ("mujoco/ant", {"version": "v3"}, "version must be 'v4' or 'v5', not 'v3'"),
         ("mujoco/hopper_far", {"reward": "none"}, "reward must be 'dense' or 'velocity' or 'far'"),
         ("mujoco/pendulum_swingup_sparse", {"reward": "far"}, "reward must be 'sparse' or 'dense'"),
+        ("mujoco/hopper_far", {"threshold": 1.0}, "threshold is one of the dense reward's return"),
         ("mujoco/hoper", {}, "did you mean 'mujoco/hopper'"),
     ],
 )
