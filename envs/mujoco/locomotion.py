@@ -10,6 +10,7 @@ not healthy ends its episode. `version` "v4" or "v5" is gymnasium's, where they 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -95,7 +96,7 @@ class Robot(Simulation):
     def reset_if(self, needed: Array, key: Key) -> tuple[State, Array]:
         """With a threshold, the return so far is remembered."""
         state, obs = super().reset_if(needed, key)
-        return state if self.threshold is None else state.replace(memory=jnp.zeros(1)), obs
+        return state if self.threshold is None else replace(state, memory=jnp.zeros(1)), obs
 
     def step_if(self, live: Array, state: State, action: Array, key: Key) -> tuple[State, Step]:
         """With a threshold, it decides on success."""
@@ -103,7 +104,7 @@ class Robot(Simulation):
         if self.threshold is None:
             return after, step
         earned = state.memory + step.reward
-        return after.replace(memory=earned), step.replace(info=step.info | {"success": earned[0] > self.threshold})
+        return replace(after, memory=earned), replace(step, info=step.info | {"success": earned[0] > self.threshold})
 
     def judge(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
         """See the module; success: in the band, or far enough; False with the dense reward and no threshold."""
