@@ -18,7 +18,7 @@ def official():
 
 
 def computed(official, **fields):
-    """(outputs [T, A], slots [K, N, M, D], times [K, M]) of ours with the same weights, first slots and observations."""
+    """(outputs [T, A], slots [K, N, M, D], times [K, M]) of ours, with the same weights, first slots and inputs."""
     agent, params = made(dataclasses.replace(AGENT, **fields))
     tree = jax.tree.structure(params)
     params = jax.tree.unflatten(tree, [jnp.asarray(official[f"weights/{i}"]) for i in range(tree.num_leaves)])
