@@ -48,8 +48,8 @@ def few(env: str, **fields: Any) -> Data:
     return data(env, rows=20_000, streams=20, **fields)
 
 
-def above(name: str, left: str, right: str, env: str, **fields: Any) -> Claim:
-    """A higher score at equal steps."""
+def above(name: str, left: str, right: str, env: str, metric: str = "d4rl score", **fields: Any) -> Claim:
+    """More of a metric at equal steps."""
     text = f"{left} ends above {right} in {env} after as many updates"
     source = f"{SOURCE}; card A8"
-    return Claim(name, fields.pop("text", text), fields.pop("source", source), "d4rl score", env, left, right, **fields)
+    return Claim(name, fields.pop("text", text), fields.pop("source", source), metric, env, left, right, **fields)

@@ -6,8 +6,8 @@ from typing import Any
 
 from agents import CQL
 from agents.api import Agent
-from experiments.api import Claim, Data, Experiment, Tier
-from experiments.cde_common import METRICS, SHORT, SMALL, SOURCE, learners
+from experiments.api import Data, Experiment, Tier
+from experiments.cde_common import METRICS, SHORT, SMALL, SOURCE, above, learners
 from experiments.offline_common import EPISODES, MUJOCO
 
 ENV = "mujoco/hopper"
@@ -28,14 +28,6 @@ def of_robots(budget: int, **fields: Any) -> dict[str, Agent]:
     """The agents at their sources' settings for robots."""
     cql = {"hidden": (256, 256), "lagrange": False, **fields}
     return {**learners(budget, alpha=0.1, temperature=1.0, **fields), "cql": CQL(**cql)}
-
-
-def above(number: int, right: str) -> Claim:
-    """More of CDE's episodes return more than three in four of the data's."""
-    return Claim(
-        f"H{number} {right}", f"cde ends above {right} in {ENV} after as many updates", f"{SOURCE}; card A8",
-        "eval/success", ENV, "cde", right, paper_budget=PAPER_BUDGET,
-    )  # fmt: skip
 
 
 RUN = of_robots(SHORT)
@@ -65,7 +57,10 @@ EXPERIMENT = Experiment(
         of_robots(PAPER_BUDGET), (ENV,), seeds=5, budget=PAPER_BUDGET, evals=50, eval_episodes=EPISODES,
         env_fields=FIELDS, datasets=DATA,
     ),
-    claims=tuple(above(i, right) for i, right in enumerate(RIVALS, 1)),
+    claims=tuple(
+        above(f"H{i} {right}", "cde", right, ENV, "eval/success", paper_budget=PAPER_BUDGET)
+        for i, right in enumerate(RIVALS, 1)
+    ),
     derived=MUJOCO,
     metrics=(*METRICS, "data/episodes", "data/paid_last"),
     pictures=("curves",),

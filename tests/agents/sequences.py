@@ -17,6 +17,11 @@ def made(agent, spec=SPEC, seed=0):
     return agent, jax.jit(agent.init)(jax.random.key(seed)).params
 
 
+def shaken(params):
+    """Weights none of which is 0 or 1."""
+    return jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params)
+
+
 def stream(steps, seed=1):
     """What is looked at in so many random steps of one episode."""
     keys = jax.random.split(jax.random.key(seed), 3)

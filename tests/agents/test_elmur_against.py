@@ -8,7 +8,7 @@ import pytest
 
 from agents.elmur.elmur import Elmur
 from experiments.bench.elmur_torch import model
-from tests.agents.sequences import in_segments, made, stream
+from tests.agents.sequences import in_segments, made, shaken, stream
 
 TINY = {"width": 8, "layers": 1, "heads": 2, "ffn": 12, "context": 4, "segments": 3, "sigma": 0.5, "bias_std": 1.0}
 OFFICIAL = {"positions": "official", "sinusoid_offset": True, "first_write": "blend"}
@@ -82,11 +82,6 @@ def by_numpy(agent, params, seen, slots):
         written[j] = t0 + length - 1
         outs.append(x @ w["out"]["kernel"])
     return np.concatenate(outs), slots, written
-
-
-def shaken(params):
-    """Weights none of which is 0 or 1."""
-    return jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params)
 
 
 @pytest.mark.parametrize(

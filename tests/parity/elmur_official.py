@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from agents.elmur.elmur import Elmur
-from tests.agents.sequences import made, stream
+from tests.agents.sequences import made, shaken, stream
 
 FILE = Path(__file__).with_name("elmur_official.npz")
 STEPS = 24
@@ -29,7 +29,7 @@ AGENT = Elmur(
 def weights():
     """(agent, weights none of which is 0 or 1); self-attention there has no bias at its end."""
     agent, params = made(AGENT)
-    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params)
+    params = shaken(params)
     for n in range(agent.layers):
         out = params["params"]["trunk"][f"layers_{n}"]["attention"]["out"]
         out["bias"] = 0 * out["bias"]

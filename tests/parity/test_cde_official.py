@@ -21,6 +21,11 @@ def official():
         return {name: file[name] for name in file.files}
 
 
+@pytest.fixture(scope="module")
+def ours(official):
+    return replayed(official)
+
+
 def replayed(official, **fields):
     """(learner after all updates, figures [T]) of ours, from the same weights with the same batches and draws."""
     agent, learner = begun(**fields)
@@ -48,8 +53,8 @@ def replayed(official, **fields):
     return run(learner, seen, official["outside"], official["noise"])
 
 
-def test_losses(official):
-    _, figures = replayed(official)
+def test_losses(official, ours):
+    _, figures = ours
     assert len(official["loss_v"]) == STEPS
     for name in LOSSES:
         np.testing.assert_allclose(figures[f"learn/{name}"], official[name], rtol=5e-5, atol=2e-6, err_msg=name)
@@ -57,8 +62,8 @@ def test_losses(official):
     assert (official["loss_outside"] > 0).all(), "the limit outside the data was not at work"
 
 
-def test_weights_and_multipliers(official):
-    learner, _ = replayed(official)
+def test_weights_and_multipliers(official, ours):
+    learner, _ = ours
     moved, first = [], networks(begun()[1])
     for name, network in networks(learner).items():
         for i, parts in enumerate(linears(network)):
