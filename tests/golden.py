@@ -1,4 +1,4 @@
-"""Digests of small runs, by processor and versions: `NPROC=1 python tests/golden.py` writes them.
+"""Digests of small runs, by processor and versions: `PYTHONPATH=. NPROC=1 python tests/golden.py` writes them.
 
 They tell when a change alters results that it was not meant to alter. Another processor or version has other last bits:
 there the digests of this machine are written beside those that are known.
@@ -21,6 +21,10 @@ AGENTS = {
     "td3": ("probe/target", 400, {"learning_starts": 100, "hidden": (16,)}),
     "novelty_search": ("point/sparse", 300, {}),
     "ppo": ("probe/discounting", 1000, {"hidden": (16,), "num_envs": 2}),
+    "sac": ("probe/target", 400, {"learning_starts": 100, "hidden": (16,)}),
+    "mbpo": ("probe/target", 300, {"learning_starts": 100, "hidden": (16,), "model_hidden": (16,)}),
+    "serene": ("point/sparse", 300, {}),
+    "noveld": ("minigrid/DoorKey-5x5-v0", 1000, {"hidden": (16,), "num_envs": 4}),
 }
 """Name -> (environment, budget, fields)."""
 CASES = (*toys.CASES, *AGENTS)
