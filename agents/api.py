@@ -38,8 +38,9 @@ from envs.api import (
 )
 
 __all__ = [
-    "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "Dict", "Discrete", "Episodes", "Inputs", "Key",
-    "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "hyper", "not_bounded_vector",
+    "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
+    "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "cost", "hyper",
+    "not_bounded_vector",
 ]  # fmt: skip
 
 # --- the three wants ---------------------------------------------------------------------------------
@@ -89,6 +90,13 @@ class Batches:
 Want = Segments | Rollouts | Batches
 
 
+def cost(want: Want) -> int:
+    """The most that one iteration takes from the budget."""
+    if isinstance(want, Segments):
+        return want.num_envs * want.length
+    return want.population * want.episodes if isinstance(want, Rollouts) else want.updates
+
+
 # --- hyper-parameters --------------------------------------------------------------------------------
 
 T = TypeVar("T")
@@ -120,6 +128,18 @@ def check_hypers(config: Any) -> None:
 # --- the agent ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class DefaultRun:
+    """What `prospect run AGENT` does when nothing else is said: a task that the defaults learn in minutes."""
+
+    env: str
+    """A registered id."""
+    budget: int
+    """Env steps for `Segments`, evaluations of policies for `Rollouts`, updates for `Batches`."""
+    dataset: str | None = None
+    """The registered dataset that an agent that wants `Batches` learns from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent:
     """Base of all agents. A subclass is a frozen dataclass, its fields are its hyper-parameters."""
@@ -129,6 +149,9 @@ class Agent:
 
     vmap_seeds: ClassVar[bool] = True
     """Seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+
+    default_run: ClassVar[DefaultRun | None] = None
+    """The run of `prospect run AGENT`; None where the command line must name an environment."""
 
     def __post_init__(self) -> None:
         check_hypers(self)
@@ -154,6 +177,11 @@ class Agent:
         if self.spec is None:
             raise ValueError(f"{type(self).__name__} is not bound: call agent.bind(env.spec) first")
         return self.spec
+
+    @property
+    def least_budget(self) -> int:
+        """The smallest budget in which something is learned: one iteration, after whatever comes before learning."""
+        return cost(wants_of(self)[0])
 
     def prepare(self, dataset: Dataset) -> Dataset:
         """On the host, once, before training on a dataset: statistics, weights."""

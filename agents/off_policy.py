@@ -83,6 +83,12 @@ class OffPolicy(Continuous):
         return Segments(self.num_envs, self.train_every)
 
     @property
+    def least_budget(self) -> int:
+        """The random actions, and the round of updates after them."""
+        played = self.num_envs * self.train_every
+        return -(-self.learning_starts // played) * played + played
+
+    @property
     def updates(self) -> int:
         """Gradient steps of a round."""
         return round(self.num_envs * self.train_every * self.updates_per_step)

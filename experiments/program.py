@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Agent, Batches, Rollouts, Segments, Want, wants_of
+from agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
 from envs import rollout
 from envs.api import Array, Dataset, Env, Key, Tree
 from envs.rollout import Streams
@@ -61,13 +61,6 @@ class RunState:
     """int32 [] budget used."""
     broken: Array
     """Whether a loss has become NaN: the run stops there."""
-
-
-def cost(want: Want) -> int:
-    """The most that one iteration takes from the budget."""
-    if isinstance(want, Segments):
-        return want.num_envs * want.length
-    return want.population * want.episodes if isinstance(want, Rollouts) else want.updates
 
 
 def check_wants(agent: Agent) -> tuple[Want, ...]:

@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 import envs
-from agents.api import Agent, Batches
+from agents.api import Agent, Batches, cost
 from envs import cache
 from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, durable
@@ -38,7 +38,7 @@ from experiments import ledger as books
 from experiments.api import Data, Exam
 from experiments.durable import Json
 from experiments.ledger import Ledger
-from experiments.program import check_wants, cost
+from experiments.program import check_wants
 
 LARGEST = 2**31 - 2**24
 """Counters are int32, with room for the last iteration."""
@@ -110,6 +110,8 @@ class Run:
             raise ValueError(f"{name} takes one seed a run, not {len(self.seeds)}: start one run a seed")
         if self.budget < cost(first):
             raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
+        if self.budget < (least := self.agent.least_budget):
+            raise ValueError(f"budget {self.budget} ends before {name} begins to learn: give at least {least}")
         if self.budget > LARGEST or self.evals > self.budget:
             raise ValueError(f"budget {self.budget} must lie between evals ({self.evals}) and {LARGEST}")
         given = dataset is not None or self.dataset is not None

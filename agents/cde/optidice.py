@@ -128,6 +128,11 @@ class OptiDICE(AnyAction):
         """Rows of a dataset, and first rows of its episodes."""
         return Batches(self.batch_size, self.updates, starts=self.batch_size)
 
+    @property
+    def least_budget(self) -> int:
+        """The updates of the multipliers alone, and the iteration in which the policy is first improved."""
+        return (self.warm_up // self.updates + 1) * self.updates
+
     def rewards(self, dataset: Dataset) -> np.ndarray:
         """With a deviation of `reward_scale`, unless they are all alike."""
         reward = np.asarray(dataset.rows["reward"], np.float64)

@@ -15,12 +15,12 @@ import pytest
 import agents
 import envs
 from agents import Player
-from agents.api import Agent, Batches, Rollouts, Segments, wants_of
+from agents.api import Agent, Batches, Rollouts, Segments, cost, wants_of
 from envs.api import Dataset
 from envs.rollout import episodes, first_inputs, next_inputs
 from experiments import checkpoint, shipping
 from experiments.checkpoint import digest
-from experiments.program import Program, cost
+from experiments.program import Program
 from experiments.runs import Folder, Run
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
