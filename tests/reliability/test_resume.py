@@ -1,5 +1,6 @@
 """A run that is stopped in any way and started again ends with the bits of one that was not."""
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 import toys
 
 from experiments import checkpoint, driver
-from experiments.lock import Lock, boot_id, started
+from experiments.lock import EXPIRY, Lock, namespace, started, this_process, verdict
 
 TESTS = Path(toys.__file__).parent
 
@@ -186,12 +187,26 @@ def test_handlers_are_restored(tmp_path):
 # --- the lock ----------------------------------------------------------------------------------------
 
 
+class Room:
+    """A lock's clock and sleep, and what it tells; `then` happens while it sleeps for the first time."""
+
+    def __init__(self, then=lambda: None):
+        self.now, self.told, self.then = 0.0, [], then
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.then()
+
+    def lock(self, folder, **facts):
+        return Lock(folder, me=this_process() | facts, clock=lambda: self.now, sleep=self.sleep, tell=self.told.append)
+
+
 def write_lock(folder, **owner):
-    (folder / "lock.json").write_text(json.dumps({"token": "theirs", "heartbeat": time.time(), **owner}))
+    (folder / "lock.json").write_text(json.dumps({"token": "theirs", "beat": "000000000001", **owner}))
 
 
 def here(pid):
-    return {"host": socket.gethostname(), "pid": pid, "started": started(pid), "boot": boot_id()}
+    return this_process() | {"pid": pid, "started": started(pid)}
 
 
 def dead_pid():
@@ -210,38 +225,111 @@ def test_the_second_process_is_refused_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
-    for owner in (
-        here(dead_pid()),
-        here(os.getpid()) | {"started": "1"},  # its number lives on in another process
-        here(os.getpid()) | {"boot": "another"},
-        {"host": "elsewhere", "pid": 1, "heartbeat": time.time() - 61},
-    ):
+def test_the_lock_of_a_process_that_is_certainly_dead_is_taken_over_at_once(tmp_path):
+    for owner in (here(dead_pid()), here(os.getpid()) | {"started": "1"}):  # its number lives on in another process
         write_lock(tmp_path, **owner)
-        with Lock(tmp_path) as lock:
-            assert lock.held
+        room = Room()
+        with room.lock(tmp_path) as lock:
+            assert lock.held and room.now == 0 and not room.told
         assert not list(tmp_path.iterdir())
 
 
-def test_the_lock_of_a_live_host_holds(tmp_path):
-    write_lock(tmp_path, host="elsewhere", pid=1, heartbeat=time.time() - 50)
-    with pytest.raises(ValueError, match="in use by process 1 on elsewhere"), Lock(tmp_path):
+ELSEWHERE = {
+    "another host": {"host": "elsewhere", "boot": "another", "pid": 1, "started": "1"},
+    "an earlier boot of this one": {"boot": "another"},
+    "another PID namespace of this host": {"namespace": "pid:[1]", "pid": 2**22 + 1, "started": "1"},
+    "a system without /proc": {"boot": "", "namespace": "", "started": ""},
+    "an older version": {"heartbeat": 4e9, "namespace": None},  # and its clock is far ahead
+}
+
+
+@pytest.mark.parametrize("owner", ELSEWHERE)
+def test_a_heartbeat_that_stands_still_is_that_of_a_dead_owner(owner, tmp_path):
+    theirs = this_process() | ELSEWHERE[owner]
+    write_lock(tmp_path, **theirs)
+    room = Room()
+    with room.lock(tmp_path) as lock:
+        assert lock.held and room.now == EXPIRY
+    who = f"process {theirs['pid']} on {theirs['host']}"
+    assert room.told == [f"{tmp_path}: waits up to {EXPIRY:g} s to see whether {who} lives"]
+
+
+@pytest.mark.parametrize("owner", ELSEWHERE)
+def test_an_owner_lives_as_long_as_its_heartbeat_changes(owner, tmp_path):
+    theirs = this_process() | ELSEWHERE[owner]
+    write_lock(tmp_path, **theirs)
+    room = Room(lambda: write_lock(tmp_path, **theirs, beat=str(room.now)) if room.now > 4 else None)
+    who = f"in use by process {theirs['pid']} on {theirs['host']}"
+    with pytest.raises(ValueError, match=who), room.lock(tmp_path):
         pass
+    assert 4 < room.now < 6 and json.loads((tmp_path / "lock.json").read_text())["token"] == "theirs"
 
 
-def test_the_heartbeat_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.lock.BEAT", 0.01)
+def test_whose_lock_is_replaced_or_half_written_lives(tmp_path):
+    (tmp_path / "lock.json").write_text("")  # it is being written
+    for then in (lambda: write_lock(tmp_path), lambda: write_lock(tmp_path, token="of a third")):
+        with pytest.raises(ValueError, match="in use by"), Room(then).lock(tmp_path):
+            pass
+
+
+def test_a_process_table_that_is_not_the_owners_is_not_asked(tmp_path, monkeypatch):
+    owner, me = here(os.getpid()), this_process()
+    assert verdict(owner, me) is True and verdict(here(dead_pid()), me) is False
+    for name in ("boot", "namespace"):
+        assert verdict(owner | {name: "another"}, me) is None and verdict(owner, me | {name: ""}) is None
+    assert verdict(owner | {"pid": "x"}, me) is verdict(owner | {"pid": -1}, me) is verdict({}, me) is None
+    monkeypatch.setattr("experiments.lock.started", lambda pid: "")  # /proc hides the processes of other users
+    assert verdict(owner, me) is None
+    monkeypatch.setattr(os, "readlink", lambda path: "7")  # /proc was mounted in another namespace
+    assert namespace() == ""
+
+
+def test_a_lock_needs_no_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_lock(tmp_path, **here(dead_pid()))
     with Lock(tmp_path) as lock:
-        first = json.loads(lock.path.read_text())["heartbeat"]
-        deadline = time.monotonic() + 10
-        while json.loads(lock.path.read_text())["heartbeat"] == first:
+        assert lock.held
+        with pytest.raises(ValueError, match="in use by"), Lock(tmp_path):
+            pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_heartbeat_beats_on_a_full_disk_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.lock.BEAT", 0.01)
+    fsync, refusals = os.fsync, []
+
+    def full(file):
+        if len(refusals) < 2:
+            refusals.append(file)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with Lock(tmp_path) as lock:
+        monkeypatch.setattr(os, "fsync", full)
+        first, deadline = lock.path.read_bytes(), time.monotonic() + 10
+        while len(refusals) < 2 or lock.path.read_bytes() == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        assert lock.held and len(lock.path.read_bytes()) == len(first)
+
+
+def test_a_late_heartbeat_does_not_overwrite_another_owners_lock(fine, tmp_path):
+    with Lock(tmp_path) as lock:
+        lock.path.unlink()
+        write_lock(tmp_path, host="elsewhere", pid=1)
+        before = lock.path.read_bytes()
+        lock.beat()
+        assert lock.path.read_bytes() == before and not lock.held
+    assert lock.path.read_bytes() == before
 
 
 def test_a_lost_lock_stops_the_run(fine, tmp_path):
     def steal(told):
         if told["iteration"] == 10:
+            (tmp_path / "lock.json").unlink()
             write_lock(tmp_path, host="elsewhere", pid=1)
 
     with pytest.raises(ValueError, match="has been taken over by another process"):
