@@ -15,6 +15,7 @@ import pytest
 import toys
 
 from experiments import checkpoint, driver
+from experiments.callbacks import SaveBest, best_folder
 from experiments.lock import EXPIRY, Lock, namespace, started, this_process, verdict
 
 TESTS = Path(toys.__file__).parent
@@ -114,6 +115,69 @@ def test_other_versions_are_said(calm, tmp_path):
     facts = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(facts | {"threads": 64}))
     assert toys.run("batches", tmp_path).notices == ["the bits may differ from an uninterrupted run: threads: 64 -> 1"]
+
+
+# --- a larger budget ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["rollouts", "segments-seeds", "batches"])
+def test_a_run_that_goes_on_to_a_larger_budget_is_the_run_to_it(case, calm, tmp_path):
+    half = -(-toys.CASES[case][1] // 2)
+    toys.run(case, tmp_path, budget=half, evals=2, callbacks=[SaveBest("eval/length")])
+    result = toys.run(case, tmp_path)
+    assert result.notices == [f"goes on from a run to budget {half}"]
+    assert end(tmp_path, result.digest) == calm(case)
+    facts, ended = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "result.json"))
+    assert [(x["budget"], x["evals"]) for x in facts["extends"]] == [(half, 2)] and facts["hash"] == ended["hash"]
+    for folder in (tmp_path / "checkpoints", best_folder(tmp_path, "eval/length")):
+        assert checkpoint.last(folder, facts["hash"]), "what was kept is the new run's too"
+
+
+def test_rows_at_other_marks_stay_and_the_agent_is_the_same(calm, tmp_path):
+    toys.run("batches", tmp_path, budget=80, evals=4)
+    result = toys.run("batches", tmp_path)
+    assert result.notices == [
+        "goes on from a run to budget 80, whose rows stay: those of a run to 200 lie at other marks (the agent is the "
+        "same)"
+    ]
+    digest, rows = calm("batches")
+    assert result.digest == digest and [row["mark"] for row in result.rows] == [20, 40, 60, 80, 100, 150, 200]
+    assert (tmp_path / "metrics.jsonl").read_bytes().endswith(rows.split(b"\n", 1)[1]), "the rows after it are the same"
+
+
+def test_a_larger_budget_that_is_used_already_has_its_last_row_too(tmp_path):
+    toys.run("segments", tmp_path, budget=22, evals=1)  # an iteration takes 21
+    result = toys.run("segments", tmp_path, budget=40, evals=2)
+    assert [(row["mark"], row["used"]) for row in result.rows] == [(22, 42), (40, 42)]
+    assert toys.run("segments", tmp_path, budget=40, evals=2).rows == result.rows
+
+
+def test_a_run_killed_while_it_goes_on_loses_nothing(calm, fine, tmp_path):
+    toys.run("batches", tmp_path, budget=100, evals=2)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(CrashError):
+
+        def crash(*_):
+            raise CrashError
+
+        patch.setattr(checkpoint, "hand_over", crash)  # run.json is written, the checkpoints still lag behind
+        toys.run("batches", tmp_path)
+    with pytest.raises(CrashError):
+        toys.run("batches", tmp_path, progress=crash_at([30]))
+    result = toys.run("batches", tmp_path)
+    assert end(tmp_path, result.digest) == calm("batches")
+
+
+def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
+    toys.run("batches", tmp_path)
+    before = end(tmp_path, (tmp_path / "result.json").read_bytes())
+    for options, said in [
+        ({"budget": 100}, "holds a run to budget 200, which does not go back to 100: give another folder"),
+        ({"evals": 8}, "another configuration: evals: 4 -> 8"),
+        ({"budget": 400, "eval_episodes": 3}, "another configuration: budget: 200 -> 400, eval_episodes: 2 -> 3"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            toys.run("batches", tmp_path, **options)
+    assert end(tmp_path, (tmp_path / "result.json").read_bytes()) == before
 
 
 # --- processes ---------------------------------------------------------------------------------------
