@@ -25,11 +25,18 @@ def place(variable: str, otherwise: Path) -> Path:
 
 def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     """Make a file whole or not at all, by `save(file)`; many processes may write it at once, each a whole one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with half.open("xb") as file:  # with the modes that the umask leaves: other users may read it
             save(file)
         half.replace(path)
+    except PermissionError as error:
+        raise refused(error, "written") from None
     finally:
         half.unlink(missing_ok=True)
+
+
+def refused(error: PermissionError, what: str = "read") -> ValueError:
+    """One line for a file or folder of another user that is not open to this one."""
+    return ValueError(f"{error.filename} cannot be {what}: {error.strerror}; $PROSPECT_CACHE may name another folder")

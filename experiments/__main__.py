@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from envs.names import unknown
+from envs.threads import threads
 from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
 from experiments.child import INTERRUPTED
-from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome
+from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome, print_what_can_be
 from experiments.options import Parser
 from experiments.workers import worker_environment
 
@@ -26,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    print_what_can_be()
     if words == ["_work"]:
         from experiments.child import serve
 
         return serve()
     say = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        threads()  # refuses a bad NPROC before anything reads it
         return command(words)
     except SystemExit as end:  # argparse has printed a help
         return int(end.code or 0)

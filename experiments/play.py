@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import zipfile
@@ -22,7 +23,7 @@ import agents
 from agents.api import Agent, Rollouts, wants_of
 from envs import rollout
 from envs.api import Env, Episodes, Tree
-from experiments import checkpoint, ledger
+from experiments import checkpoint, durable, ledger
 from experiments.api import Data, Exam
 from experiments.program import EVAL, START, stream
 from experiments.records import entries, load_report
@@ -61,7 +62,7 @@ def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> F
     Raises ValueError, in one line, for any other folder.
     """
     try:
-        known = json.loads((folder / "run.json").read_text())
+        known = json.loads((folder / "run.json").read_bytes())
         config, stated = known["config"], known["hash"]
         name, strange = config["agent"]["name"], "class" in config["env"] and env is None
     except (OSError, ValueError, KeyError, TypeError):
@@ -240,9 +241,10 @@ def export(found: Finished, path: Path) -> int:
     columns = {name: arrays[name][rows] for name in ("fitness", "area") if name in arrays}
     for name, array in (("descriptor", arrays["descriptor"]), ("gene", arrays["genome"])):
         columns |= {f"{name}_{i}": array[rows, i] for i in range(array.shape[1])}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", *columns])
-        for number, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
-            writer.writerow([number, *(f"{x:.9g}" if x.dtype.kind == "f" else str(x) for x in values)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", *columns])
+    for number, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        writer.writerow([number, *(f"{x:.9g}" if x.dtype.kind == "f" else str(x) for x in values)])
+    durable.write(path, text.getvalue().encode())
     return len(rows)

@@ -8,6 +8,7 @@ same runs give the same bytes.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import records
+from experiments import durable, records
 from experiments.api import EXPERIMENTS, TIERS, Experiment
 from experiments.claims import VERDICTS, Verdict, judge, side
 from experiments.records import Row
@@ -61,7 +62,9 @@ def report(
         records.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
         (folder / "archive.npz").unlink(missing_ok=True)
         if tables.archives:
-            np.savez_compressed(folder / "archive.npz", **tables.archives)  # type: ignore[arg-type]
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **tables.archives)  # type: ignore[arg-type]
+            durable.write(folder / "archive.npz", packed.getvalue())
     return render(experiment, tier, folder)
 
 
@@ -77,7 +80,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     """Write README.md, claims.csv and the pictures from the tables in `folder`."""
     if not (folder / "summary.csv").exists():
         raise ValueError(f"there is no {folder / 'summary.csv'}")
-    rows = records.read_csv(folder / "summary.csv")
+    rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} holds tier {rows[0]['tier']!r}, not {tier!r}")
     budgets = {row["env"]: int(row["budget"]) for row in rows}
@@ -86,7 +89,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env))) for c in known]
     records.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
-    (folder / "README.md").write_text(readme(experiment, tier, rows, verdicts, pictures))
+    durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures).encode())
     return Report(folder, verdicts, pictures)
 
 
@@ -259,7 +262,7 @@ def overview(results: Path = RESULTS) -> Path:
         if not (folder / "claims.csv").exists():
             lines.append([name, "", "NOT RUN", ""])
             continue
-        tier = records.read_csv(folder / "summary.csv")[0]["tier"]
+        tier = records.read_summary(folder)[0]["tier"]
         for row in _read_claims(folder / "claims.csv"):
             reduced = " (reduced)" if row["reduced"] == "1" else ""
             lines.append([f"[{name}]({name}/README.md)", tier, row["outcome"] + reduced, row["claim"]])
@@ -268,19 +271,16 @@ def overview(results: Path = RESULTS) -> Path:
     text = f"# Results\n\nClaims: {counts}.\n\n{markdown(['experiment', 'tier', 'verdict', 'claim'], lines)}\n"
     results.mkdir(parents=True, exist_ok=True)
     path = results / "README.md"
-    path.write_text(text + "\nMade by `prospect report --all`; edits are overwritten.\n")
+    durable.write(path, (text + "\nMade by `prospect report --all`; edits are overwritten.\n").encode())
     return path
 
 
 def _read_claims(path: Path) -> list[dict[str, str]]:
-    import csv
-
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return [row for _, row in records.read_text_csv(path)]
 
 
 def tier_of(folder: Path) -> str | None:
     """The tier of the committed tables in a folder, if there are any."""
     path = folder / "summary.csv"
-    tier = records.read_csv(path)[0]["tier"] if path.exists() else None
+    tier = records.read_summary(folder)[0]["tier"] if path.exists() else None
     return tier if tier in TIERS else None

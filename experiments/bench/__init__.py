@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.names import unknown
-from experiments.durable import dumps
+from experiments import durable
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",
@@ -109,12 +109,12 @@ def write(path: Path, figures: dict[str, float], *, threads: int, command: str) 
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dumps(figures | about, indent=2) + "\n")
+    durable.write(path, (durable.dumps(figures | about, indent=2) + "\n").encode())
 
 
 def cpu_model() -> str:
     """The processor's name, or its architecture where the system does not tell."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

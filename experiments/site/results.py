@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +81,8 @@ class Results:
 
 def read(experiment: Experiment, folder: Path) -> Results:
     """The committed files of an experiment. Raises ValueError where they are of another declaration."""
-    rows, curves = (records.read_csv(folder / name) for name in ("summary.csv", "curves.csv"))
-    with (folder / "claims.csv").open(newline="") as file:
-        judged = list(csv.DictReader(file))
+    rows, curves = records.read_summary(folder), records.read_csv(folder / "curves.csv")
+    judged = [row for _, row in records.read_text_csv(folder / "claims.csv")]
     known = {claim.name: claim for claim in experiment.claims}
     tier = rows[0]["tier"]
     strangers = sorted({row["claim"] for row in judged} - set(known))
