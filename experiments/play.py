@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import agents
-from agents.api import Agent, Rollouts, wants_of
+from agents.api import Agent
 from envs import rollout
 from envs.api import Env, Episodes, Tree
 from experiments import checkpoint, durable, ledger
 from experiments.api import Data, Exam
-from experiments.program import EVAL, START, stream
+from experiments.program import EVAL, START, starts_of, stream
 from experiments.records import entries, load_report
 from experiments.runs import Run, has_ended
 
@@ -188,14 +188,11 @@ def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Play
 
 
 def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) -> Episodes:
-    want = wants_of(agent)[0]
-    starts = want.starts if isinstance(want, Rollouts) else "fresh"
-
     @jax.jit
     def go(env: Env, behaviour: Tree) -> Episodes:
         return rollout.episodes(
             env, agent, behaviour, jnp.ones(1, bool), stream(EVAL, seed), stream(START, seed), population=1,
-            starts=starts, shared=True, keep_steps=True, frames=frames,
+            starts=starts_of(agent), shared=True, keep_steps=True, frames=frames,
         )  # fmt: skip
 
     return go(env, behaviour)

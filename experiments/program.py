@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,12 @@ class RunState:
     """int32 [] budget used."""
     broken: Array
     """Whether a loss has become NaN: the run stops there."""
+
+
+def starts_of(agent: Agent) -> Literal["fixed", "fresh"]:
+    """Where the evaluation episodes of an agent begin: as the episodes that it learns from."""
+    want = wants_of(agent)[0]
+    return want.starts if isinstance(want, Rollouts) else "fresh"
 
 
 def check_wants(agent: Agent) -> tuple[Want, ...]:
@@ -236,8 +242,7 @@ class Program:
         return run, status, figures
 
     def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
-        want, count = self.wants[0], self.eval_episodes
-        starts = want.starts if isinstance(want, Rollouts) else "fresh"
+        count, starts = self.eval_episodes, starts_of(self.agent)
 
         def one(state: Tree, seed: Array, world: Tree) -> dict[str, Array]:
             data = rollout.episodes(
