@@ -40,9 +40,9 @@ class Paid(toys.Point):
 
 @pytest.mark.parametrize("agent", [toys.Evolver(), toys.Walker()], ids=["starts that are fixed", "fresh starts"])
 def test_it_shows_the_episodes_of_the_evaluation(agent):
-    result = train(agent, Paid(), seed=3, budget=60, evals=2, eval_episodes=3)
-    seen = [watch.watch(result.agent, result.env, result.behaviour, 3, 1, e).facts for e in range(3)]
-    assert len({facts["return"] for facts in seen}) == 3
+    result = train(agent, Paid(), seed=3, budget=60, evals=2, eval_episodes=2)
+    seen = [watch.watch(result.agent, result.env, result.behaviour, 3, 1, e).facts for e in range(2)]
+    assert len({facts["return"] for facts in seen}) == 2
     for name in ("return", "length", "success"):
         assert np.mean([facts[name] for facts in seen]) == pytest.approx(result.rows[-1][f"eval/{name}"], rel=1e-5)
 
