@@ -1,6 +1,7 @@
 """CMA-ME: CMA-ES searches ("emitters") that feed a MAP-Elites grid.
 
-Source: Fontaine et al. 2020 (arXiv 1912.02400), with the settings of the SERENE card, PART C ("CMA-ME").
+Source: Fontaine et al. 2020 (arXiv 1912.02400), with the settings of SERENE's official code
+(GPaolo/SERENE, core/evolvers/cma_me.py).
 
     a pool of emitters, each a normal distribution around a newborn
     repeat   the emitters that have stored least sample a generation each; evaluate; insert into the grid
