@@ -147,7 +147,7 @@ def improvement(fitness: Array, before: Array, added: Array) -> tuple[Array, Arr
     """What improved the grid [K, B], and the rank of each point within its generation [K, B] (higher is better).
 
     before: fitness of the point's cell, -inf where it was empty. Points that filled an empty cell come first, by
-    fitness; then those that raised one, by the gain; then the rest, by the gain too (the paper, section 4.2).
+    fitness; then those that raised one, by the gain; then the rest, by the gain too (the paper's improvement emitter).
     """
     new = added & ~jnp.isfinite(before)
     better = added & (fitness > before)
