@@ -24,7 +24,11 @@ AGENTS = {
     "sac": ("probe/target", 400, {"learning_starts": 100, "hidden": (16,)}),
     "mbpo": ("probe/target", 300, {"learning_starts": 100, "hidden": (16,), "model_hidden": (16,)}),
     "serene": ("point/sparse", 300, {}),
-    "noveld": ("minigrid/DoorKey-5x5-v0", 1000, {"hidden": (16,), "num_envs": 4}),
+    "noveld": (
+        "minigrid/DoorKey-5x5-v0",
+        1000,
+        {"hidden": (16,), "num_envs": 4, "learning_rate": 3e-4, "entropy": 0.0, "centre": False},
+    ),  # fmt: skip
 }
 """Name -> (environment, budget, fields)."""
 CASES = (*toys.CASES, *AGENTS)
