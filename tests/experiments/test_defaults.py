@@ -34,7 +34,8 @@ def rows_of(returns, floors=(0.0, 0.2)):
     run = agents.AGENTS["ppo"].default_run
     head = {"env": run.env, "budget": run.budget, "unit": "env steps", "wall_minutes": 1.0, "versions": "x"}
     mine = [head | {"label": "ppo", "seed": i, "eval/return": x} for i, x in enumerate(returns)]
-    zero = [head | {"label": f"floor {a}", "seed": 0, "eval/return": x} for a, x in zip(defaults.FLOORS, floors, strict=True)]
+    labels = [f"floor {action}" for action in defaults.FLOORS]
+    zero = [head | {"label": label, "seed": 0, "eval/return": x} for label, x in zip(labels, floors, strict=True)]
     return [*mine, *zero]
 
 
