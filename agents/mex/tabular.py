@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Discrete, Episodes, Inputs, Key, Rollouts, Spec, Tree, hyper
+from agents.api import Agent, Array, DefaultRun, Discrete, Episodes, Inputs, Key, Rollouts, Spec, Tree, hyper
 from agents.ops import tabular
 
 AHEAD = 3.0
@@ -47,6 +47,8 @@ class State:
 @dataclass(frozen=True, kw_only=True)
 class TabularMEX(Agent):
     """MEX with a tabular softmax model. Rewards are known (`spec.rewards` [S][A]), transitions are learned."""
+
+    default_run = DefaultRun("lock/combination", 150)
 
     weight: float = hyper(30.0, least=0)
     """Of the value of the first state, against a log-likelihood that is summed over all data; 0: no optimism."""

@@ -22,7 +22,7 @@ import optax
 from flax import struct
 
 from agents import sac
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.offline.base import Offline
 from agents.ops.replay import Experience
@@ -50,6 +50,8 @@ class Learner(sac.Learner):
 @dataclass(frozen=True, kw_only=True)
 class CQL(SACUpdates, Offline):
     """Conservative Q-learning, at the settings of CORL for mazes."""
+
+    default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of all networks."""

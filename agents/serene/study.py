@@ -21,6 +21,8 @@ from agents.serene.serene import Serene, State
 class EmitterStudy(Serene):
     """`ancestors` emitters that climb side by side to the end of the budget."""
 
+    default_run = None
+
     ancestors: int = hyper(5, least=1)
     """Emitters, one an ancestor."""
 
