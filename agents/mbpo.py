@@ -1,7 +1,8 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
-Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code (the MEX card,
-A2.3 and A3), which stands on mbrl-lib. Every `model_every` env steps:
+Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code
+(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which stands on mbrl-lib. Every `model_every`
+env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
     `rollouts` rollouts of the scheduled length, from states of the replay and with actions of the policy: each step
     is drawn from one of the best members; they end where the environment's own rule says
@@ -23,7 +24,7 @@ import optax
 from flax import struct
 
 from agents import off_policy
-from agents.api import Array, Box, Key, Segment, Spec, Tree, hyper
+from agents.api import Array, Box, DefaultRun, Key, Segment, Spec, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
 from agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
@@ -50,27 +51,29 @@ class State(off_policy.State):
 class MBPO(SAC):
     """Model-based policy optimisation. A variant with another fit of the model overrides `model_loss`."""
 
-    hidden: tuple[int, ...] = (512, 512)
+    default_run = DefaultRun("mujoco/reacher", 8_000)
+
+    hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of actor and critics."""
-    learning_starts: int = hyper(5000, least=0)
+    learning_starts: int = hyper(1000, least=0)
     """Env steps with actions sampled from the untrained policy, and without learning, at the beginning."""
-    updates_per_step: float = hyper(40.0, above=0)
+    updates_per_step: float = hyper(5.0, above=0)
     """Gradient steps of SAC for each env step; a round has N * T times as many, which must be a whole number."""
     alpha: float = hyper(0.2, above=0)
     """Temperature: its first value, or the value throughout where it is not tuned."""
-    tune_alpha: bool = False
+    tune_alpha: bool = True
     """Whether the temperature is learned, towards an entropy of -A."""
-    target_every: int = hyper(4, least=1)
+    target_every: int = hyper(1, least=1)
     """Updates of SAC for each move of its targets."""
     explore_with_mean: bool = True
     """Play the mean action after the warm-up, as released; else a sample of the policy."""
     real_ratio: float = hyper(0.0, least=0, most=1)
     """Share of SAC's batches that comes from the environment."""
-    members: int = hyper(1, least=1)
+    members: int = hyper(5, least=1)
     """Networks of the model (E); several learn from a bootstrap each."""
-    elites: int = hyper(1, least=1)
+    elites: int = hyper(5, least=1)
     """Members that predict (F)."""
-    model_hidden: tuple[int, ...] = (200, 200, 200, 200)
+    model_hidden: tuple[int, ...] = (200, 200)
     """Widths of the hidden layers of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
     """Of the model's Adam."""
@@ -80,13 +83,13 @@ class MBPO(SAC):
     """Transitions of a gradient step of the model (B)."""
     model_every: int = hyper(250, least=1)
     """Env steps between two trainings of the model."""
-    model_epochs: int = hyper(1000, least=1)
+    model_epochs: int = hyper(100, least=1)
     """The most epochs of a training."""
     patience: int = hyper(5, least=1)
     """Epochs without progress (1 % less error) that end a training."""
-    rollouts: int = hyper(100_000, least=1)
+    rollouts: int = hyper(10_000, least=1)
     """Model rollouts after each training (R), a multiple of the elites: 400 for each of 250 env steps."""
-    schedule: tuple[int, int, int, int] = (20, 150, 1, 15)
+    schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
     """(e0, e1, l0, l1): their length is l0 up to epoch e0 of 1000 env steps, and goes to l1 until epoch e1."""
     retain: int = hyper(4, least=1)
     """Trainings whose rollouts are kept."""
