@@ -35,7 +35,7 @@ class State:
 class BC(Agent):
     """Behaviour cloning with a feed-forward network."""
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Widths of the hidden layers."""
     learning_rate: float = hyper(3e-4, above=0)
     """Of Adam."""

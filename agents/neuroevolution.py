@@ -20,7 +20,7 @@ from agents.nn import mlp
 class Neuroevolution(Agent):
     """Agents whose behaviour is a flat genome [G] of a small tanh network."""
 
-    hidden: tuple[int, ...] = (5, 5)
+    hidden: tuple[int, ...] = hyper((5, 5), least=1)
     """Widths of the hidden layers."""
     gene_limit: float = hyper(5.0, above=0)
     """Genes are clipped to plus and minus this."""

@@ -137,7 +137,7 @@ class PPO(Agent):
     """Where advantages are brought to mean 0 and standard deviation 1."""
     adam_eps: float = hyper(1e-5, above=0)
     """Of Adam."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = hyper((64, 64), least=1)
     """Widths of the hidden layers of both heads."""
     encoding: int = hyper(128, least=1)
     """Width of the encoder's dense layer, for pictures of codes."""
@@ -161,9 +161,6 @@ class PPO(Agent):
         )
         if rows % self.minibatches:
             raise ValueError(f"minibatches must divide the {rows} rows ({name}) of a pass, {self.minibatches} do not")
-        for field, known in (("normalise_advantage", ("none", "batch", "minibatch")), ("activation", ACTIVATIONS)):
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field} must be one of {', '.join(known)}, not {getattr(self, field)!r}")
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs one choice or a bounded vector as action, and numbers to normalise where it normalises."""

@@ -61,8 +61,6 @@ class Counting(Explorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.view not in ("state", "obs"):
-            raise ValueError(f"view must be state or obs, not {self.view!r}")
         if self.slots & (self.slots - 1):
             raise ValueError(f"slots must be a power of two, not {self.slots}")
 

@@ -43,7 +43,7 @@ class Learner:
 class AWAC(Weighted):
     """Advantage-weighted actor-critic, offline."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Widths of the hidden layers of all networks."""
     temperature: float = hyper(1.0, above=0)
     """By which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""

@@ -51,7 +51,7 @@ class Learner(sac.Learner):
 class CQL(SACUpdates, Offline):
     """Conservative Q-learning, at the settings of CORL for mazes."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Widths of the hidden layers of all networks."""
     actor_learning_rate: float = hyper(3e-5, above=0)
     """Of the Adams of actor and temperature."""
