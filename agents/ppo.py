@@ -149,6 +149,8 @@ class PPO(Agent):
     """Observations (real numbers) by their running mean and deviation, cut at 10."""
     normalise_rewards: bool = False
     """Rewards by the running deviation of their discounted sums."""
+    reward_clip: float = hyper(10.0, above=0, later=True)
+    """Rewards divided by that deviation are cut at plus and minus this."""
     greedy: bool = False
     """Evaluate and ship the likeliest action instead of a drawn one."""
 
@@ -274,7 +276,9 @@ class PPO(Agent):
         reward, variant, figures = self.rewards(state, data, k_rewards)
         steps, scale, seen = data.steps, state.scale, state.seen
         if scale is not None:
-            reward, scale = normalise.scaled(scale, reward, steps.terminated | steps.truncated, self.gamma)
+            reward, scale = normalise.scaled(
+                scale, reward, steps.terminated | steps.truncated, self.gamma, self.reward_clip
+            )
         batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
         rate = self.rate(state.steps)
         start = (state.params, state.optimiser)

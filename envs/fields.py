@@ -23,9 +23,18 @@ def bounds(
     return {"above": above, "least": least, "below": below, "most": most}
 
 
-def bounded(default: T, **limits: float) -> T:
-    """A field of a dataclass with a default and `bounds`, for `check`."""
-    return field(default=default, metadata=bounds(**limits))
+def bounded(default: T, *, later: bool = False, **limits: float) -> T:
+    """A field of a dataclass with a default and `bounds`, for `check`.
+
+    later: it came after results were published. At its default it is no part of a run's identity (`unchanged`), so
+    that theirs stays; the default must never change, nor alter what they were.
+    """
+    return field(default=default, metadata={**bounds(**limits), "later": later})
+
+
+def unchanged(config: Any) -> tuple[str, ...]:
+    """The later fields of a dataclass that hold their default."""
+    return tuple(f.name for f in fields(config) if f.metadata.get("later") and getattr(config, f.name) == f.default)
 
 
 def check(config: Any) -> None:
@@ -61,7 +70,7 @@ def _misfit(value: Any, hint: Any) -> str | None:
     if origin is Literal:
         if any(value == arg and type(value) is type(arg) for arg in args):
             return None
-        near = get_close_matches(str(value).lower(), map(str, args), 1, 0.4)
+        near = get_close_matches(value.lower(), map(str, args), 1, 0.4) if isinstance(value, str) else []
         return f"{_either(args)}, not {value!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     if origin is tuple:
         parts = (args[0],) * len(value) if isinstance(value, tuple) and args[-1] is Ellipsis else args
@@ -86,7 +95,7 @@ def _outside(value: Any, metadata: typing.Mapping[str, Any]) -> str | None:
     limits = bounds() | {name: metadata[name] for name in WORDS if name in metadata}
     if limits["above"] < value < limits["below"] and limits["least"] <= value <= limits["most"]:
         return None
-    said = [f"{word} {limits[name]:g}" for name, word in WORDS.items() if math.isfinite(limits[name])]
+    said = [f"{word} {limits[name]:,.10g}" for name, word in WORDS.items() if math.isfinite(limits[name])]
     return f"{' and '.join(said) or 'a finite number'}, not {value!r}"
 
 

@@ -134,6 +134,8 @@ class Modelling(Explorer):
     """Learning rate of the model's Adam."""
     centre: bool = False
     """Take the running mean off the bonus, so that living on pays nothing by itself."""
+    bonus_clip: float = hyper(100.0, above=0, later=True)
+    """The bonus, in units of its standard deviation, is cut at plus and minus this."""
     model_epochs: int = hyper(1, least=1)
     """Passes of the model over a segment, in as many minibatches as the policy's (by rows, recurrent or not)."""
 
@@ -185,9 +187,10 @@ class Modelling(Explorer):
         return replace(model, params=params, optimiser=optimiser), figures
 
     def scaled(self, model: Model, bonus: Array) -> tuple[Array, Model]:
-        """(bonus [T, N] by the standard deviation of all bonuses so far, these included; the model with them)."""
+        """(bonus [T, N] by the standard deviation of all bonuses so far, these included, cut; the model with them)."""
         spread = normalise.include(model.spread, bonus.ravel())
-        return (bonus - spread.mean if self.centre else bonus) / spread.std, replace(model, spread=spread)
+        scaled = (bonus - spread.mean if self.centre else bonus) / spread.std
+        return jnp.clip(scaled, -self.bonus_clip, self.bonus_clip), replace(model, spread=spread)
 
 
 def over(function: Callable[..., Any], *trees: Tree) -> Any:

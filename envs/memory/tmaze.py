@@ -66,7 +66,7 @@ class TMaze(Env):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shortest is not None and self.shortest > self.length - 2:
-            raise ValueError(f"shortest must be 1 to length - 2 = {self.length - 2}, not {self.shortest}")
+            raise ValueError(f"shortest must be at most length - 2 = {self.length - 2}, not {self.shortest}")
         last, junction = self._shown(self.cues - 1), self.shortest or self.length - 2
         if last > junction:
             raise ValueError(f"the last cue would come at step {last}, after the junction may be reached at {junction}")

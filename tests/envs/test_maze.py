@@ -169,9 +169,9 @@ def test_what_is_drawn_is_what_pays():
     env = HardMaze(horizon=1, start=(0.5, 0.9), goals=((0.9, 0.1, 0.01), (0.1, 0.1, 0.01), (0.5, 0.9, 0.05)))
     state, _ = env.reset(jax.random.key(0))
     assert (state.x, state.y) == (300, 540)
-    _, out = env.step(state, jnp.zeros(2), jax.random.key(0))
+    _, out = jax.jit(env.step)(state, jnp.zeros(2), jax.random.key(0))
     assert env.spec.areas == 3 and out.info["area"] == 2 and out.reward == 1
-    assert (np.asarray(env.frame(state))[20, 180] == (213, 94, 0)).all()
+    assert (np.asarray(jax.jit(env.frame)(state))[20, 180] == (213, 94, 0)).all()
 
 
 @pytest.mark.parametrize(
