@@ -276,9 +276,8 @@ class PPO(Agent):
         reward, variant, figures = self.rewards(state, data, k_rewards)
         steps, scale, seen = data.steps, state.scale, state.seen
         if scale is not None:
-            reward, scale = normalise.scaled(
-                scale, reward, steps.terminated | steps.truncated, self.gamma, self.reward_clip
-            )
+            ended = steps.terminated | steps.truncated
+            reward, scale = normalise.scaled(scale, reward, ended, self.gamma, self.reward_clip)
         batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
         rate = self.rate(state.steps)
         start = (state.params, state.optimiser)

@@ -201,7 +201,7 @@ class Program:
                 starts=want.starts,
             )  # fmt: skip
         state, metrics = self.agent.learn(state, data, k_learn, phase)
-        if isinstance(want, Rollouts):
+        if isinstance(data, Episodes):
             metrics |= {INVALID: invalid(data)}
         return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
 

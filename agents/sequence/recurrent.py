@@ -83,7 +83,7 @@ class BCLSTM(SequenceBC):
     """Behaviour cloning with an LSTM."""
 
     forget_bias: float = hyper(1.0)
-    """First bias of the forget gate; at 0 the cell forgets half of what it holds at every step, until it has learned."""
+    """First bias of the forget gate; at 0 an untrained cell forgets half of what it holds at every step."""
 
     def init(self, key: Key) -> State:
         """Random weights, with that bias."""

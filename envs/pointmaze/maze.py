@@ -204,5 +204,5 @@ def clip_speed(row: Array) -> Array:
     return row.at[SPEED].set(jnp.stack([low, high], 1).ravel())
 
 
-maze2d_umaze, maze2d_medium, maze2d_large = (partial(PointMaze, "maze2d", maze) for maze in MAPS)
-pointmaze_umaze, pointmaze_medium, pointmaze_large = (partial(PointMaze, "pointmaze", maze) for maze in MAPS)
+maze2d_umaze, maze2d_medium, maze2d_large = (partial(PointMaze, "maze2d", m) for m in MAPS)  # type: ignore[arg-type]
+pointmaze_umaze, pointmaze_medium, pointmaze_large = (partial(PointMaze, "pointmaze", m) for m in MAPS)  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ def test_rnd_pays_the_squared_error_by_its_spread():
 
 
 def test_a_bonus_after_long_without_one_is_cut():
-    agent, state, *_ = case("noveld")
+    agent, state, *_ = case("rnd")
     spread = normalise.include(normalise.moments(), jnp.zeros(1_000_000))
     for bonus, seen in ((1.0, 100.0), (0.0, 0.0)):
         got, _ = agent.scaled(replace(state.variant, spread=spread), jnp.array([[bonus]]))
