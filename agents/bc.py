@@ -37,7 +37,7 @@ class BC(Agent):
 
     default_run = DefaultRun("popgym/HigherLowerEasy", 5_000, "popgym/HigherLowerEasy/oracle")
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Widths of the hidden layers."""
     learning_rate: float = hyper(3e-4, above=0)
     """Of Adam."""

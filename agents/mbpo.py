@@ -53,7 +53,7 @@ class MBPO(SAC):
 
     default_run = DefaultRun("mujoco/reacher", 8_000)
 
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = hyper((128, 128), least=1)
     """Widths of the hidden layers of actor and critics."""
     learning_starts: int = hyper(1000, least=0)
     """Env steps with actions sampled from the untrained policy, and without learning, at the beginning."""
@@ -73,7 +73,7 @@ class MBPO(SAC):
     """Networks of the model (E); several learn from a bootstrap each."""
     elites: int = hyper(5, least=1)
     """Members that predict (F)."""
-    model_hidden: tuple[int, ...] = (200, 200)
+    model_hidden: tuple[int, ...] = hyper((200, 200), least=1)
     """Widths of the hidden layers of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
     """Of the model's Adam."""
@@ -89,14 +89,14 @@ class MBPO(SAC):
     """Epochs without progress (1 % less error) that end a training."""
     rollouts: int = hyper(10_000, least=1)
     """Model rollouts after each training (R), a multiple of the elites: 400 for each of 250 env steps."""
-    schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
+    schedule: tuple[int, int, int, int] = hyper((20, 150, 1, 1), least=0)
     """(e0, e1, l0, l1): their length is l0 up to epoch e0 of 1000 env steps, and goes to l1 until epoch e1."""
     retain: int = hyper(4, least=1)
     """Trainings whose rollouts are kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.schedule) != 4 or not 0 <= self.schedule[0] < self.schedule[1] or min(self.schedule[2:]) < 1:
+        if self.schedule[0] >= self.schedule[1] or min(self.schedule[2:]) < 1:
             raise ValueError(f"schedule must be two rising epochs and two lengths of at least 1, not {self.schedule}")
         if self.elites > self.members:
             raise ValueError(f"elites {self.elites} are more than the {self.members} members")

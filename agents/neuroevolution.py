@@ -23,7 +23,7 @@ class Neuroevolution(Agent):
 
     default_run = DefaultRun("maze/hard", 100_000)
 
-    hidden: tuple[int, ...] = (5, 5)
+    hidden: tuple[int, ...] = hyper((5, 5), least=1)
     """Widths of the hidden layers."""
     gene_limit: float = hyper(5.0, above=0)
     """Genes are clipped to plus and minus this."""

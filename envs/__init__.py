@@ -63,7 +63,7 @@ ENVS: dict[str, str] = {
 """Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
 
 
-def make(id: str, **fields: Any) -> Env:
+def make(id: str, /, **fields: Any) -> Env:
     """The environment registered as `id`, with other values for some of its fields.
 
     Raises ValueError with one line (and the nearest name) for an unknown id or field.

@@ -24,15 +24,26 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from envs.fields import bounds, check
+
 Array = jax.Array
 Key = jax.Array
 Tree = Any
 """A pytree of arrays."""
 
 
-def static(default: Any) -> Any:
-    """A field of a `flax.struct.dataclass` environment that shapes the program (never traced)."""
-    return struct.field(pytree_node=False, default=default)
+def static(default: Any, **limits: float) -> Any:
+    """A field of a `flax.struct.dataclass` environment that shapes the program (never traced).
+
+    limits: `above`, `least`, `below`, `most`, checked when the environment is made (see `envs.fields`).
+    """
+    return struct.field(pytree_node=False, default=default, metadata=bounds(**limits))
+
+
+def check_goals(goals: tuple[tuple[float, float, float], ...]) -> None:
+    """Raise ValueError unless there is a reward area (x, y, radius), and each has a radius above 0."""
+    if not goals or min(radius for *_, radius in goals) <= 0:
+        raise ValueError(f"goals must be one or more (x, y, radius) with a radius above 0, not {goals}")
 
 
 # --- spaces ------------------------------------------------------------------------------------------
@@ -157,10 +168,14 @@ class Env:
     """Base of the environments of this package; any object with `spec`, `reset` and `step` will do.
 
     Make a subclass a `flax.struct.dataclass`: its array fields (banks of levels, look-up tables) are then
-    arguments of compiled programs rather than constants inside them; mark the others `static`.
+    arguments of compiled programs rather than constants inside them; mark the others `static`. A subclass with a
+    `__post_init__` of its own calls this one first.
     """
 
     spec: Spec
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def reset(self, key: Key) -> tuple[Tree, Tree]:
         """The first (state, obs) of an episode."""

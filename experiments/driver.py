@@ -30,7 +30,7 @@ from experiments.exams import METRIC
 from experiments.finish import finish
 from experiments.hooks import Audience, Callback, Moment, Progress
 from experiments.lock import Lock
-from experiments.program import Program, RunState
+from experiments.program import INVALID, Program, RunState
 from experiments.result import Interrupted, Result
 from experiments.runs import Folder, Run
 from experiments.signals import listening
@@ -43,6 +43,10 @@ SAVE_EVERY, SAVE_SHARE = 5.0, 0.1
 """Seconds between checkpoints, and the share of a run's time that they may take; the end has one anyway."""
 IDLE = 10_000
 """Iterations without an evaluation after which a run is taken to hang."""
+NOT_FINITE = (
+    f"some policies had a return or a behaviour descriptor that is not finite ({INVALID} counts them): "
+    "none of them is stored, nor selected while there are enough others"
+)
 
 
 class Spent(NamedTuple):
@@ -188,7 +192,8 @@ class _Driver:
         (iterations, used, following, broken), figures = np.asarray(status).tolist(), jax.device_get(figures)
         seconds = max(time.monotonic() - begun, 1e-6)
         if iterations:
-            self.metrics |= figures
+            counted = {INVALID: self.metrics.get(INVALID, 0) + figures[INVALID]} if INVALID in figures else {}
+            self.metrics |= figures | counted
             self.limits[phase] = max(1, min(GROWTH * limit, int(self.chunk_s * iterations / seconds)))
         self.spent = Spent(self.spent.seconds + seconds, self.spent.used + used - before, self.spent.chunks + 1)
         return state, (iterations, used - before, used, following, broken)
@@ -248,6 +253,10 @@ class _Driver:
             rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one) | self.data))
         if failed := sum(row.get("collect/failed", 0) for row in rows):
             self.notices.append(f"{failed} episodes were cut short by the simulator: {self.env.failure()}")
+        for row in rows:
+            self._tell_once(self.program.agent.notices(row))
+            if row.get(INVALID):
+                self._tell_once([NOT_FINITE])
         scores = [row["eval/return"] for row in rows]
         self.score = None if None in scores else float(np.mean(scores))
         self.mark += 1
@@ -257,6 +266,9 @@ class _Driver:
         if (streams := state.streams) is None:
             return state
         return replace(state, streams=replace(streams, ended=jax.tree.map(jnp.zeros_like, streams.ended)))
+
+    def _tell_once(self, notices: list[str]) -> None:
+        self.notices += [text for text in notices if text not in self.notices]
 
     # --- files ---------------------------------------------------------------------------------------
 

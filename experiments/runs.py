@@ -36,6 +36,7 @@ import envs
 from agents.api import Agent, Batches, cost
 from envs import cache
 from envs.api import Dataset, Env, Tree
+from envs.fields import unchanged
 from envs.threads import threads
 from experiments import checkpoint, durable
 from experiments import ledger as books
@@ -76,7 +77,10 @@ class Run:
     def config(self) -> dict[str, Json]:
         """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
         return {
-            "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
+            "agent": {
+                "name": type(self.agent).__name__,
+                **durable.fields_of(self.agent, leave_out=("spec", *unchanged(self.agent))),
+            },
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
             **({"dataset": durable.fields_of(self.dataset)} if self.dataset else {}),
@@ -106,6 +110,8 @@ class Run:
 
     def check(self, dataset: Dataset | None) -> None:
         """Raise ValueError, in one line, for what no run can be made of."""
+        if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+            raise ValueError("JAX's 64-bit mode is on, and all programs here are of 32 bits: unset JAX_ENABLE_X64")
         wants, name = check_wants(self.agent), type(self.agent).__name__
         first = wants[0]
         threads()  # refuses a bad NPROC

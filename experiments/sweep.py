@@ -129,7 +129,11 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
 
 def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Fields as `Run` wants them, with the tuples that JSON has made lists of."""
-    return tuple((name, tuple(x) if isinstance(x, list) else x) for name, x in sorted(fields.items()))
+
+    def hashable(x: Any) -> Any:
+        return tuple(map(hashable, x)) if isinstance(x, list) else x
+
+    return tuple((name, hashable(x)) for name, x in sorted(fields.items()))
 
 
 def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:

@@ -120,10 +120,6 @@ class OptiDICE(AnyAction):
     centre_rewards: bool = True
     """Whether their mean is taken out, as released: it changes what is best where episodes terminate."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of(advantage=("mse", "minimax"), extraction=("projection", "weighted"))
-
     # --- the data ------------------------------------------------------------------------------------
 
     @property

@@ -34,8 +34,6 @@ class Count(Counting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scope not in ("episode", "run"):
-            raise ValueError(f"scope must be episode or run, not {self.scope!r}")
         if self.run_slots & (self.run_slots - 1):
             raise ValueError(f"run_slots must be a power of two, not {self.run_slots}")
 

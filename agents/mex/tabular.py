@@ -72,11 +72,6 @@ class TabularMEX(Agent):
     """A rival's exploration: probability of a random action in what explores. At 1 what is shipped is random too: the
     floor."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.starts not in ("multi", "single"):
-            raise ValueError(f'starts must be "multi" or "single", not {self.starts!r}')
-
     @property
     def wants(self) -> Rollouts:
         """One episode, step by step."""

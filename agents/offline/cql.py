@@ -53,7 +53,7 @@ class CQL(SACUpdates, Offline):
 
     default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Widths of the hidden layers of all networks."""
     actor_learning_rate: float = hyper(3e-5, above=0)
     """Of the Adams of actor and temperature."""

@@ -87,8 +87,6 @@ class SequenceBC(Agent):
         super().__post_init__()
         if self.segments % self.group:
             raise ValueError(f"bptt_segments must divide the {self.segments} segments, {self.group} does not")
-        if self.schedule not in ("cosine", "linear"):
-            raise ValueError(f"schedule must be one of cosine, linear, not {self.schedule!r}")
 
     @property
     def group(self) -> int:
