@@ -32,7 +32,7 @@ import numpy as np
 import envs
 from agents.api import Agent, Batches, cost
 from envs import cache, identity
-from envs.api import Dataset, Env, Spec, Tree
+from envs.api import Dataset, Env, Tree
 from experiments import checkpoint, durable
 from experiments import ledger as books
 from experiments.api import Data, Exam
@@ -129,7 +129,7 @@ def env_config(env: Any) -> dict[str, Json]:
     known = dataclasses.is_dataclass(env)
     fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
     held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
-    within = {name: env_config(x) for name, x in held.items() if isinstance(getattr(x, "spec", None), Spec)}
+    within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
     if known:
         static = {f.name for f in fields if not f.metadata.get("pytree_node", False)} - set(within)
         said = {name: durable.canonical(held[name]) for name in held if name in static}

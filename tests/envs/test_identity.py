@@ -72,6 +72,9 @@ def test_what_decides_is_in_the_hash_and_nothing_else():
     assert hashes == {name: run_in(envs.from_gymnasium(make, 3, horizon=9)).hash for name, make in MAKERS.items()}
     alike = [cartpole, lambda: cartpole(render_mode="rgb_array"), lambda: cartpole(disable_env_checker=True)]
     assert {run_in(envs.from_gymnasium(make, 3, horizon=9)).hash for make in alike} == {hashes["id"]}
+    env = envs.from_gymnasium("CartPole-v1", 3, horizon=9)
+    env.host.told = True
+    assert run_in(env).hash == hashes["id"], "what the simulators have come to is no part of it"
 
 
 def test_a_folder_of_another_making_is_refused_by_name(tmp_path):
