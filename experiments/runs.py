@@ -34,7 +34,7 @@ import numpy as np
 
 import envs
 from agents.api import Agent, Batches, cost
-from envs import cache
+from envs import cache, identity
 from envs.api import Dataset, Env, Tree
 from envs.fields import unchanged
 from envs.threads import threads
@@ -90,13 +90,7 @@ class Run:
     def _env_config(self) -> dict[str, Json]:
         if isinstance(self.env, str):
             return {"id": self.env, "fields": durable.canonical(dict(self.env_fields))}
-        fields = dataclasses.fields(self.env) if dataclasses.is_dataclass(self.env) else ()
-        static = [f.name for f in fields if not f.metadata.get("pytree_node", False) and f.name != "spec"]
-        return {
-            "id": self.env.spec.id,
-            "class": type(self.env).__qualname__,
-            "fields": {name: durable.canonical(getattr(self.env, name)) for name in static},
-        }
+        return env_config(self.env)
 
     @property
     def hash(self) -> str:
@@ -143,6 +137,22 @@ class Run:
         if self.env_fields or others:
             raise ValueError("env_fields are for registered ids; set the fields of an environment object itself")
         return self.env
+
+
+def env_config(env: Any) -> dict[str, Json]:
+    """All that decides an environment object, and those within it, but for the arrays (see `data_hashes`)."""
+    about = {"id": env.spec.id, "class": type(env).__qualname__}
+    known = dataclasses.is_dataclass(env)
+    fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
+    held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
+    within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
+    if known:
+        static = {f.name for f in fields if not f.metadata.get("pytree_node", False)} - set(within)
+        said = {name: durable.canonical(held[name]) for name in held if name in static}
+    else:  # its attributes, as far as they are numbers, words and arrays
+        plain = {name: x for name, x in held.items() if identity.plain(x)}
+        said = identity.facts({"obs": env.spec.obs, "action": env.spec.action, "horizon": env.spec.horizon} | plain)
+    return {**about, "fields": said | within}
 
 
 # --- where a run happens -----------------------------------------------------------------------------
@@ -216,7 +226,7 @@ class Folder:
         A run to a smaller budget that is there becomes this one. Raises ValueError, with every differing key, where
         the folder belongs to another configuration or data.
         """
-        where = {"versions": versions(), "threads": threads()}
+        where = {"versions": versions() | getattr(run.env, "versions", {}), "threads": threads()}
         claims = {"config": run.config(), "data": data}
         path = self.path / "run.json"
         if not path.exists():
