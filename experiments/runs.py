@@ -75,7 +75,7 @@ class Run:
             "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
-            **({"dataset": durable.fields_of(self.dataset)} if self.dataset else {}),
+            **({"dataset": durable.fields_of(self.dataset.identity)} if self.dataset else {}),
             **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
         }  # fmt: skip
 
@@ -211,6 +211,7 @@ class Folder:
         path = self.path / "run.json"
         if not path.exists():
             facts = {"hash": run.hash, "name": run.name, **claims, **where, "commit": git_commit()}
+            facts |= {"dataset": run.dataset.name} if run.dataset else {}
             durable.write(path, durable.dumps(facts, indent=1).encode())
             return []
         try:
