@@ -191,8 +191,8 @@ def with_successors(dataset: Dataset) -> Dataset:
     lost, total = int((rewarded & ~keep).sum()), int(rewarded.sum())
     if total and 2 * lost >= total:
         warnings.warn(
-            f"{'all' if lost == total else f'{lost} of'} {total} rewards above the least are lost: the dataset holds no "
-            "next_obs, so the last row of a truncated episode has no successor and is left out",
+            f"{'all' if lost == total else f'{lost} of'} {total} rewards above the least are lost: the dataset holds "
+            "no next_obs, so the last row of a truncated episode has no successor and is left out",
             stacklevel=2,
         )
     following = np.flatnonzero(keep) + ~last[keep]
