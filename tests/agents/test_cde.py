@@ -199,12 +199,12 @@ def test_who_counts():
 @pytest.mark.parametrize("change", [lambda r: r - 1, lambda r: 3 * r + 7], ids=["-1/0", "3r+7"])
 @pytest.mark.parametrize("cls", [CDE, OptiDICE])
 def test_scale_and_offset_of_rewards_change_nothing(cls, change):
-    rewards, ends = np.repeat(np.float32([0, 1, 0]), [12, 8, 4]), np.isin(np.arange(24), [15, 19])
-    shape, more = [12, 4, 4, 4], {"terminated": jnp.asarray(ends)}
+    rewards, ends = np.repeat(np.float32([0, 1, 0]), [12, 12, 4]), np.isin(np.arange(28), [17, 23])
+    shape, more = [12, 6, 6, 4], {"terminated": jnp.asarray(ends)}
     agent = cls(**SMALL).bind(SPEC)
     plain, other = (agent.prepare(dataset(r, shape, **more)).rows for r in (rewards, change(rewards)))
     np.testing.assert_allclose(other["reward"], plain["reward"], atol=1e-6)
-    assert not differ(other["weight"], plain["weight"]) and (plain["weight"].sum() == 8 or cls is OptiDICE)
+    assert not differ(other["weight"], plain["weight"]) and (plain["weight"].sum() == 12 or cls is OptiDICE)
 
 
 def test_what_counts_as_success_may_be_said_and_is_told_where_everything_does():
@@ -224,9 +224,7 @@ def test_a_reward_in_a_million_rows_is_no_peak():
 
 def test_rows_without_successor_are_left_out_and_ends_are_not():
     ends = np.arange(24) == 11
-    data = dataset(
-        np.arange(24.0) % 12, [12, 12], terminated=jnp.asarray(ends), truncated=jnp.asarray(np.arange(24) == 23)
-    )
+    data = dataset(ends, [12, 12], terminated=jnp.asarray(ends), truncated=jnp.asarray(np.arange(24) == 23))
     rows = CDE(**SMALL, normalise=False).bind(SPEC).prepare(data).rows
     assert rows["terminated"].tolist() == [0] * 11 + [1] + [0] * 11
     np.testing.assert_array_equal(rows["next_obs"][:11], data.rows["obs"][1:12])

@@ -119,11 +119,10 @@ def test_a_field_that_was_added_later_keeps_the_hash_of_runs_without_it():
     assert play.rebuild(config).agent == CDE()
 
 
+@pytest.mark.filterwarnings("default")
 def test_warnings_of_data_are_shown_once_and_are_notices_of_the_run(capsys, tmp_path):
     own("mine.npz", terminated=np.arange(24) == 11, truncated=np.arange(24) % 12 == 5)
     line = "1 of 1 rows that the dataset calls terminated are such that maze2d/umaze does not terminate there"
-    code, _, err = run(capsys, "data", "show", "mine.npz")
-    assert code == 0, err
     words = "--hidden 8 --batch-size 8 --updates 5 --budget 10 --evals 1 --out out --dataset ./mine.npz"
     code, _, err = run(capsys, "run", "bc", "maze2d/umaze", *words.split())
     assert code == 0 and " ".join(err.split()).count(line) == 1, err
@@ -133,3 +132,11 @@ def test_warnings_of_data_are_shown_once_and_are_notices_of_the_run(capsys, tmp_
         result = train(BC(hidden=(8,), batch_size=8, updates=5), "maze2d/umaze", budget=10, evals=1,
                        dataset=datasets.make("mine.npz"))  # fmt: skip
     assert [notice for notice in result.notices if line in notice]
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_other_commands_are_one_line(capsys):
+    np.savez("play.npz", observations=np.zeros((4, 4)), actions=np.zeros((4, 2)), terminals=np.arange(4) == 3)
+    code, _, err = run(capsys, "data", "show", "play.npz")
+    assert code == 0 and err.count("\n") == 1, err
+    assert err.startswith("note: ") and "play.npz is read as OGBench's: terminals are where trajectories are cut" in err
