@@ -18,7 +18,7 @@ from minari.data_collector import EpisodeBuffer  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{words}")
-    for words in ("is set to None", "env_spec is None", "does not terminate there")
+    for words in ("is set to None", "env_spec is None", "flags .terminals and timeouts. swapped")
 ]
 
 
