@@ -64,7 +64,7 @@ def watch_run(words: Sequence[str]) -> int:
     seen = watch(found.run.agent.bind(env.spec), env, behaviour, stream(EVAL, found.seed, args.episode))
     if args.gif:
         play.save_gif(seen.frames, args.gif, args.fps)
-        console.print(str(args.gif), soft_wrap=True, markup=False)
+        console.print(str(args.gif))
     else:
         show(console, seen, args.fps)
     console.print(", ".join(f"{name} {value:.4g}" for name, value in seen.facts.items()))
