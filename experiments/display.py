@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments import sweep
 
@@ -76,10 +76,8 @@ def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, An
         yield _run_lines(console, title)
         return
     console.print(title)  # a line of its own: a bar and its figures take 80 columns
-    columns = (
-        BarColumn(), _text("{task.fields[used]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-        _text("{task.fields[last]}"),
-    )  # fmt: skip
+    left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+    columns = (BarColumn(), _text("{task.fields[used]}"), left, _text("{task.fields[last]}"))
     with Progress(*columns, console=console) as shown:
         bar = shown.add_task("", total=None, used="compiling", last="")
 
