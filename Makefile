@@ -32,7 +32,7 @@ STRANGE := $(filter-out PYTHON $(foreach goal,$(or $(MAKECMDGOALS),help),$(call 
 ifeq ($(MAKELEVEL),0)
 ifneq ($(STRANGE),)
 $(error $(shell $(PYTHON) -c 'import difflib, re, sys; name, goal = sys.argv[1:3]; \
-  known = sorted({"PYTHON", *re.findall(r"[[ ]([A-Z]+)=[a-z.]", open("Makefile").read())}); \
+  known = sorted({"PYTHON", *re.findall(r"[\[ ]([A-Z]+)=[a-z.]", open("Makefile").read())}); \
   near = difflib.get_close_matches(name, known, 1, 0.5); \
   hint = "did you mean %s?" % near[0] if near else "known: " + ", ".join(known); \
   print("make %s takes no %s" % (goal, name) if name in known else "unknown variable %s; %s" % (name, hint))' \

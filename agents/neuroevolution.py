@@ -21,11 +21,11 @@ class Neuroevolution(Agent):
     """Agents whose behaviour is a flat genome [G] of a small tanh network."""
 
     hidden: tuple[int, ...] = (5, 5)
-    """Widths of the hidden layers."""
+    """Number of neurons in each hidden layer of the policy network."""
     gene_limit: float = hyper(5.0, above=0)
-    """Genes are clipped to plus and minus this."""
+    """Largest absolute value of a network weight (a gene); mutations beyond it are clipped."""
     mutation: float = hyper(0.05, above=0)
-    """Standard deviation of the mutation of a gene."""
+    """Standard deviation of the Gaussian noise that a mutation adds to each network weight."""
 
     vmap_seeds: ClassVar[bool] = False
 

@@ -9,8 +9,6 @@ A run in a folder is exact: killed at any moment and started again, it ends with
 
 from __future__ import annotations
 
-import importlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -24,7 +22,7 @@ import numpy as np
 
 import agents
 import envs
-from agents.api import Agent, wants_of
+from agents.api import Agent, Segments, wants_of
 from envs import datasets
 from envs.api import Dataset, Env, Spec, Tree
 from envs.names import unknown
@@ -113,22 +111,30 @@ def _env(given: Any, agent: Agent) -> str | Env:
     """What `train` was given as environment. Raises ValueError, which says what to give instead, where that is none."""
     if isinstance(given, str) and given in envs.ENVS:
         return given
-    theirs = sys.modules.get("gymnasium") or (importlib.import_module("gymnasium") if isinstance(given, str) else None)
-    known = theirs is not None and (
-        given in theirs.registry if isinstance(given, str) else isinstance(given, theirs.Env | theirs.vector.VectorEnv)
-    )
-    if known:
-        streams = getattr(wants_of(agent)[0], "num_envs", 8)
-        id = given if isinstance(given, str) else getattr(given.spec, "id", None)
-        name = repr(id) if id else "make"
-        raise ValueError(f"{id or given!r} is gymnasium's: give envs.from_gymnasium({name}, num_envs={streams})")
-    if isinstance(given, str):
-        raise unknown("environment", given, envs.ENVS)
+    import gymnasium
+
+    named = given if isinstance(given, str) else None
+    if isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv) or named in gymnasium.registry:
+        raise ValueError(_instead_of_gymnasiums(named or getattr(given.spec, "id", None), agent))
+    if named is not None:
+        raise unknown("environment", named, envs.ENVS)
     if isinstance(given, type):
         raise ValueError(f"train takes an environment, not its class: give {given.__name__}()")
     if not isinstance(getattr(given, "spec", None), Spec):
         raise ValueError(f"train takes a registered environment's id or an environment with a spec, not {given!r}")
     return given
+
+
+def _instead_of_gymnasiums(id: str | None, agent: Agent) -> str:
+    """What to give instead of an environment of gymnasium's, or of its id."""
+    from envs.gymnasium import names
+
+    if own := names().get(id or ""):
+        return f"{id!r} is an environment of ours for gymnasium: give {own!r}"
+    said, want = f"{id!r} is an environment of gymnasium's", wants_of(agent)[0]
+    if not isinstance(want, Segments):
+        return f"{said}; agents that want Segments learn there, and {type(agent).__name__} wants {type(want).__name__}"
+    return f"{said}: give envs.from_gymnasium({'make' if id is None else repr(id)}, num_envs={want.num_envs})"
 
 
 def _shown(progress: Progress | bool | None, run: Run) -> AbstractContextManager[Progress | None]:

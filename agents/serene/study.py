@@ -21,7 +21,7 @@ class EmitterStudy(Serene):
     """`ancestors` emitters that climb side by side to the end of the budget."""
 
     ancestors: int = hyper(5, least=1)
-    """Emitters, one an ancestor."""
+    """Number of rewarded policies from which an emitter is started, one emitter for each."""
 
     @property
     def trials(self) -> int:

@@ -165,6 +165,16 @@ def test_help_is_the_docstring_under_each_field(capsys):
     assert f"{text} (default: 0.05)" in " ".join(out.split())
 
 
+CLEAR = "serene emitter_study mex mex_mb mex_tabular elmur ppo_elmur cde optidice ppo sac td3".split()
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_help_of_a_flag_is_a_sentence(name):
+    for option in options.options_of(agents.AGENTS[name]):
+        text = option.text
+        assert len(text.split()) >= 4 and not text.startswith("Of ") and text.endswith("."), f"{option.name}: {text}"
+
+
 def test_help_of_an_environment_comes_with_its_name(capsys):
     _, out, _ = run(capsys, "run", "random_search", "maze/hard", "--help")
     assert "--env.horizon" in out

@@ -74,7 +74,7 @@ def test_a_notebook_gets_lines(monkeypatch, capsys):
     toys.run("rollouts", None, progress=True)
     said = capsys.readouterr()
     assert said.out == "" and "\x1b" not in said.err
-    assert re.fullmatch(r"test/point Evolver seed 3: 400/400 evaluations, return \S+, coverage \S+\n", said.err)
+    assert re.search(r"^test/point Evolver seed 3: 400/400 evaluations, return \S+, coverage \S+\n$", said.err, re.M)
 
 
 # --- the whole matrix --------------------------------------------------------------------------------
