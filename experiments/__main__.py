@@ -6,6 +6,7 @@ Imports wait until a command needs them: JAX takes seconds, and a sweep must sta
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     os.environ.pop("MPLBACKEND", None)  # pictures go to files: the backend of a notebook need not be installed here
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale may have no letter for what is printed
+            stream.reconfigure(errors="backslashreplace")
     if words == ["_work"]:
         from experiments.child import serve
 
@@ -37,9 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     except KeyboardInterrupt:
         _hold_interrupts()
-        console = err()
-        console.show_cursor()  # one more Ctrl-C may have cut off what a bar tidies up
-        console.print("prospect: interrupted; what ran is saved, and the same command goes on from there")
+        for console in (out(), err()):
+            if console.is_interactive:
+                console.show_cursor()  # one more Ctrl-C may have cut off what a bar tidies up
+        err().print("prospect: interrupted; what ran is saved, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # `prospect list | head`: nobody listens any more

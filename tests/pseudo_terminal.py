@@ -45,10 +45,10 @@ class Terminal:
         self.master, slave = os.openpty()
         self.resize(size)
         environment = {name: value for name, value in os.environ.items() if name not in UNSET}
-        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        own = {"PYTHONPATH": str(ROOT), "PROSPECT_CACHE": environment.get("JAX_COMPILATION_CACHE_DIR", "")}
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", OWN, *words], cwd=cwd, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True, env=environment | {"PYTHONPATH": path, **LOOKS[look], **variables},
+            start_new_session=True, env=environment | own | LOOKS[look] | variables,
         )  # fmt: skip
         os.close(slave)
 

@@ -237,6 +237,14 @@ def test_a_long_line_is_not_broken_where_there_is_no_terminal(capsys):
     assert said.out == said.err == "word " * 200 + "\n"
 
 
+def test_a_locale_without_the_letters_stops_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert cli.main(["list", "envs", "--family", "lock"]) == 0
+    sys.stdout.flush()
+    said = sys.stdout.buffer.getvalue()
+    assert b"lock/combination" in said and rb"\u2013" in said
+
+
 LITERAL = "br[ack]et, a[/b]c, [bold], :smile: and \\[red]"
 
 
