@@ -84,7 +84,7 @@ COMMANDS = {
     "demo": [word if word != "100000" else "1200" for word in DEMO] + ["--evals", "2"],
     "run": ["run", *TINY],
     "seeds": ["run", *TINY, "--seeds", "2"],
-    "sweep": ["sweep", "mex_lock", "--seeds", "1", "--agents", "floor"],
+    "sweep": ["sweep", "mex_lock", "--seeds", "1", "--agents", "random"],
     "data": ["data", "make", "maze2d/umaze/waypoints", "--rows", "2000"],
 }  # fmt: skip
 
