@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, Discrete, Inputs, Key, Spec, Tree, hyper
+from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
 from agents.nn.networks import MLP
 
 
@@ -34,6 +34,8 @@ class State:
 @dataclass(frozen=True, kw_only=True)
 class BC(Agent):
     """Behaviour cloning with a feed-forward network."""
+
+    default_run = DefaultRun("popgym/HigherLowerEasy", 5_000, "popgym/HigherLowerEasy/oracle")
 
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers."""

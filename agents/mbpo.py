@@ -1,7 +1,8 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
-Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code (the MEX card,
-A2.3 and A3), which stands on mbrl-lib. Every `model_every` env steps:
+Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code
+(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which stands on mbrl-lib. Every `model_every`
+env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
     `rollouts` rollouts of the scheduled length, from states of the replay and with actions of the policy: each step
     is drawn from one of the best members; they end where the environment's own rule says
@@ -23,7 +24,7 @@ import optax
 from flax import struct
 
 from agents import off_policy
-from agents.api import Array, Box, Key, Segment, Spec, Tree, hyper
+from agents.api import Array, Box, DefaultRun, Key, Segment, Spec, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
 from agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
@@ -50,28 +51,30 @@ class State(off_policy.State):
 class MBPO(SAC):
     """Model-based policy optimisation. A variant with another fit of the model overrides `model_loss`."""
 
-    hidden: tuple[int, ...] = (512, 512)
+    default_run = DefaultRun("mujoco/reacher", 8_000)
+
+    hidden: tuple[int, ...] = (128, 128)
     """Number of neurons in each hidden layer of the actor and the critics."""
-    learning_starts: int = hyper(5000, least=0)
+    learning_starts: int = hyper(1000, least=0)
     """Number of environment steps with actions of the untrained policy before learning begins."""
-    updates_per_step: float = hyper(40.0, above=0)
+    updates_per_step: float = hyper(5.0, above=0)
     """Number of gradient steps of SAC for each environment step; N * T times this must be a whole number."""
     alpha: float = hyper(0.2, above=0)
     """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
-    tune_alpha: bool = False
+    tune_alpha: bool = True
     """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
     dimensions."""
-    target_every: int = hyper(4, least=1)
+    target_every: int = hyper(1, least=1)
     """Number of updates of SAC for each update of its target networks."""
     explore_with_mean: bool = True
     """Whether the policy's mean action is played after the warm-up, as the official code does, instead of a sample."""
     real_ratio: float = hyper(0.0, least=0, most=1)
     """Share of SAC's batches that comes from the environment; the rest comes from the model."""
-    members: int = hyper(1, least=1)
+    members: int = hyper(5, least=1)
     """Number of networks in the model's ensemble (E); each of several learns from its own bootstrap sample."""
-    elites: int = hyper(1, least=1)
+    elites: int = hyper(5, least=1)
     """Number of ensemble members, the best on held-out data, that predict (F)."""
-    model_hidden: tuple[int, ...] = (200, 200, 200, 200)
+    model_hidden: tuple[int, ...] = (200, 200)
     """Number of neurons in each hidden layer of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
     """Learning rate of the Adam optimiser of the model."""
@@ -81,14 +84,14 @@ class MBPO(SAC):
     """Number of transitions in the batch of a gradient step of the model (B)."""
     model_every: int = hyper(250, least=1)
     """Number of environment steps between two trainings of the model."""
-    model_epochs: int = hyper(1000, least=1)
+    model_epochs: int = hyper(100, least=1)
     """Most passes over the data in a training of the model."""
     patience: int = hyper(5, least=1)
     """Number of epochs without progress (1 % less error) after which a training of the model ends."""
-    rollouts: int = hyper(100_000, least=1)
-    """Number of model rollouts after each training of the model (R), a multiple of `elites`; the default is 400 for
-    each of 250 environment steps."""
-    schedule: tuple[int, int, int, int] = (20, 150, 1, 15)
+    rollouts: int = hyper(10_000, least=1)
+    """Number of model rollouts after each training of the model (R), a multiple of `elites`; the official setting is
+    400 for each environment step."""
+    schedule: tuple[int, int, int, int] = (20, 150, 1, 1)
     """Length of model rollouts as (e0, e1, l0, l1): l0 steps up to epoch e0 (of 1000 environment steps), then in a
     straight line to l1 steps at epoch e1."""
     retain: int = hyper(4, least=1)

@@ -1,6 +1,7 @@
 """What every agent that evolves policy networks shares: the network, the genome and its mutation.
 
-Source: the SERENE card, A2 and A3. Shapes: G genes, P policies.
+Source: SERENE's official code (GPaolo/SERENE, core/evolvers/base_evolver.py, parameters.py; see
+docs/methods/serene.md). Shapes: G genes, P policies.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
+from agents.api import Agent, Array, Box, DefaultRun, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
 from agents.nn import mlp
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neuroevolution(Agent):
     """Agents whose behaviour is a flat genome [G] of a small tanh network."""
+
+    default_run = DefaultRun("maze/hard", 100_000)
 
     hidden: tuple[int, ...] = (5, 5)
     """Number of neurons in each hidden layer of the policy network."""

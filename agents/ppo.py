@@ -28,6 +28,7 @@ from agents.api import (
     Agent,
     Array,
     Box,
+    DefaultRun,
     Discrete,
     Inputs,
     Key,
@@ -106,6 +107,8 @@ class Rows:
 @dataclass(frozen=True, kw_only=True)
 class PPO(Agent):
     """Proximal policy optimisation, for discrete and bounded real actions, feed-forward or recurrent."""
+
+    default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
 
     num_envs: int = hyper(32, least=1)
     """Number of copies of the environment that are stepped side by side (N)."""

@@ -1,6 +1,6 @@
 """TD3: deterministic policy gradients with twin critics, smoothed targets and a delayed actor.
 
-Source: Fujimoto, van Hoof, Meger 2018, arXiv 1802.09477; conventions of the authors' code (the MEX card, A2.2).
+Source: Fujimoto, van Hoof, Meger 2018, arXiv 1802.09477; conventions of the authors' code (sfujim/TD3, TD3.py).
     a' = clip(pi_targ(s') + clip(policy_noise N(0, 1), -noise_clip, noise_clip), -1, 1)
     y  = r + gamma (1 - terminated) min_i Q_i,targ(s', a')
     critics: Adam on sum_i mean (Q_i(s, a) - y)^2, without a factor 1/2
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Continuous, Figures, when
 from agents.nn.networks import MLP
 from agents.off_policy import OffPolicy
@@ -148,6 +148,8 @@ class TD3Updates(Continuous):
 @dataclass(frozen=True, kw_only=True)
 class TD3(TD3Updates, OffPolicy):
     """Twin-delayed deep deterministic policy gradients."""
+
+    default_run = DefaultRun("mujoco/reacher", 40_000)
 
     exploration_noise: float = hyper(0.1, least=0)
     """Standard deviation of the noise that is added to actions while exploring; actions lie in [-1, 1]."""

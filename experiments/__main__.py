@@ -194,8 +194,11 @@ def cmd_report(words: list[str]) -> int:
     for name in EXPERIMENTS:
         if tier := reports.tier_of(reports.RESULTS / name):
             reports.report(load(name), tier, from_summary=True)
+    from experiments import defaults
     from experiments.site.build import write
 
+    if (defaults.RESULTS / "summary.csv").exists():
+        defaults.write(defaults.collect([]))
     for path in (reports.overview(), *write()):
         out().print(str(path))
     return 0
@@ -310,6 +313,28 @@ def cmd_doctor(words: list[str]) -> int:
     return FAILED if any(what == "warning" for what, _ in found) else 0
 
 
+def cmd_defaults(words: list[str]) -> int:
+    """Measure every agent's default run against the floors, with three seeds: defaults [AGENT ...] [--workers N]."""
+    parser = Parser(prog="prospect defaults", description="Every agent's default run, held against the floors.")
+    parser.add_argument("agents", nargs="*", metavar="AGENT", help="only these agents (default: all)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
+    args = parser.parse_args(words)
+    from experiments import sweep as sweeps
+    from experiments.display import sweep_display
+    from experiments.workers import pool
+
+    with pool(args.workers, None) as workers:  # before JAX
+        from experiments import defaults
+
+        if strange := next((name for name in args.agents if name not in defaults.names()), None):
+            raise unknown("agent with a default run", strange, defaults.names())
+        jobs = defaults.plan(args.agents or defaults.names())
+        with sweep_display(err()) as display:
+            outcome = sweeps.sweep(jobs, workers, display=display)
+    out().print(str(defaults.write(defaults.collect(jobs))))
+    return print_outcome(outcome)
+
+
 def cmd_bench(words: list[str]) -> int:
     """Measure what is promised about speed: bench [NAME] [--list]."""
     parser = Parser(prog="prospect bench", description="Measure what is promised about speed.")
@@ -333,7 +358,7 @@ RUN_HELP = (
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
     "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
-    "bench": cmd_bench,
+    "defaults": cmd_defaults, "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

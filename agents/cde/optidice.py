@@ -1,7 +1,8 @@
 """OptiDICE: the ratio of a good policy's state-action density to the data's, in closed form; then the policy.
 
-Source: Lee et al. 2021, arXiv 2106.10783, in the form that CDE's code gives it (the CDE card, A2). With
-R, G of `divergence`, A = r + gamma (1 - terminated) V(s') - V(s), which gradients enter through both V's:
+Source: Lee et al. 2021, arXiv 2106.10783, in the form of CDE's code (czp16/cde-offline-rl, cde.py,
+`CDELearner.learn_w`; see docs/methods/cde.md). With R, G of `divergence`, A = r + gamma (1 - terminated) V(s') - V(s),
+which gradients enter through both V's:
     V       mean [w (A - eta_V) - alpha G] + eta_V + (1 - gamma) mean V(s_0),   w = R((A - eta_V) / alpha)
     eta_V   eta_V + mean w (A - eta_V), whose gradient is 1 - mean w: the ratios shall have mean 1
     E       mean (E(s, a) - A)^2 ("mse"), or mean [alpha G_E - w_E (A - eta_E)] ("minimax"); w_E, G_E as w, G but of E
@@ -27,7 +28,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Batch, Batches, Dataset, Key, Tree, hyper
+from agents.api import Array, Batch, Batches, Dataset, DefaultRun, Key, Tree, hyper
 from agents.cde.actions import Looked
 from agents.cde.base import AnyAction
 from agents.cde.divergence import cost, log_ratio, ratio
@@ -93,13 +94,15 @@ class Learner:
 class OptiDICE(AnyAction):
     """Offline learning by stationary distribution correction, without bootstrapped maxima."""
 
+    default_run = DefaultRun("maze2d/medium", 10_000, "maze2d/medium/waypoints")
+
     batch_size: int = hyper(512, least=1)
     """Number of transitions in the batch of a gradient step (B), and of first observations beside them."""
     learning_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimisers of all networks."""
     alpha: float = hyper(0.001, above=0)
     """Weight of the divergence from the data: .001 on mazes, .01 on Adroit's hands, .1 on MuJoCo's locomotion."""
-    warm_up: int = hyper(20_000, least=0)
+    warm_up: int = hyper(2_000, least=0)
     """Number of gradient updates before the policy's first one; the experiments take a fifth of the budget."""
     advantage: Literal["mse", "minimax"] = "mse"
     """Loss that the advantage network (E in the paper) is trained with."""

@@ -29,8 +29,12 @@ from agents.ppo import PPO, State
 class Explorer(PPO):
     """PPO on r + beta b: a variant gives `bonus`."""
 
+    learning_rate: float = hyper(1e-3, above=0)
+    """Step size of Adam."""
+    entropy: float = hyper(0.01, least=0)
+    """Weight of the policy's entropy in the loss: more keeps its choices varied."""
     beta: float = hyper(0.01, least=0)
-    """Weight of the bonus."""
+    """Weight of the bonus beside the reward."""
     beta_steps: int = hyper(0, least=0)
     """Env steps over which the weight falls to 0 in a straight line; 0: it stays."""
 
@@ -134,7 +138,7 @@ class Modelling(Explorer):
     """Of the model's hidden layers."""
     model_rate: float = hyper(3e-4, above=0)
     """Learning rate of the model's Adam."""
-    centre: bool = False
+    centre: bool = True
     """Take the running mean off the bonus, so that living on pays nothing by itself."""
     model_epochs: int = hyper(1, least=1)
     """Passes of the model over a segment, in as many minibatches as the policy's (by rows, recurrent or not)."""

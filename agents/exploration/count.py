@@ -25,7 +25,9 @@ class Count(Counting):
     again. View: the full state, or with view=obs the policy's own observation.
     """
 
-    scope: Literal["episode", "run"] = "episode"
+    beta: float = hyper(0.005, least=0)
+    """Weight of the bonus beside the reward: with .01 living on pays more than finishing an easy task."""
+    scope: Literal["episode", "run"] = "run"
     """Where visits count: in the stream's running episode, or in all streams since the beginning."""
     run_slots: int = hyper(2**18, least=2)
     """Slots of the table of all streams (scope=run), a power of two."""

@@ -1,6 +1,6 @@
 """AWAC: an actor-critic whose actor clones the data's actions, each by the weight of its advantage.
 
-Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see README.md).
+Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see docs/methods/offline.md).
     y     r + gamma (1 - terminated) min_i Q_i,targ(s', a'),  a' ~ pi(s'), clipped
     Q_i   sum_i mean (Q_i(s, a) - y)^2
     A     min_i Q_i(s, a) - min_i Q_i(s, a~),  a~ ~ pi(s), by the new critics
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.offline.weighted import Weighted
 from agents.ops.replay import Experience
@@ -43,9 +43,11 @@ class Learner:
 class AWAC(Weighted):
     """Advantage-weighted actor-critic, offline."""
 
+    default_run = DefaultRun("maze2d/medium", 20_000, "maze2d/medium/waypoints")
+
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of all networks."""
-    temperature: float = hyper(1.0, above=0)
+    temperature: float = hyper(0.1, above=0)
     """By which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
 
     squashed_mean: ClassVar[bool] = False

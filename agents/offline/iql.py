@@ -1,6 +1,6 @@
 """IQL: values of the best actions that the data holds, by expectiles, without asking for any others.
 
-Source: Kostrikov, Nair, Levine 2021, arXiv 2110.06169; conventions of CORL (see README.md).
+Source: Kostrikov, Nair, Levine 2021, arXiv 2110.06169; conventions of CORL (see docs/methods/offline.md).
     A      min_i Q_i,targ(s, a) - V(s)
     V      mean |expectile - 1(A < 0)| A^2
     Q_i    1/2 sum_i mean (Q_i(s, a) - r - gamma (1 - terminated) V(s'))^2
@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Dataset, Key, Tree, hyper
+from agents.api import Array, Dataset, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.networks import MLP
 from agents.offline.base import returns_of
@@ -56,6 +56,8 @@ class Learner:
 @dataclass(frozen=True, kw_only=True)
 class IQL(Weighted):
     """Implicit Q-learning."""
+
+    default_run = DefaultRun("maze2d/large", 30_000, "maze2d/large/waypoints")
 
     expectile: float = hyper(0.7, above=0, below=1)
     """Of the values of the data's actions that V is: .5 is their mean, towards 1 their best."""

@@ -5,7 +5,7 @@
                                     one step of AdamW; its gradient flows through the carries of these K segments
     between groups the carry stays, without its gradient (K = 1: no gradient ever reaches what a memory writes)
 
-Source: the training loop of ELMUR (arXiv 2510.07151) and RATE; the ELMUR card, 2.3.
+Source: the training loop of ELMUR (arXiv 2510.07151) and RATE: CognitiveAISystems/RATE, src/trainer.py.
 Shapes: B rows of a batch, U batches of an iteration, T = S L steps of a window, A choices or components.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, Discrete, Inputs, Key, Spec, Tree, hyper
+from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
 from agents.nn.encoder import blank
 from agents.sequence.network import Network
 from agents.sequence.trunk import Trunk, advance
@@ -38,6 +38,8 @@ class State:
 class SequenceBC(Agent):
     """Behaviour cloning with a memory: the base of ELMUR and its rivals."""
 
+    default_run = DefaultRun("memory/tmaze", 1_000, "memory/tmaze/oracle")
+
     width: int = hyper(64, least=2)
     """Number of features of each token in all layers (D)."""
     context: int = hyper(10, least=1)
@@ -51,7 +53,7 @@ class SequenceBC(Agent):
     """Number of windows in the batch of a gradient step (B)."""
     updates: int = hyper(20, least=1)
     """Number of batches that are learned from in an iteration (U)."""
-    learning_rate: float = hyper(3e-4, above=0)
+    learning_rate: float = hyper(1e-3, above=0)
     """Learning rate of the AdamW optimiser after the warm-up."""
     beta1: float = hyper(0.9, least=0, below=1)
     """Decay rate of AdamW's running mean of the gradient."""
