@@ -115,7 +115,7 @@ def _env(given: Any, agent: Agent) -> str | Env:
 
     named = given if isinstance(given, str) else None
     if isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv) or named in gymnasium.registry:
-        raise ValueError(_instead_of_gymnasiums(named or getattr(given.spec, "id", None), agent))
+        raise ValueError(_instead_of_gymnasiums(named or getattr(getattr(given, "spec", None), "id", None), agent))
     if named is not None:
         raise unknown("environment", named, envs.ENVS)
     if isinstance(given, type):

@@ -101,9 +101,10 @@ def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str
     add("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
     add("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
     shown = f" (default: {dataset})" if dataset else ""
+    learns = isinstance(wants_of(cls())[0], Batches)
     add(
         "--dataset", metavar="NAME", default=dataset,
-        help=f"what an offline agent learns from, a file or one of `prospect data list`{shown}",
+        help=f"what it learns from, a file or one of `prospect data list`{shown}" if learns else argparse.SUPPRESS,
     )  # fmt: skip
 
 
