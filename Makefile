@@ -22,6 +22,24 @@ EXPERIMENT :=
 TRIALS :=
 EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
 
+# A variable on the command line that a target does not take is a mistake, never ignored. Its help says which it takes.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter line,$(origin $(name))),$(name)))
+TAKES = $(if $(filter $(1),$(EXPERIMENTS)),TIER SEEDS WORKERS AGENTS,$(shell awk -v goal='$(1):' ' \
+  index($$0, goal) == 1 { known = 1; while (match($$0, /[A-Z]+=/)) { \
+    print substr($$0, RSTART, RLENGTH - 1); $$0 = substr($$0, RSTART + RLENGTH) } } \
+  END { if (!known) print "$(GIVEN)" }' Makefile))
+STRANGE := $(filter-out PYTHON $(foreach goal,$(or $(MAKECMDGOALS),help),$(call TAKES,$(goal))),$(GIVEN))
+ifeq ($(MAKELEVEL),0)
+ifneq ($(STRANGE),)
+$(error $(shell $(PYTHON) -c 'import difflib, re, sys; name, goal = sys.argv[1:3]; \
+  known = sorted({"PYTHON", *re.findall(r"[\[ ]([A-Z]+)=[a-z.]", open("Makefile").read())}); \
+  near = difflib.get_close_matches(name, known, 1, 0.5); \
+  hint = "did you mean %s?" % near[0] if near else "known: " + ", ".join(known); \
+  print("make %s takes no %s" % (goal, name) if name in known else "unknown variable %s; %s" % (name, hint))' \
+  $(firstword $(STRANGE)) $(or $(firstword $(MAKECMDGOALS)),help)))
+endif
+endif
+
 ##@ Start here
 .PHONY: help
 help: ## This list
@@ -80,7 +98,7 @@ format: $(STAMP) ## Put imports and layout right
 
 ##@ Measure
 .PHONY: sweep
-sweep: $(STAMP) ## Run an experiment's cells without a report; with RAY_ADDRESS, on that cluster [EXPERIMENT=it TIER=...]
+sweep: $(STAMP) ## An experiment's cells without a report; with RAY_ADDRESS, on that cluster [EXPERIMENT=it TIER=... SEEDS=n WORKERS=n AGENTS=a,b]
 	@$(RUN) sweep $(EXPERIMENT) $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
 

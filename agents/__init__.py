@@ -141,9 +141,7 @@ def make(name: str, **fields: Any) -> Agent:
     Raises ValueError with one line (and the nearest name) for an unknown name, field or value.
     """
     if name not in AGENTS:
-        near = get_close_matches(name, AGENTS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(AGENTS)}"
-        raise ValueError(f"unknown agent {name!r}{hint}")
+        raise ValueError(f"unknown agent {name!r}; did you mean {get_close_matches(name, AGENTS, 1, 0.0)[0]!r}?")
     try:
         return AGENTS[name](**fields)
     except TypeError as error:

@@ -27,11 +27,11 @@ class Continuous(Agent):
     """Base of the agents with bounded real actions, which networks see in [-1, 1]."""
 
     hidden: tuple[int, ...] = hyper((256, 256), least=1)
-    """Widths of the hidden layers of all networks."""
+    """Number of neurons in each hidden layer of every network."""
     gamma: float = hyper(0.99, least=0, below=1)
-    """Discount."""
+    """Discount factor of future rewards, for each step."""
     batch_size: int = hyper(256, least=1)
-    """Transitions of a gradient step (B)."""
+    """Number of transitions in the batch of a gradient step (B)."""
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs one array of numbers as observation, and bounded real actions."""

@@ -54,45 +54,48 @@ class MBPO(SAC):
     default_run = DefaultRun("mujoco/reacher", 8_000)
 
     hidden: tuple[int, ...] = hyper((128, 128), least=1)
-    """Widths of the hidden layers of actor and critics."""
+    """Number of neurons in each hidden layer of the actor and the critics."""
     learning_starts: int = hyper(1000, least=0)
-    """Env steps with actions sampled from the untrained policy, and without learning, at the beginning."""
+    """Number of environment steps with actions of the untrained policy before learning begins."""
     updates_per_step: float = hyper(5.0, above=0)
-    """Gradient steps of SAC for each env step; a round has N * T times as many, which must be a whole number."""
+    """Number of gradient steps of SAC for each environment step; N * T times this must be a whole number."""
     alpha: float = hyper(0.2, above=0)
-    """Temperature: its first value, or the value throughout where it is not tuned."""
+    """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
     tune_alpha: bool = True
-    """Whether the temperature is learned, towards an entropy of -A."""
+    """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
+    dimensions."""
     target_every: int = hyper(1, least=1)
-    """Updates of SAC for each move of its targets."""
+    """Number of updates of SAC for each update of its target networks."""
     explore_with_mean: bool = True
-    """Play the mean action after the warm-up, as released; else a sample of the policy."""
+    """Whether the policy's mean action is played after the warm-up, as the official code does, instead of a sample."""
     real_ratio: float = hyper(0.0, least=0, most=1)
-    """Share of SAC's batches that comes from the environment."""
+    """Share of SAC's batches that comes from the environment; the rest comes from the model."""
     members: int = hyper(5, least=1)
-    """Networks of the model (E); several learn from a bootstrap each."""
+    """Number of networks in the model's ensemble (E); each of several learns from its own bootstrap sample."""
     elites: int = hyper(5, least=1)
-    """Members that predict (F)."""
+    """Number of ensemble members, the best on held-out data, that predict (F)."""
     model_hidden: tuple[int, ...] = hyper((200, 200), least=1)
-    """Widths of the hidden layers of the model."""
+    """Number of neurons in each hidden layer of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
-    """Of the model's Adam."""
+    """Learning rate of the Adam optimiser of the model."""
     weight_decay: float = hyper(1e-5, least=0)
-    """Of the model: so many times its weights are added to their gradient."""
+    """Weight decay of the model: this many times its weights are added to their gradient."""
     model_batch_size: int = hyper(256, least=2)
-    """Transitions of a gradient step of the model (B)."""
+    """Number of transitions in the batch of a gradient step of the model (B)."""
     model_every: int = hyper(250, least=1)
-    """Env steps between two trainings of the model."""
+    """Number of environment steps between two trainings of the model."""
     model_epochs: int = hyper(100, least=1)
-    """The most epochs of a training."""
+    """Most passes over the data in a training of the model."""
     patience: int = hyper(5, least=1)
-    """Epochs without progress (1 % less error) that end a training."""
+    """Number of epochs without progress (1 % less error) after which a training of the model ends."""
     rollouts: int = hyper(10_000, least=1)
-    """Model rollouts after each training (R), a multiple of the elites: 400 for each of 250 env steps."""
+    """Number of model rollouts after each training of the model (R), a multiple of `elites`; the official setting is
+    400 for each environment step."""
     schedule: tuple[int, int, int, int] = hyper((20, 150, 1, 1), least=0)
-    """(e0, e1, l0, l1): their length is l0 up to epoch e0 of 1000 env steps, and goes to l1 until epoch e1."""
+    """Length of model rollouts as (e0, e1, l0, l1): l0 steps up to epoch e0 (of 1000 environment steps), then in a
+    straight line to l1 steps at epoch e1."""
     retain: int = hyper(4, least=1)
-    """Trainings whose rollouts are kept."""
+    """Number of trainings of the model whose rollouts are kept to learn from."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,11 +24,11 @@ class Neuroevolution(Agent):
     default_run = DefaultRun("maze/hard", 100_000)
 
     hidden: tuple[int, ...] = hyper((5, 5), least=1)
-    """Widths of the hidden layers."""
+    """Number of neurons in each hidden layer of the policy network."""
     gene_limit: float = hyper(5.0, above=0)
-    """Genes are clipped to plus and minus this."""
+    """Largest absolute value of a network weight (a gene); mutations beyond it are clipped."""
     mutation: float = hyper(0.05, above=0)
-    """Standard deviation of the mutation of a gene."""
+    """Standard deviation of the Gaussian noise that a mutation adds to each network weight."""
 
     vmap_seeds: ClassVar[bool] = False
 

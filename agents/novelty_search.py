@@ -68,17 +68,17 @@ class NoveltySearch(Neuroevolution):
     """Novelty search with an archive of random offspring."""
 
     population: int = hyper(100, least=2)
-    """Members of the population (M)."""
+    """Number of policies in the population (M in the paper)."""
     offspring: int = hyper(2, least=1)
-    """Children of each member in a generation."""
+    """Number of mutated children that each policy has in a generation."""
     additions: int = hyper(5, least=0)
-    """Offspring that enter the archive in a generation (N_Q)."""
+    """Number of children that are added to the novelty archive in each generation (N_Q in the paper)."""
     neighbours: int = hyper(15, least=1)
-    """Neighbours whose distance is averaged into the novelty (k)."""
+    """Number of nearest neighbours whose mean distance is a policy's novelty (k in the paper)."""
     selection: Literal["random", "best"] = "random"
-    """Which offspring enter the archive: any, or the most novel."""
+    """Which children enter the archive: `random` draws them, `best` takes the most novel."""
     archive_capacity: int = hyper(16384, least=1)
-    """Rows of the novelty archive; what does not fit is counted as overflow."""
+    """Most policies that the novelty archive can hold; later ones are dropped and counted as `archive/overflow`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

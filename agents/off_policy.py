@@ -52,15 +52,15 @@ class OffPolicy(Continuous):
     """Base of the agents that learn from a replay: a method (see `Continuous`) and the `noise` of its exploration."""
 
     capacity: int = hyper(1_000_000, least=1)
-    """Transitions that the replay holds."""
+    """Number of transitions that the replay buffer holds; newer ones replace the oldest."""
     learning_starts: int = hyper(25_000, least=0)
-    """Env steps with uniformly random actions, and without updates, at the beginning."""
+    """Number of environment steps with uniformly random actions before learning begins."""
     num_envs: int = hyper(1, least=1)
-    """Streams that are played side by side (N)."""
+    """Number of copies of the environment that are stepped side by side (N)."""
     train_every: int = hyper(1, least=1)
-    """Steps of each stream between two rounds of updates (T)."""
+    """Number of steps in each copy of the environment between two rounds of updates (T)."""
     updates_per_step: float = hyper(1.0, above=0)
-    """Gradient steps for each env step; a round has N * T times as many, which must be a whole number."""
+    """Number of gradient steps for each environment step; N * T times this must be a whole number."""
 
     vmap_seeds: ClassVar[bool] = False
 

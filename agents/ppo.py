@@ -111,51 +111,52 @@ class PPO(Agent):
     default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
 
     num_envs: int = hyper(32, least=1)
-    """Streams that are played side by side (N)."""
+    """Number of copies of the environment that are stepped side by side (N)."""
     length: int = hyper(128, least=1)
-    """Steps of each stream in an iteration (T)."""
+    """Number of steps of each copy in an iteration (T)."""
     epochs: int = hyper(4, least=1)
-    """Passes over a segment."""
+    """Number of passes over the steps of an iteration."""
     minibatches: int = hyper(8, least=1)
-    """Parts of a pass; they must divide num_envs * length (num_envs, if recurrent)."""
+    """Number of minibatches in a pass; it must divide num_envs * length (num_envs, if recurrent)."""
     learning_rate: float = hyper(3e-4, above=0)
-    """Of Adam."""
+    """Learning rate of the Adam optimiser."""
     anneal_steps: int = hyper(0, least=0)
-    """Env steps over which the learning rate falls to 0 in a straight line; 0: it stays."""
+    """Number of environment steps in which the learning rate falls to 0 in a straight line; 0 means that it stays."""
     gamma: float = hyper(0.99, least=0, most=1)
-    """Discount."""
+    """Discount factor of future rewards, for each step."""
     lam: float = hyper(0.95, least=0, most=1)
-    """Lambda of the advantages."""
+    """Lambda of the generalised advantage estimate: 0 trusts the values, 1 the returns."""
     clip: float = hyper(0.2, above=0)
-    """eps, how far probabilities may move in an iteration."""
+    """How far the probability ratio of an action may move from 1 in an iteration (epsilon in the paper)."""
     clip_value: float = hyper(0.0, least=0)
-    """How far values may move in an iteration (the larger error counts, with and without this bound); 0: any."""
+    """How far a value may move in an iteration (the larger error counts, with and without this bound); 0 means without
+    a bound."""
     entropy: float = hyper(0.0, least=0)
-    """Weight of the entropy."""
+    """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
     value_weight: float = hyper(0.5, least=0)
-    """Weight of the value loss."""
+    """Weight of the value loss in the whole loss."""
     max_grad_norm: float = hyper(0.5, above=0)
-    """Longer gradients are cut to this norm."""
+    """Largest norm of a gradient; longer gradients are scaled down to it."""
     normalise_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
-    """Where advantages are brought to mean 0 and standard deviation 1."""
+    """Over what advantages are brought to mean 0 and standard deviation 1, if at all."""
     adam_eps: float = hyper(1e-5, above=0)
-    """Of Adam."""
+    """Small constant in the denominator of the Adam optimiser."""
     hidden: tuple[int, ...] = hyper((64, 64), least=1)
-    """Widths of the hidden layers of both heads."""
+    """Number of neurons in each hidden layer of the policy and of the value network."""
     encoding: int = hyper(128, least=1)
-    """Width of the encoder's dense layer, for pictures of codes."""
+    """Number of features of the encoder's dense layer, for observations that are pictures of codes."""
     activation: Literal["tanh", "relu"] = "tanh"
-    """Of all layers."""
+    """Activation function of all layers."""
     recurrent: int = hyper(0, least=0)
-    """Width of the GRU; 0: none."""
+    """Number of units of the GRU (the policy's memory); 0 means without memory."""
     normalise_obs: bool = False
-    """Observations (real numbers) by their running mean and deviation, cut at 10."""
+    """Whether real-valued observations are normalised by their running mean and standard deviation, and cut at 10."""
     normalise_rewards: bool = False
-    """Rewards by the running deviation of their discounted sums."""
+    """Whether rewards are divided by the running standard deviation of their discounted sums."""
     reward_clip: float = hyper(10.0, above=0, later=True)
     """Rewards divided by that deviation are cut at plus and minus this."""
     greedy: bool = False
-    """Evaluate and ship the likeliest action instead of a drawn one."""
+    """Whether the likeliest action is taken in evaluation and by the shipped policy, instead of a drawn one."""
 
     vmap_seeds: ClassVar[bool] = False
 

@@ -70,15 +70,16 @@ class SACUpdates(Continuous):
     """The updates of SAC, wherever its batches come from. A variant with another policy overrides `actor_network`."""
 
     tau: float = hyper(0.005, above=0, most=1)
-    """How far targets move towards their networks."""
+    """Share of the way that target networks move towards the trained networks in an update."""
     actor_learning_rate: float = hyper(3e-4, above=0)
-    """Of the actor's Adam."""
+    """Learning rate of the Adam optimiser of the actor."""
     critic_learning_rate: float = hyper(3e-4, above=0)
-    """Of the critics' Adam, and of the temperature's."""
+    """Learning rate of the Adam optimisers of the critics and of the temperature."""
     alpha: float = hyper(1.0, above=0)
-    """Temperature: its first value, or the value throughout where it is not tuned."""
+    """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
     tune_alpha: bool = True
-    """Whether the temperature is learned, towards an entropy of -A."""
+    """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
+    dimensions."""
 
     @property
     def actor_network(self) -> nn.Module:
@@ -172,7 +173,7 @@ class SAC(SACUpdates, OffPolicy):
     default_run = DefaultRun("mujoco/reacher", 30_000)
 
     learning_starts: int = hyper(10_000, least=0)
-    """Env steps with uniformly random actions, and without updates, at the beginning."""
+    """Number of environment steps with uniformly random actions before learning begins."""
 
     @property
     def noise(self) -> float:

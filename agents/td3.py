@@ -48,15 +48,15 @@ class TD3Updates(Continuous):
     """The updates of TD3, wherever its batches come from."""
 
     tau: float = hyper(0.005, above=0, most=1)
-    """How far targets move towards their networks."""
+    """Share of the way that target networks move towards the trained networks in an update."""
     learning_rate: float = hyper(3e-4, above=0)
-    """Of both Adams."""
+    """Learning rate of the Adam optimisers of the actor and the critics."""
     policy_noise: float = hyper(0.2, least=0)
-    """Standard deviation of the noise on target actions."""
+    """Standard deviation of the noise that is added to target actions, which lie in [-1, 1]."""
     noise_clip: float = hyper(0.5, least=0)
-    """Bound of the noise on target actions."""
+    """Largest absolute value of the noise that is added to target actions."""
     policy_delay: int = hyper(2, least=1)
-    """Updates of the critics for each one of the actor and the targets."""
+    """Number of updates of the critics for each update of the actor and the target networks."""
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -152,7 +152,7 @@ class TD3(TD3Updates, OffPolicy):
     default_run = DefaultRun("mujoco/reacher", 40_000)
 
     exploration_noise: float = hyper(0.1, least=0)
-    """Standard deviation of the noise on explored actions, which lie in [-1, 1]."""
+    """Standard deviation of the noise that is added to actions while exploring; actions lie in [-1, 1]."""
 
     @property
     def noise(self) -> float:

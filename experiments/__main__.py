@@ -7,18 +7,18 @@ Imports wait until a command needs them: JAX takes seconds, and a sweep must sta
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
-
-from rich.console import Console
-from rich.markup import escape
 
 from envs.names import unknown
 from envs.threads import threads
 from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
 from experiments.child import INTERRUPTED
-from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome, print_what_can_be
+from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_json, print_outcome, print_what_can_be
+from experiments.console import table as table_of
 from experiments.options import Parser
 from experiments.workers import worker_environment
 
@@ -28,21 +28,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    os.environ.pop("MPLBACKEND", None)  # pictures go to files: the backend of a notebook need not be installed here
     print_what_can_be()
     if words == ["_work"]:
         from experiments.child import serve
 
         return serve()
-    say = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         threads()  # refuses a bad NPROC before anything reads it
         with warnings.catch_warnings():  # as one line, without the place in the code
-            warnings.showwarning = lambda message, *_, **__: say.print(f"note: {message}", markup=False)
+            warnings.showwarning = lambda message, *_, **__: err().print(f"note: {message}")
             return command(words)
     except SystemExit as end:  # argparse has printed a help
         return int(end.code or 0)
     except KeyboardInterrupt:
-        say.print("prospect: interrupted; what ran is saved, and the same command goes on from there")
+        _hold_interrupts()
+        for console in (out(), err()):
+            if console.is_interactive:
+                console.show_cursor()  # one more Ctrl-C may have cut off what a bar tidies up
+        err().print("prospect: interrupted; what ran is saved, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # `prospect list | head`: nobody listens any more
@@ -52,8 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         line = " ".join(str(error).split())
         bad = isinstance(error, ValueError)
-        say.print(f"prospect: {escape(line if bad else f'{type(error).__name__}: {line} (--debug shows where)')}")
+        err().print(f"prospect: {line if bad else f'{type(error).__name__}: {line} (--debug shows where)'}")
         return BAD_INPUT if bad else FAILED
+
+
+def _hold_interrupts() -> None:
+    """Whoever presses Ctrl-C again and again gets one message and one exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def command(words: list[str]) -> int:
@@ -62,28 +72,35 @@ def command(words: list[str]) -> int:
         if words[0] not in COMMANDS:
             raise unknown("command", words[0], COMMANDS)
         return COMMANDS[words[0]](words[1:])
-    parser = Parser(prog="prospect", description="Sparse-reward reinforcement learning: runs, sweeps and reports.")
+    parser = Parser(
+        prog="prospect", usage="prospect COMMAND [options]",
+        description="Sparse-reward reinforcement learning: runs, sweeps and reports.",
+        epilog="prospect COMMAND --help says more of a command.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="store_true", help="say which version this is")
     names = parser.add_argument_group("commands")
     for name, function in COMMANDS.items():
         names.add_argument(name, help=(function.__doc__ or "").split("\n")[0], nargs="?")
-    if set(words) & {"-h", "--help"}:
-        parser.print_help()
-        return 0
-    raise ValueError(f"a command must come first: {', '.join(COMMANDS)}" if not words else f"unknown option {words[0]}")
+    args = parser.parse_args(words)
+    if not args.version:
+        raise ValueError(f"a command must come first: {', '.join(COMMANDS)}")
+    from experiments.doctor import version_of
+
+    out().print(f"prospect {version_of('prospect-rl')}")
+    return 0
 
 
 # --- run, sweep --------------------------------------------------------------------------------------
 
 
 def cmd_run(words: list[str]) -> int:
-    """Run an agent in an environment, or an experiment with its report: run NAME [ENV] [options]."""
+    """Run an agent, or an experiment with its report: run AGENT [ENV] [options], run EXPERIMENT [options]."""
     if not words or words[0].startswith("-"):
-        help_wanted = set(words) & {"-h", "--help"}
-        if help_wanted:
-            out().print("prospect run AGENT ENV [options]     see: prospect run AGENT --help, list agents")
-            out().print("prospect run EXPERIMENT [options]    see: prospect run EXPERIMENT --help, list experiments")
+        if set(words) & {"-h", "--help"}:
+            for line in RUN_HELP:
+                out().print(line)
             return 0
-        raise ValueError("run needs a name first: prospect run AGENT ENV, or prospect run EXPERIMENT")
+        raise ValueError("run needs a name first: prospect run AGENT, or prospect run EXPERIMENT")
     if is_experiment(words[0]):
         return run_experiment(words[0], words[1:], then_report=True)
     _pin_process()
@@ -98,13 +115,13 @@ def cmd_run(words: list[str]) -> int:
 
 def cmd_sweep(words: list[str]) -> int:
     """Run all cells of an experiment that have not finished, without a report: sweep EXPERIMENT [options]."""
-    if words and not words[0].startswith("-") and not is_experiment(words[0]):
-        raise unknown("experiment", words[0], EXPERIMENTS)
     if not words or words[0].startswith("-"):
         if set(words) & {"-h", "--help"}:
-            words = [*list(EXPERIMENTS)[:1], "--help"]
-        else:
-            raise ValueError("sweep needs the name of an experiment first")
+            _experiment_parser("sweep", "EXPERIMENT").print_help()
+            return 0
+        raise ValueError("sweep needs the name of an experiment first")
+    if not is_experiment(words[0]):
+        raise unknown("experiment", words[0], EXPERIMENTS)
     return run_experiment(words[0], words[1:], then_report=False)
 
 
@@ -122,9 +139,9 @@ def _pin_process() -> None:
             os.environ.setdefault(name, value)
 
 
-def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
-    """Sweep over the cells of a tier, then (run) write and print its report."""
-    parser = Parser(prog=f"prospect run {name}", description="Sweep over an experiment's cells, then report.")
+def _experiment_parser(verb: str, name: str) -> Parser:
+    does = "run its cells that have not finished" + (", then write its report" if verb == "run" else "")
+    parser = Parser(prog=f"prospect {verb} {name}", description=f"An experiment: {does}.")
     parser.add_argument("--tier", default="smoke", choices=TIERS, help="how much to run (default: smoke)")
     parser.add_argument("--seeds", type=positive, metavar="N", help="at most this many seeds an agent")
     parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
@@ -133,7 +150,12 @@ def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     parser.add_argument(
         "--limit", type=positive, metavar="SECONDS", help="stop a run that takes longer (default: none)"
     )
-    args = parser.parse_args(words)
+    return parser
+
+
+def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
+    """Sweep over the cells of a tier, then (run) write and print its report."""
+    args = _experiment_parser("run" if then_report else "sweep", name).parse_args(words)
     from experiments import sweep as sweeps
     from experiments.display import sweep_display
     from experiments.workers import pool
@@ -180,19 +202,17 @@ def cmd_report(words: list[str]) -> int:
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
     for path in (reports.overview(), *write()):
-        out().print(str(path), soft_wrap=True)
+        out().print(str(path))
     return 0
 
 
 def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
     """Write a report; print its claims and where its files are."""
-    from rich.table import Table
-
     from experiments.report import number, report
 
     made, console = report(load(name), tier, from_summary=from_summary), out()
     if made.verdicts:
-        table = Table("claim", "verdict", "left", "right", "difference", "95 %", "p")
+        table = table_of("claim", "verdict", "left", "right", "difference", "95 %", "p")
         for v in made.verdicts:
             sides = [f"{s.label} {number(s.mean)} (n={len(s.values)})" if s else "" for s in (v.left, v.right)]
             outcome = v.outcome + (" (reduced)" if v.reduced else "")
@@ -200,36 +220,50 @@ def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
             table.add_row(v.claim.name, outcome, *sides, number(v.difference), interval, number(v.p))
         console.print(table)
     for path in [made.folder / "README.md", *made.pictures]:
-        console.print(str(path), soft_wrap=True)
+        console.print(str(path))
 
 
 # --- list, show --------------------------------------------------------------------------------------
 
 
 def cmd_list(words: list[str]) -> int:
-    """List agents, envs or experiments: list WHAT [--fits ENV]."""
+    """List agents, envs or experiments: list WHAT [--fits ENV] [--family F] [--grep G] [--json]."""
     parser = Parser(prog="prospect list", description="What there is.")
     parser.add_argument("what", choices=("agents", "envs", "experiments"))
     parser.add_argument("--fits", metavar="ENV", help="agents only: which of them can learn there")
+    parser.add_argument("--family", metavar="F", help="envs only: those whose id begins with F/, e.g. mujoco")
+    parser.add_argument("--grep", metavar="G", help="envs only: those with G in their id")
+    parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(words)
-    if args.fits and args.what != "agents":
-        raise ValueError("--fits goes with `list agents`")
+    for option, what in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
+        if getattr(args, option) is not None and args.what != what:
+            raise ValueError(f"--{option} goes with `list {what}`")
     from experiments import listing
 
-    tables = {"agents": lambda: listing.agents_table(args.fits), "envs": listing.envs_table}
-    out().print((tables | {"experiments": listing.experiments_table})[args.what]())
+    if args.what == "envs":
+        rows = listing.envs_rows(args.family, args.grep or "")
+    else:
+        rows = listing.agents_rows(args.fits) if args.what == "agents" else listing.experiments_rows()
+    if args.json:
+        print_json(rows)
+    else:
+        listing.print_rows(out(), rows)
     return 0
 
 
 def cmd_show(words: list[str]) -> int:
-    """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME."""
+    """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME [--json]."""
     parser = Parser(prog="prospect show", description="One agent, environment or experiment.")
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(words)
-    from experiments.listing import show_tables
+    from experiments.listing import facts_of, print_facts
 
-    for part in show_tables(args.name):
-        out().print(escape(part) if isinstance(part, str) else part)
+    facts = facts_of(args.name)
+    if args.json:
+        print_json(facts)
+    else:
+        print_facts(out(), facts)
     return 0
 
 
@@ -265,13 +299,19 @@ def cmd_data(words: list[str]) -> int:
 
 
 def cmd_doctor(words: list[str]) -> int:
-    """Check the installation: packages, compiler, threads, folders, devices."""
-    Parser(prog="prospect doctor", description="Check the installation.").parse_args(words)
+    """Check the installation: packages, compiler, threads, folders, devices: doctor [--json]."""
+    parser = Parser(prog="prospect doctor", description="Check the installation; the exit code is 1 after a warning.")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.parse_args(words)
     from experiments.doctor import facts
 
     found = facts()
-    for what, value in found:
-        out().print(f"{what:12} {escape(value)}", soft_wrap=True)
+    if args.json:
+        warnings = [value for what, value in found if what == "warning"]
+        print_json({**{what: value for what, value in found if what != "warning"}, "warnings": warnings})
+    else:
+        for what, value in found:
+            out().print(f"{what:12} {value}")
     return FAILED if any(what == "warning" for what, _ in found) else 0
 
 
@@ -293,7 +333,7 @@ def cmd_defaults(words: list[str]) -> int:
         jobs = defaults.plan(args.agents or defaults.names())
         with sweep_display(err()) as display:
             outcome = sweeps.sweep(jobs, workers, display=display)
-    out().print(str(defaults.write(defaults.collect(jobs))), soft_wrap=True)
+    out().print(str(defaults.write(defaults.collect(jobs))))
     return print_outcome(outcome)
 
 
@@ -311,6 +351,12 @@ def cmd_bench(words: list[str]) -> int:
     return 0 if bench.run(args.name) else FAILED
 
 
+RUN_HELP = (
+    "prospect run AGENT [ENV] [options]   train an agent; without ENV, what its defaults are for",
+    "prospect run EXPERIMENT [options]    run what an experiment declares, then write its report",
+    "",
+    "prospect run NAME --help             the options; names: prospect list agents, prospect list experiments",
+)
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
     "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,

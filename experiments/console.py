@@ -1,30 +1,64 @@
-"""What all commands share: consoles, exit codes, kinds of arguments."""
+"""What all commands share: consoles, tables, exit codes, kinds of arguments."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from argparse import ArgumentTypeError
+from contextlib import AbstractContextManager, nullcontext
 from io import TextIOWrapper
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
 from experiments.sweep import Outcome
 
 FAILED, BAD_INPUT = 1, 2
-WIDTH = 160
-"""Columns where there is no terminal."""
+WIDTH = 10_000
+"""Columns where there is no terminal: no line is broken there."""
 
 
 def out() -> Console:
     """Where results are printed."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """Where progress is shown."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Prints texts as they are: `[...]` and `:...:` in them are no markup, and lines are not broken.
+
+    It is interactive, so that it may move the cursor, in a terminal that can do so alone (in no notebook, and not
+    because of FORCE_COLOR).
+    """
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    able = terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, force_jupyter=False,
+        force_interactive=able, width=None if terminal else WIDTH,
+    )  # fmt: skip
+
+
+def table(*headers: str) -> Table:
+    """A table that loses no letter: words too long for their column go on in the next line."""
+    return Table(*(Column(header, overflow="fold") for header in headers))
+
+
+def waiting(what: str) -> AbstractContextManager[Any]:
+    """Shows what is being done while it lasts, in a terminal."""
+    console = err()
+    return console.status(Text(what)) if console.is_interactive else nullcontext()
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    out().print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def print_what_can_be() -> None:
@@ -56,5 +90,5 @@ def print_outcome(outcome: Outcome) -> int:
     counts = {"done": outcome.finished, "finished before": outcome.skipped, "failed": outcome.failed}
     console.print(", ".join(f"{len(runs)} {what}" for what, runs in counts.items()))
     for job, error in outcome.failed:
-        console.print(f"failed: {job.title}: {escape(error)}\n        {job.out}", soft_wrap=True)
+        console.print(f"failed: {job.title}: {error}\n        {job.out}")
     return FAILED if outcome.failed else 0

@@ -7,13 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 import envs
 from envs import datasets
 from envs.names import unknown
-from experiments.console import err, out
+from experiments.console import out, table, waiting
 from experiments.options import Parser, add_options, given
 from experiments.runs import enable_compilation_cache
 
@@ -41,14 +38,14 @@ def data_command(words: list[str]) -> int:
         raise ValueError("data export needs a name and the id of the new Minari dataset, e.g. mine/hopper-v0; others "
                          "take no id")  # fmt: skip
     if args.action == "list":
-        table = Table("dataset", "recipe", "fields")
+        names = table("dataset", "recipe", "fields")
         for name, (place, fields) in datasets.DATASETS.items():
-            table.add_row(name, place.partition(":")[2], ", ".join(f"{k}={v}" for k, v in fields.items()))
-        out().print(table)
+            names.add_row(name, place.partition(":")[2], ", ".join(f"{k}={v}" for k, v in fields.items()))
+        out().print(names)
         return 0
     enable_compilation_cache()
     path = _export(args) if args.action == "export" else _make(args)
-    out().print(escape(str(path)), soft_wrap=True)
+    out().print(str(path))
     return 0
 
 
@@ -56,7 +53,7 @@ def _make(args: argparse.Namespace) -> Path:
     """Where the data lies; its card on the screen where that is asked for."""
     fields = given(args, "recipe")
     made = datasets.recipe(args.name, **fields)
-    with err().status(f"{args.name} ..."):
+    with waiting(f"{args.name} ..."):
         _, card = datasets.make_with_card(args.name, **fields)
     if args.action == "show":
         _print_card(card)
@@ -75,7 +72,7 @@ def _export(args: argparse.Namespace) -> Path:
     if env not in envs.ENVS:
         raise ValueError(f"{args.name} does not say which environment it is of: give --env")
     own = {} if args.env else dict(getattr(made, "env_fields", ()))
-    with err().status(f"{args.name} ..."):
+    with waiting(f"{args.name} ..."):
         dataset, card = datasets.make_with_card(args.name, **given(args, "recipe"))
         about = f"{args.name} {json.dumps(card['fields'])}, SHA-256 {card['sha256']}"
         return minari.export(
@@ -84,7 +81,7 @@ def _export(args: argparse.Namespace) -> Path:
 
 
 def _print_card(card: dict[str, Any]) -> None:
-    table = Table("what", "value")
+    facts = table("what", "value")
     for what, value in card.items():
-        table.add_row(what, escape(value if isinstance(value, str) else json.dumps(value)))
-    out().print(table)
+        facts.add_row(what, value if isinstance(value, str) else json.dumps(value))
+    out().print(facts)

@@ -1,4 +1,4 @@
-"""What the command line shows while something runs: bars on a terminal, a line every ten seconds elsewhere."""
+"""What the command line shows while something runs: bars in a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments import sweep
 
@@ -28,10 +28,10 @@ def clock(seconds: float | None) -> str:
 @contextmanager
 def sweep_display(console: Console) -> Iterator[Callable[[sweep.Progress], None]]:
     """A function for `sweep(display=...)`: an overall bar and one for each running run."""
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield _lines(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    columns = (_text("{task.description}"), BarColumn(), _text("{task.percentage:>3.0f} %"))
     bars: dict[Any, Any] = {}
     with Progress(*columns, console=console, transient=True) as shown:
         overall = shown.add_task("", total=1.0)
@@ -64,7 +64,7 @@ def _lines(console: Console) -> Callable[[sweep.Progress], None]:
         if time.monotonic() - said >= PAUSE or not (now.running or now.waiting):
             said = time.monotonic()
             parts = [f"{job.title} {100 * job.progress():.0f} %" for job in now.running]
-            console.print("; ".join([counts(now), *parts]), highlight=False)
+            console.print("; ".join([counts(now), *parts]))
 
     return update
 
@@ -72,25 +72,33 @@ def _lines(console: Console) -> Callable[[sweep.Progress], None]:
 @contextmanager
 def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function for `train(progress=...)`: a bar with the last return, or lines."""
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield _run_lines(console, title)
         return
-    columns = (
-        TextColumn(title), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[last]}"),
-    )  # fmt: skip
+    console.print(title)  # a line of its own: a bar and its figures take 80 columns
+    left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+    columns = (BarColumn(), _text("{task.fields[used]}"), left, _text("{task.fields[last]}"))
     with Progress(*columns, console=console) as shown:
-        bar = shown.add_task("", total=None, unit="", last="compiling")
+        bar = shown.add_task("", total=None, used="compiling", last="")
 
         def update(now: dict[str, Any]) -> None:
             for notice in now["notices"]:
-                shown.console.print(f"note: {notice}")
-            used = min(now["used"], now["budget"])
-            shown.update(bar, total=now["budget"], completed=used, unit=now["unit"])
+                console.print(f"note: {notice}")
+            shown.update(bar, total=now["budget"], completed=now["used"], used=_used(now))
             if now["rows"]:
                 shown.update(bar, last=figures(now["rows"][-1]))
 
         yield update
+        if not shown.tasks[0].total:  # nothing ran: the run had finished before
+            shown.remove_task(bar)
+
+
+def _text(form: str) -> TextColumn:
+    return TextColumn(form, markup=False)
+
+
+def _used(now: dict[str, Any]) -> str:
+    return f"{now['used']:,}/{now['budget']:,} {now['unit']}"
 
 
 def _run_lines(console: Console, title: str) -> Callable[[dict[str, Any]], None]:
@@ -99,12 +107,12 @@ def _run_lines(console: Console, title: str) -> Callable[[dict[str, Any]], None]
     def update(now: dict[str, Any]) -> None:
         nonlocal said
         for notice in now["notices"]:
-            console.print(f"note: {notice}", highlight=False)
+            console.print(f"note: {notice}")
         over = now["used"] >= now["budget"]
         if time.monotonic() - said >= PAUSE or over:
             said = time.monotonic()
             last = f", {figures(now['rows'][-1])}" if now["rows"] else ""
-            console.print(f"{title}: {now['used']:,}/{now['budget']:,} {now['unit']}{last}", highlight=False)
+            console.print(f"{title}: {_used(now)}{last}")
 
     return update
 

@@ -22,7 +22,7 @@ def facts() -> list[tuple[str, str]]:
     return [
         *_origins(),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        *((name, _version(name)) for name in PACKAGES),
+        *((name, version_of(name)) for name in PACKAGES),
         ("compiler", shutil.which("c++") or shutil.which("g++") or "none (native code falls back to callbacks)"),
         (
             "threads",
@@ -46,7 +46,8 @@ def _origins() -> list[tuple[str, str]]:
     return found
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The version of an installed package, in words where there is none."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -9,6 +9,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import shutil
 import textwrap
 import types
 import typing
@@ -16,6 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from envs.names import unknown
+
+STRANGE = "unrecognized arguments: "
+"""How argparse begins its complaint about words that it does not know."""
 SIMPLE: dict[Any, Callable[[str], Any]] = {int: int, float: float, str: str}
 
 
@@ -95,14 +100,33 @@ def options_of(cls: type) -> list[Option]:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ValueErrors with one line."""
+    """An argument parser whose errors are ValueErrors with one line, which name the nearest option for a wrong one."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **kwargs)
+        # `main` takes it out of any command line: here it is for the help.
+        self.add_argument("--debug", action="store_true", help="show where an error comes from")
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
+        if message.startswith(STRANGE):
+            strange = (word.partition("=")[0] for word in message.removeprefix(STRANGE).split())
+            if flag := next((word for word in strange if word.startswith("--")), None):
+                raise unknown("option", flag, self._option_string_actions)
         raise ValueError(message.replace("\n", " "))
+
+    def format_help(self) -> str:
+        """The help, with groups that have a name before the general options."""
+        self._action_groups.sort(key=lambda group: group is self._optionals)
+        return super().format_help()
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Flags with their forms take a third of the width; what they mean begins beside them, not below."""
+
+    def __init__(self, prog: str, **kwargs: Any) -> None:
+        width = min(shutil.get_terminal_size().columns - 2, 120)
+        super().__init__(prog, max_help_position=max(24, width // 3), width=width, **kwargs)
 
 
 def add_options(parser: argparse.ArgumentParser, cls: type, *, title: str, prefix: str = "") -> None:

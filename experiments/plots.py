@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-
-matplotlib.use("Agg")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""
@@ -34,6 +32,7 @@ def colours_of(labels: Sequence[str]) -> dict[str, str]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG without the names of programs in it."""
+    FigureCanvasAgg(figure)  # whatever MPLBACKEND says
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import math
 
-from rich.markup import escape
 from rich.table import Table
 
 from envs.names import unknown
 from experiments.api import EXPERIMENTS, Experiment, is_experiment, load
-from experiments.console import FAILED, err, out, positive
+from experiments.console import FAILED, err, out, positive, table
 from experiments.display import sweep_display
 from experiments.lock import Lock
 from experiments.options import Parser, show
@@ -79,26 +78,26 @@ def conclude(study: Study) -> int:
     console.print(trials_table(study))
     for number, error in sorted(study.failed.items()):
         folder = study.trials[number].job.out
-        console.print(f"failed: trial {number}: {escape(error)}\n        {folder}", soft_wrap=True)
+        console.print(f"failed: trial {number}: {error}\n        {folder}")
     if best is None:
         console.print("no trial finished with a score: there is no winner")
     elif path is None:
         console.print(f"no draw did better than {study.search.label} as it is")
     else:
         console.print(f"the winner, trial {best.number}, against {study.search.label} as it was, on other seeds:")
-        console.print(f"prospect run {path} --tier repro", soft_wrap=True)
+        console.print(f"prospect run {path} --tier repro")
     return FAILED if study.failed or best is None else 0
 
 
 def trials_table(study: Study) -> Table:
     """All trials, those that came furthest and scored best first."""
     names, best = sorted(study.search.space), study.best()
-    table = Table("trial", *names, study.search.metric, "rows", "state")
+    made = table("trial", *names, study.search.metric, "rows", "state")
     each = [(trial, *study.last(trial)) for trial in study.trials]
     base = study.experiment.repro.agents[study.search.label]
     for trial, rows, score in sorted(each, key=lambda one: (-one[1], -worth(study.search, one[2]), one[0].number)):
         values = [show(trial.settings.get(name, getattr(base, name))) for name in names]
         figure = "–" if math.isnan(score) else f"{score:.4g}"
         state = study.state(trial) + (" (best)" if trial is best else "")
-        table.add_row(str(trial.number), *values, figure, f"{rows}/{study.search.evals}", state)
-    return table
+        made.add_row(str(trial.number), *values, figure, f"{rows}/{study.search.evals}", state)
+    return made

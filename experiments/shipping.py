@@ -142,9 +142,9 @@ def export_run(words: Sequence[str]) -> int:
             write(player, folder)
         else:
             write_numpy(player, folder)
-        out().print(f"{player!r}: {folder}", soft_wrap=True, markup=False)
+        out().print(f"{player!r}: {folder}")
         return 0
     path = args.out or args.run / "archive.csv"
     count = play.export(play.open_run(args.run, args.seed), path)
-    out().print(f"{count} entries: {path}", soft_wrap=True)
+    out().print(f"{count} entries: {path}")
     return 0

@@ -1,4 +1,4 @@
-"""`prospect run AGENT ENV` and `prospect play RUN`: one agent, shown while it learns and after."""
+"""`prospect run AGENT [ENV]` and `prospect play RUN`: one agent, shown while it learns and after."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 import agents
 import envs
-from agents.api import Batches, Rollouts, wants_of
+from agents.api import Agent, Batches, Rollouts, Segments, wants_of
 from envs import datasets
 from envs.api import Env, Spec
 from envs.names import unknown
 from experiments import play, runs
 from experiments.callbacks import parse_stop
-from experiments.console import err, natural, out, positive, print_outcome
+from experiments.console import err, natural, out, positive, print_outcome, table
 from experiments.display import run_display, sweep_display
-from experiments.driver import train_run
+from experiments.driver import EPISODES, train_run
 from experiments.hooks import Callback
 from experiments.options import Parser, add_options, given
+from experiments.statistics import bootstrap_interval
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
 from experiments.tracking import TRACKERS
 from experiments.workers import Serial
@@ -33,33 +31,34 @@ from experiments.workers import Serial
 FRAMES = 60
 """Pictures of a GIF, at most."""
 MOST_SEEDS = 10_000
+BUDGET = 20_000
+"""Of an agent that names none itself."""
+SHOWN = ("eval/return", "eval/success", "unseen/return", "unseen/success", "ledger/coverage")
+"""Figures of the table over seeds, where a run has them."""
 
 
 def run_agent(name: str, words: list[str]) -> int:
-    """Train a registered agent in a registered environment; several seeds run one after another."""
-    parser = Parser(prog=f"prospect run {name}", description=(agents.AGENTS[name].__doc__ or "").strip())
-    parser.add_argument("env", metavar="ENV", help=f"one of: {', '.join(envs.ENVS)}")
+    """Train a registered agent; several seeds run one after another, or as one program."""
+    cls = agents.AGENTS[name]
+    usual = cls.default_run
+    parser = Parser(prog=f"prospect run {name}", usage=f"prospect run {name} [ENV] [options]", description=_about(cls))
+    here = usual.env if usual else None
+    shown = f"default: {here}; " if here else ""
     parser.add_argument(
-        "--budget", type=positive, default=20_000, help="steps, evaluations or updates (default: 20000)"
+        "env", metavar="ENV", nargs="?", default=here, help=f"where it learns ({shown}see: prospect list envs)"
     )
-    parser.add_argument("--seed", type=natural, help="one seed (default: 0)")
-    parser.add_argument("--seeds", type=positive, metavar="N", help="the seeds 0 to N-1")
-    parser.add_argument("--evals", type=positive, default=20, help="rows of metrics (default: 20)")
-    parser.add_argument("--eval-episodes", type=positive, default=1, help="episodes of an evaluation (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
-    parser.add_argument("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
-    parser.add_argument("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
-    parser.add_argument(
-        "--dataset", metavar="NAME", help="what an offline agent learns from (see: prospect data list), or a file"
-    )
-    add_options(parser, agents.AGENTS[name], title="hyper-parameters")
-    if "--dataset" in words[:-1]:
-        add_options(parser, type(datasets.recipe(words[words.index("--dataset") + 1])), title="dataset", prefix="data.")
-    if id := next((word for word in words if not word.startswith("-")), None):
-        # The environment's own flags are known only with its name, which comes first.
-        if id in envs.ENVS:
-            add_options(parser, type(envs.make(id)), title="environment", prefix="env.")
+    add_options(parser, cls, title="hyper-parameters")
+    # Flags of an environment and of a dataset are known only with their names.
+    id = next((word for word in words if word in envs.ENVS), here)
+    data = usual.dataset if usual and id == here else None
+    if id is not None:
+        add_options(parser, type(envs.make(id)), title="environment", prefix="env.")
+    if (named := _value_of("--dataset", words) or data) is not None:
+        add_options(parser, type(datasets.recipe(named)), title="dataset", prefix="data.")
+    _add_run_options(parser, cls, usual.budget if usual else BUDGET, data)
     args = parser.parse_args(words)
+    if args.env is None:
+        raise ValueError(f"{name} has no default environment: prospect run {name} ENV (see: prospect list envs)")
     if args.env not in envs.ENVS:
         raise unknown("environment", args.env, envs.ENVS)
     if args.seed is not None and args.seeds is not None:
@@ -70,7 +69,44 @@ def run_agent(name: str, words: list[str]) -> int:
     jobs, watched = _jobs(name, args), bool(_callbacks(args))
     if len(jobs) > 1 and not watched:
         return _run_all(jobs)
-    return max(_run_here(job, _callbacks(args)) for job in jobs)  # callbacks live in this process
+    rows = [row for job in jobs for row in _run_here(job, _callbacks(args))]  # callbacks live in this process
+    if len(jobs) > 1:
+        _print_seeds(rows)
+    return 0
+
+
+def _about(cls: type[Agent]) -> str:
+    """The first paragraph of an agent's docstring."""
+    return " ".join((cls.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def _value_of(flag: str, words: list[str]) -> str | None:
+    """The value of a flag among words that are not parsed yet: `--flag value` or `--flag=value`."""
+    after = dict(zip(words, words[1:], strict=False)).get(flag)
+    return after or next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
+
+
+def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str | None) -> None:
+    unit = {Segments: "environment steps", Rollouts: "evaluations of policies", Batches: "gradient updates"}
+    what = f"{unit[type(wants_of(cls())[0])]} (default: {budget})"
+    add = parser.add_argument
+    add("--budget", type=positive, default=budget, metavar="N", help=f"how long to train, in {what}")
+    add("--seed", type=natural, metavar="N", help="train with this one seed (default: 0)")
+    add("--seeds", type=positive, metavar="N", help="train with each of the seeds 0 to N-1")
+    add("--evals", type=positive, default=20, metavar="N", help="how often to evaluate on the way (default: 20)")
+    add(
+        "--eval-episodes", type=positive, default=EPISODES, metavar="N",
+        help=f"episodes of each evaluation (default: {EPISODES})",
+    )  # fmt: skip
+    add("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
+    add("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
+    add("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
+    shown = f" (default: {dataset})" if dataset else ""
+    learns = isinstance(wants_of(cls())[0], Batches)
+    add(
+        "--dataset", metavar="NAME", default=dataset,
+        help=f"what it learns from, a file or one of `prospect data list`{shown}" if learns else argparse.SUPPRESS,
+    )  # fmt: skip
 
 
 def _callbacks(args: argparse.Namespace) -> list[Callback]:
@@ -104,6 +140,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
         folder = base / f"{seeds_name(batch)}-{make_job(payload, base).hash[:8]}"
         if args.out:
             folder = args.out if len(batches) == 1 else args.out / seeds_name(batch)
+        resolve(payload).check(None)
         jobs.append(make_job(payload, folder))
     return jobs
 
@@ -122,22 +159,30 @@ def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
     return {"name": args.dataset, "fields": fields}
 
 
-def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> int:
-    """Train in this process, with a bar. A finished run is opened for callbacks alone."""
+def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> list[dict[str, Any]]:
+    """Train in this process, with a bar; the final rows. A finished run is opened for callbacks alone."""
     if job.finished() and not callbacks:
         err().print("finished before")
-        rows = json.loads((job.out / "result.json").read_bytes())["rows"]
+        rows = _final_rows(job)
     else:
         with run_display(err(), job.title) as progress:
             result = train_run(resolve(job.payload), out=job.out, progress=progress, callbacks=callbacks)
         rows = result.rows[-len(job.seeds) :]
         if result.stopped:
-            err().print(f"ended early: {escape(result.stopped)}", soft_wrap=True)
-    _print_rows(rows)
-    out().print(str(job.out), soft_wrap=True)
+            err().print(f"ended early: {result.stopped}")
+    if len(rows) > 1:
+        _print_seeds(rows)
+    else:
+        _print_row(rows[0])
+    out().print(str(job.out))
     if picture := _draw_archive(job):
-        out().print(str(picture), soft_wrap=True)
-    return 0
+        out().print(str(picture))
+    return rows
+
+
+def _final_rows(job: Job) -> list[dict[str, Any]]:
+    """The last row of each seed of a run that has ended."""
+    return json.loads((job.out / "result.json").read_text(encoding="utf-8"))["rows"]
 
 
 def _draw_archive(job: Job) -> Path | None:
@@ -153,18 +198,42 @@ def _draw_archive(job: Job) -> Path | None:
 def _run_all(jobs: list[Job]) -> int:
     with closing(Serial()) as worker, sweep_display(err()) as display:
         outcome = sweep(jobs, worker, display=display)
-    for job in [*outcome.skipped, *outcome.finished]:
-        out().print(str(job.out), soft_wrap=True)
-    return print_outcome(outcome)
+    over = sorted([*outcome.skipped, *outcome.finished], key=lambda job: job.seeds)
+    for job in over:
+        out().print(str(job.out))
+    code = print_outcome(outcome)
+    if over:
+        _print_seeds([row for job in over for row in _final_rows(job)])
+    return code
 
 
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """The final figures, a column a seed."""
-    table = Table("", *(f"seed {row['seed']}" for row in rows))
-    for name in rows[0]:
+def _print_row(row: dict[str, Any]) -> None:
+    """The final figures of one seed."""
+    made = table("", f"seed {row['seed']}")
+    for name, value in row.items():
         if name not in ("seed", "mark", "unit"):
-            table.add_row(name, *(_figure(row[name]) for row in rows))
-    out().print(table)
+            made.add_row(name, _figure(value))
+    out().print(made)
+
+
+def _print_seeds(rows: list[dict[str, Any]]) -> None:
+    """The final figures that tell most: a row a seed, then their mean and its interval."""
+    names = [name for name in SHOWN if name in rows[0]]
+    made = table("seed", *(name.replace("eval/", "").replace("/", " ") for name in names))
+    for row in rows:
+        made.add_row(str(row["seed"]), *(_figure(row[name]) for name in names))
+    made.add_section()
+    values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
+    made.add_row("mean", *(_figure(sum(x) / len(x) if x else None) for x in values.values()))
+    made.add_row("95 % interval", *(_interval(x) for x in values.values()))
+    out().print(made)
+
+
+def _interval(values: list[float]) -> str:
+    if len(values) < 2:
+        return _figure(None)
+    low, high = bootstrap_interval(values)
+    return f"{_figure(low)} to {_figure(high)}"
 
 
 def _figure(value: Any) -> str:
@@ -204,14 +273,14 @@ def play_run(words: list[str]) -> int:
 
 def _show_played(found: play.Finished, env: Env, played: play.Played, row: int | None, gif: Path | None) -> int:
     name = "the shipped policy" if row is None else f"entry {row}"
-    table, alike = Table(name, "played", "archive"), True
+    made, alike = table(name, "played", "archive"), True
     want = wants_of(found.run.agent)[0]
     same_start = isinstance(want, Rollouts) and want.starts == "fixed" and want.episodes == 1
     said = play.stored(found, row) if row is not None and same_start else {}
     for what, value in played.facts.items():
-        table.add_row(what, _figure(value), _figure(said[what]) if what in said else "")
+        made.add_row(what, _figure(value), _figure(said[what]) if what in said else "")
         alike &= what not in said or play.agrees(value, said[what])
-    out().print(table)
+    out().print(made)
     if said:
         out().print("as stored" if alike else "NOT as stored")
     if played.points.shape[-1:] == (2,):
@@ -220,8 +289,8 @@ def _show_played(found: play.Finished, env: Env, played: play.Played, row: int |
         path = found.folder / ("play.png" if row is None else f"play-{row}.png")
         facts = f"return {played.facts['return']:.3g}, {played.facts['length']} steps"
         draw_path(env, played.points, f"{env.spec.id}, {name}: {facts}", path)
-        out().print(escape(str(path)), soft_wrap=True)
+        out().print(str(path))
     if gif:
         play.save_gif(played.frames, gif)
-        out().print(escape(str(gif)), soft_wrap=True)
+        out().print(str(gif))
     return 0 if alike else 1

@@ -29,6 +29,9 @@ MOST = 300
 PIXEL = "▀"
 """Two pixels: the upper one in its colour, the lower one in its background's."""
 
+SHADES = " .:-=+*#%@"
+"""From white to black, where there are no colours."""
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -69,7 +72,7 @@ def watch_run(words: Sequence[str]) -> int:
     seen = watch(agent, env, behaviour, found.seed, last_mark(found), args.episode)
     if args.gif:
         play.save_gif(seen.frames, args.gif, args.fps)
-        console.print(str(args.gif), soft_wrap=True, markup=False)
+        console.print(str(args.gif))
     else:
         show(console, seen, args.fps)
     console.print(", ".join(f"{name} {value:.4g}" for name, value in seen.facts.items()))
@@ -126,25 +129,39 @@ def watch(agent: Agent, env: Env, behaviour: Tree, seed: int, mark: int, episode
 
 
 def show(console: Console, seen: Watched, fps: int) -> None:
-    """Play the pictures in a terminal."""
+    """Play the pictures in a terminal; in one that cannot draw anew, show the last."""
     height, width = seen.frames[0].shape[:2]
     scale = min(console.width / width, 2 * (console.height - 3) / height, 1.0)
     size = max(1, int(width * scale)), max(2, int(height * scale))
+    draw = blocks if console.color_system and not console.no_color else shades
+    if not console.is_interactive:
+        console.print(Text.assemble(draw(seen.frames[-1], size), seen.captions[-1]))
+        return
     with Live(console=console, auto_refresh=False, transient=False) as live:
         for frame, caption in zip(seen.frames, seen.captions, strict=True):
-            live.update(Text.assemble(blocks(frame, size), caption), refresh=True)
+            live.update(Text.assemble(draw(frame, size), caption), refresh=True)
             time.sleep(1 / fps)
+
+
+def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
 
 
 def blocks(frame: np.ndarray, size: tuple[int, int]) -> Text:
     """A picture as coloured half blocks, `size` (width, height) pixels."""
-    from PIL import Image
-
-    width, height = size[0], size[1] - size[1] % 2
-    small = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX))
+    small = _resized(frame, (size[0], size[1] - size[1] % 2))
     text = Text(no_wrap=True)
     for upper, lower in zip(small[::2], small[1::2], strict=True):
         for above, below in zip(upper, lower, strict=True):
             text.append(PIXEL, f"rgb({','.join(map(str, above))}) on rgb({','.join(map(str, below))})")
         text.append("\n")
     return text
+
+
+def shades(frame: np.ndarray, size: tuple[int, int]) -> Text:
+    """A picture without colours: a letter for every two pixels, one above the other; the darker, the denser."""
+    grey = _resized(frame, (size[0], max(1, size[1] // 2))).mean(axis=2) / 255
+    letters = np.array(list(SHADES))[((1 - grey) * (len(SHADES) - 1)).round().astype(int)]
+    return Text("".join("".join(row) + "\n" for row in letters), no_wrap=True)

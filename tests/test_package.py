@@ -159,6 +159,34 @@ def test_an_unknown_target_gives_one_line():
     assert len(done.stderr.splitlines()) == 1 and "serene_mazze" in done.stderr and "make help" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("serene_maze TEIR=repro", "unknown variable TEIR; did you mean TIER?"),
+        ("demo CC=gcc", "unknown variable CC; known: AGENTS, "),
+        ("lint VERBOSE=1", "unknown variable VERBOSE; known: "),
+        ("test TIER=repro", "make test takes no TIER"),
+        ("NAME=x", "make help takes no NAME"),
+    ],
+)
+def test_a_variable_that_make_does_not_take_is_one_line(words: str, line: str):
+    done = make("-n", *words.split())
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and line in done.stderr
+
+
+def test_a_target_takes_what_its_help_says():
+    for words in ("serene_maze TIER=smoke AGENTS=a", "test JOBS=2", "sweep EXPERIMENT=x SEEDS=2", "soak MINUTES=2",
+                  "kills TIMES=1", "report NAME=x", "search EXPERIMENT=x TRIALS=2", "bench NAME=x",
+                  "lint PYTHON=python3"):  # fmt: skip
+        assert make("-n", *words.split()).returncode == 0, words
+    text = (ROOT / "Makefile").read_text()
+    for target, recipe in re.findall(r"^([a-z-]+):(.*\n(?:\t.*\n)+)", text, re.M):
+        used = set(re.findall(r"\$\((?:if \$\(|or \$\()?([A-Z]+)", recipe.split("##", 1)[1].partition("\n")[2]))
+        named = set(re.findall(r"([A-Z]+)=", recipe.partition("\n")[0]))
+        assert used - {"RUN", "BIN", "STAMP", "VENV", "PYTHON", "EXPERIMENTS"} == named, target
+
+
 def test_the_environment_does_not_choose_for_make(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NAME", "somebody-elses")
     assert "somebody-elses" not in make("-n", "bench").stdout

@@ -21,13 +21,14 @@ class AnyAction(Offline):
     """An agent that learns from a dataset, of real actions or of choices."""
 
     components: int = hyper(3, least=1)
-    """Of the mixture that models the data's real actions."""
+    """Number of Gaussians in the mixture that models the data's real-valued actions."""
     squash: bool = True
-    """Whether policies over real actions end in a tanh; otherwise their actions are cut at the bounds."""
+    """Whether policies over real-valued actions end in a tanh; otherwise their actions are cut at the bounds."""
     densities: Literal["squashed", "raw"] = "squashed"
-    """Compare policies by the densities of actions, or (the official code) of what is before the tanh."""
+    """Whether policies are compared by the densities of their actions, or of what is before the tanh (the official
+    code)."""
     encoding: int = hyper(128, least=1)
-    """Width of the dense layer behind a picture of codes (choices alone)."""
+    """Number of features of the dense layer behind a picture of codes (discrete actions alone)."""
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs choices, or one array of numbers as observation and bounded real actions."""

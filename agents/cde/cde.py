@@ -37,21 +37,25 @@ class CDE(OptiDICE):
     """Conservative density estimation for data with rare rewards."""
 
     zeta: float = hyper(0.9, above=0, most=1)
-    """The data's share of the proposal."""
+    """Share of the data's actions in the proposal distribution (zeta in the paper)."""
     epsilon: float = hyper(0.3, above=0)
-    """The largest ratio on actions outside the data."""
+    """Largest density ratio that is allowed on actions outside the data (epsilon in the paper)."""
     others: int = hyper(5, least=1)
-    """Real actions outside the data that are drawn for each row (N)."""
+    """Number of real-valued actions outside the data that are drawn for each transition (N)."""
     nearest: float = hyper(0.1, least=0, most=1)
-    """Real actions are outside from this distance on, or from pi_D's mean deviation where that is less."""
+    """Distance from which on a real-valued action counts as outside the data (or the mean deviation of pi_D, where that
+    is less)."""
     rejection: Literal["any", "each"] = "any"
-    """Outside is an action with any component so far away (the paper), or only with each of them (the code)."""
+    """When an action is outside the data: with `any` component that far away (the paper), or only with `each` of them
+    (the official code)."""
     mixing: Literal["geometric", "arithmetic"] = "geometric"
-    """How the policy's loss mixes pi_D with uniform actions: by logarithms (the code), or as densities (the paper)."""
+    """How the policy's loss mixes pi_D with uniform actions: as logarithms (`geometric`, the official code), or as
+    densities (`arithmetic`, the paper)."""
     successes_only: bool = True
-    """Whether only episodes whose last row pays count in the policy's loss (all, where they hold under 10 rows)."""
+    """Whether only episodes whose last row counts as success count in the policy's loss (all, where they hold fewer than
+    10 rows)."""
     success_above: float | None = hyper(None, later=True)
-    """Reward above which a last row counts as success; none: above the least reward of the data."""
+    """Reward above which the last row of an episode counts as success; none means above the least reward of the data."""
 
     def weights(self, dataset: Dataset) -> np.ndarray:
         """1 for the rows [M] of episodes whose last row counts as success, else 0."""

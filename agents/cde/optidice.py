@@ -98,28 +98,31 @@ class OptiDICE(AnyAction):
     default_run = DefaultRun("maze2d/medium", 10_000, "maze2d/medium/waypoints")
 
     batch_size: int = hyper(512, least=1)
-    """Transitions of a gradient step (B), and first observations beside them."""
+    """Number of transitions in the batch of a gradient step (B), and of first observations beside them."""
     learning_rate: float = hyper(3e-4, above=0)
-    """Of every Adam."""
+    """Learning rate of the Adam optimisers of all networks."""
     alpha: float = hyper(0.001, above=0)
-    """Weight of the divergence from the data: .001 on mazes, .01 on Adroit's hands, .1 on MuJoCo's runners."""
+    """Weight of the divergence from the data: .001 on mazes, .01 on Adroit's hands, .1 on MuJoCo's locomotion."""
     warm_up: int = hyper(2_000, least=0)
-    """Updates before the policy's first one; a fifth of the budget."""
+    """Number of gradient updates before the policy's first one; the experiments take a fifth of the budget."""
     advantage: Literal["mse", "minimax"] = "mse"
-    """The loss of E."""
+    """Loss that the advantage network (E in the paper) is trained with."""
     extraction: Literal["projection", "weighted"] = "projection"
-    """How the policy is made of the ratios."""
+    """How the policy is made from the learned density ratios."""
     unit_ratios: bool = True
-    """Whether multipliers hold the mean of the ratios at 1, as released. Off where good episodes terminate: what leaves
-    by an end is missing from the mean, so that they would be shunned."""
+    """Whether multipliers hold the mean of the ratios at 1, as in the official code. Switch it off where good episodes
+    terminate: the end of an episode is missing from the mean, so that they would be avoided."""
     official_broadcast: bool = False
-    """Keep a slip of the official code in weighted extraction without tanh: mean w times mean log pi."""
+    """Whether to repeat a slip of the official code in weighted extraction without tanh: the mean weight times the mean
+    log-probability."""
     tune_entropy: bool = True
-    """Whether there is an entropy bonus, tuned towards -A (real actions alone)."""
+    """Whether there is an entropy bonus, tuned towards minus the number of action dimensions (real-valued actions
+    alone)."""
     reward_scale: float = hyper(0.1, above=0)
-    """Standard deviation of the rewards that are learned from."""
+    """Standard deviation that rewards are scaled to before they are learned from."""
     centre_rewards: bool = True
-    """Whether their mean is taken out, as released: it changes what is best where episodes terminate."""
+    """Whether the rewards' mean is subtracted, as in the official code; it changes which policy is best where episodes
+    terminate."""
 
     # --- the data ------------------------------------------------------------------------------------
 

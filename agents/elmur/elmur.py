@@ -28,45 +28,47 @@ class Elmur(SequenceBC):
     """Behaviour cloning with a memory in every layer, of which a segment rewrites one slot."""
 
     layers: int = hyper(2, least=1)
-    """N"""
+    """Number of layers of the network (N)."""
     heads: int = hyper(2, least=1)
-    """Of every attention; they divide the width."""
+    """Number of heads of every attention; they divide the width."""
     ffn: int = hyper(128, least=1)
-    """Hidden width of feed-forward layers, where there are no experts."""
+    """Number of hidden neurons of the feed-forward layers, where there are no experts."""
     slots: int = hyper(2, least=1)
-    """Of the memory of a layer (M)."""
+    """Number of memory slots in each layer (M)."""
     lam: float = hyper(0.5, least=0, most=1)
-    """Share of the new content when a slot is rewritten (lambda)."""
+    """Share of the new content when a memory slot is rewritten (lambda in the paper)."""
     sigma: float = hyper(0.02, least=0)
-    """Deviation of the noise in empty slots."""
+    """Standard deviation of the noise that fills empty memory slots."""
     lru: bool = True
-    """False: rewrite all slots, whole, after every segment."""
+    """Whether the least recently used slot alone is rewritten after a segment; if not, all slots are, as a whole."""
     first_write: Literal["replace", "blend"] = "replace"
-    """An empty slot is replaced (the paper), or blended with lam as any other (the official code)."""
+    """What the first write into an empty slot does: `replace` it (the paper), or `blend` it with lam as any other write
+    (the official code)."""
     positions: Literal["forward", "official"] = "forward"
-    """Times of tokens: as they go, or counted back from the newest one as the official code has it."""
+    """How tokens are numbered in time: `forward` as they come, or from the newest one back (`official`, as in the
+    official code)."""
     sinusoid_offset: bool = False
-    """Relative sinusoids move on with a segment's start, as in the official code."""
+    """Whether relative sinusoids move on with the start of a segment, as in the official code."""
     bias_std: float = hyper(0.02, least=0)
-    """Deviation of the first relative biases; the official code has 1."""
+    """Standard deviation of the first relative biases; the official code has 1."""
     norm: Norm = "layer"
-    """Of every layer: LayerNorm or RMSNorm."""
+    """Kind of normalisation in every layer: LayerNorm or RMSNorm."""
     attention_dropout: float = hyper(0.0, least=0, below=1)
-    """Share of attention weights dropped in training."""
+    """Share of attention weights that are set to zero in training."""
     memory_dropout: float = hyper(0.0, least=0, below=1)
-    """Share of a slot's new content dropped in training."""
+    """Share of a slot's new content that is set to zero in training."""
     experts: int = hyper(0, least=0)
-    """Routed experts of each feed-forward layer (E); 0: a plain one."""
+    """Number of routed experts in each feed-forward layer (E); 0 means a plain layer without experts."""
     top_k: int = hyper(2, least=1)
-    """Experts that a row goes through, the shared ones among them."""
+    """Number of experts that each token goes through, shared ones included."""
     shared_experts: int = hyper(1, least=0)
-    """Experts that every row goes through."""
+    """Number of experts that every token goes through."""
     expert_ffn: int = hyper(128, least=1)
-    """Hidden width of a routed expert."""
+    """Number of hidden neurons of a routed expert."""
     shared_ffn: int = hyper(128, least=1)
-    """Hidden width of a shared expert."""
+    """Number of hidden neurons of a shared expert."""
     balance: float = hyper(0.1, least=0)
-    """Weight of the loss that spreads rows over experts."""
+    """Weight of the loss that spreads tokens evenly over the experts."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,19 +25,19 @@ class ElmurPPO(PPO):
     entropy: float = hyper(0.01, least=0)
     """Weight of the policy's entropy in the loss: more keeps its choices varied."""
     width: int = hyper(64, least=2)
-    """Of ELMUR's layers."""
+    """Number of features of each token in ELMUR's layers."""
     context: int = hyper(10, least=1)
-    """Steps of a segment, after which a slot is written."""
+    """Number of environment steps in a segment, after which a memory slot is written."""
     layers: int = hyper(2, least=1)
-    """Of ELMUR."""
+    """Number of layers of the ELMUR network."""
     heads: int = hyper(2, least=1)
-    """Of every attention; twice as many divide the width."""
+    """Number of heads of every attention; twice as many divide the width."""
     ffn: int = hyper(128, least=1)
-    """Hidden width of ELMUR's feed-forward layers."""
+    """Number of hidden neurons of ELMUR's feed-forward layers."""
     slots: int = hyper(2, least=1)
-    """Of the memory of a layer."""
+    """Number of memory slots in each layer."""
     blend: float = hyper(0.5, least=0, most=1)
-    """Share of the new content when a slot is rewritten (ELMUR's lambda)."""
+    """Share of the new content when a memory slot is rewritten (ELMUR's lambda)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -29,11 +29,11 @@ class MEX(TD3):
     """Maximise to explore, model-free: TD3 with a value term in the loss of its critics."""
 
     eta: float = hyper(0.005, least=0)
-    """Weight of the value term."""
+    """Weight of the optimistic value term against the critics' squared error (eta in the paper)."""
     baseline: bool = True
-    """Measure values against those of other actions, so that no constant can raise them."""
+    """Whether values are measured against those of other actions, so that no constant can raise them."""
     official_quirks: bool = False
-    """Keep a slip of the official code: critic 2 is measured against the data's value by critic 1."""
+    """Whether to repeat a slip of the official code: critic 2 is measured against the data's value by critic 1."""
 
     def critic_loss(
         self, critics: Tree, actor: Tree, batch: Experience, target: Array, key: Key

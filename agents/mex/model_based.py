@@ -32,7 +32,7 @@ class MEXMB(MBPO):
     """Maximise to explore, model-based: MBPO with a value term in the loss of its model."""
 
     value_weight: float = hyper(0.001, least=0)
-    """Weight of the value term."""
+    """Weight of the optimistic value term in the loss of the model."""
 
     def model_loss(
         self, member: Tree, model: Model, batch: Experience, learner: Learner, key: Key

@@ -51,25 +51,25 @@ class TabularMEX(Agent):
     default_run = DefaultRun("lock/combination", 150)
 
     weight: float = hyper(30.0, least=0)
-    """Of the value of the first state, against a log-likelihood that is summed over all data; 0: no optimism."""
+    """Weight of the first state's value against the log-likelihood summed over all data; 0 means no optimism."""
     starts: Literal["multi", "single"] = "multi"
-    """Where the search begins. multi: the previous model, the smoothed counts, and these with every action leaning
-    forward. single: the previous model alone."""
+    """Where the search for a model begins: `multi` tries the previous model, the smoothed counts, and these with every
+    action leaning forward; `single` tries the previous model alone."""
     jump: int = hyper(1, least=1)
-    """From state s a model may lead to the states 0 to s + jump: the class knows that no more can be skipped."""
+    """How far a model may skip ahead: from state s it leads to the states 0 to s + jump."""
     steps: int = hyper(60, least=1)
-    """Adam steps from every start."""
+    """Number of Adam steps of the search from every start."""
     learning_rate: float = hyper(0.1, above=0)
-    """Of Adam."""
+    """Learning rate of the Adam optimiser of the search."""
     ridge: float = hyper(0.005, least=0)
-    """Of the squared logits."""
+    """Weight of the penalty on the model's squared logits."""
     smoothing: float = hyper(0.5, above=0)
-    """Added to every count in the starts that come from counts."""
+    """Number that is added to every transition count where the search begins from counts."""
     bonus: float = hyper(0.0, least=0)
-    """A rival's exploration: this over the square root of a pair's visits (at least 1) is added to its reward in
-    planning what explores."""
+    """Exploration bonus of a rival method: this over the square root of a pair's visits (at least 1) is added to its
+    reward when the exploring policy is planned."""
     epsilon: float = hyper(0.0, least=0, most=1)
-    """A rival's exploration: probability of a random action in what explores. At 1 what is shipped is random too: the
+    """Probability of a random action while a rival method explores; at 1 the shipped policy is random too, which is the
     floor."""
 
     @property

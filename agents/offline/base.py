@@ -58,9 +58,9 @@ class Offline(Continuous):
     """Base of the agents that learn from a dataset: a method (see `Continuous`), fed with its rows."""
 
     updates: int = hyper(100, least=1)
-    """Gradient steps of an iteration (U)."""
+    """Number of gradient steps in an iteration (U)."""
     normalise: bool = True
-    """Whether observations are seen with the data's mean and standard deviation taken out."""
+    """Whether observations are normalised by the data's mean and standard deviation."""
 
     vmap_seeds: ClassVar[bool] = True
 

@@ -41,41 +41,43 @@ class SequenceBC(Agent):
     default_run = DefaultRun("memory/tmaze", 1_000, "memory/tmaze/oracle")
 
     width: int = hyper(64, least=2)
-    """Of all layers (D)."""
+    """Number of features of each token in all layers (D)."""
     context: int = hyper(10, least=1)
-    """Steps of a segment (L)."""
+    """Number of environment steps in a segment (L)."""
     segments: int = hyper(3, least=1)
-    """Segments of a training window (S); what an episode has beyond them is not learned from."""
+    """Number of segments in a training window (S); the rest of a longer episode is not learned from."""
     bptt_segments: int = hyper(0, least=0)
-    """Segments that a gradient flows through (K), with an optimiser step each K; 0: all of a window."""
+    """Number of segments that a gradient flows back through (K), with an optimiser step after each K; 0 means all of a
+    window."""
     batch_size: int = hyper(64, least=1)
-    """Windows of a batch (B)."""
+    """Number of windows in the batch of a gradient step (B)."""
     updates: int = hyper(20, least=1)
-    """Batches of an iteration (U)."""
+    """Number of batches that are learned from in an iteration (U)."""
     learning_rate: float = hyper(1e-3, above=0)
-    """Of AdamW, after the warm-up."""
+    """Learning rate of the AdamW optimiser after the warm-up."""
     beta1: float = hyper(0.9, least=0, below=1)
-    """Of AdamW."""
+    """Decay rate of AdamW's running mean of the gradient."""
     beta2: float = hyper(0.999, least=0, below=1)
-    """Of AdamW."""
+    """Decay rate of AdamW's running mean of the squared gradient."""
     weight_decay: float = hyper(1e-4, least=0)
-    """Of AdamW."""
+    """Weight decay of the AdamW optimiser."""
     max_grad_norm: float = hyper(1.0, above=0)
-    """Longer gradients are cut to this norm."""
+    """Largest norm of a gradient; longer gradients are scaled down to it."""
     warm_up: int = hyper(0, least=0)
-    """Optimiser steps in which the learning rate rises from 0 in a straight line."""
+    """Number of optimiser steps in which the learning rate rises from 0 in a straight line."""
     decay: int = hyper(0, least=0)
-    """Optimiser steps after the warm-up in which it falls to its floor; 0: it stays."""
+    """Number of optimiser steps after the warm-up in which the learning rate falls to its floor; 0 means that it
+    stays."""
     schedule: Literal["cosine", "linear"] = "cosine"
-    """How it falls."""
+    """How the learning rate falls after the warm-up: along a cosine or in a straight line."""
     floor: float = hyper(0.1, least=0, most=1)
-    """What is left of it in the end, as a share."""
+    """Share of the learning rate that is left when it has fallen."""
     label_smoothing: float = hyper(0.0, least=0, below=1)
-    """Share of a discrete target that is spread over all choices."""
+    """Share of the probability of a discrete target action that is spread over all actions."""
     dropout: float = hyper(0.0, least=0, below=1)
-    """Share of numbers that are dropped in training, where the trunk has such places."""
+    """Share of activations that are set to zero in training, where the network has dropout."""
     sample: bool = False
-    """Draw discrete actions rather than take the likeliest."""
+    """Whether discrete actions are drawn from the policy; otherwise the likeliest action is taken."""
 
     vmap_seeds: ClassVar[bool] = False
     remembers: ClassVar[bool] = True

@@ -73,19 +73,21 @@ class Serene(NoveltySearch):
     """Novelty search and emitters that share the budget in chunks."""
 
     chunk: int = hyper(1000, least=1)
-    """Evaluations of each process in turn (K)."""
+    """Evaluations that exploration and emitters each get before the other has its turn (K in the paper)."""
     emitter: Literal["elitist", "cmaes"] = "elitist"
-    """How emitters search: SERENE's elitist population, or CMA-ES (then it is CMA-NS)."""
+    """How an emitter searches near a rewarded policy: by SERENE's elitist population, or by CMA-ES (which makes it
+    CMA-NS)."""
     emitter_population: int = hyper(6, least=4)
-    """Members of an emitter (M_E)."""
+    """Number of policies in the population of each emitter (M_E in the paper)."""
     reward_capacity: int = hyper(16384, least=1)
-    """Rows of the reward archive; what does not fit is counted as overflow."""
+    """Most rewarded policies that the reward archive can hold; others are dropped and counted as overflow."""
     emitter_capacity: int = hyper(2048, least=1)
-    """Emitters at a time; what does not fit is counted as overflow."""
+    """Most emitters that can exist at a time; others are dropped and counted as overflow."""
     max_emitter_steps: int = hyper(-1, least=-1)
-    """An emitter stops after so many steps; -1: only by stagnation."""
+    """Number of steps (generations) after which an emitter ends; -1 ends it only when it no longer improves."""
     compat: Literal["sane", "official"] = "sane"
-    """Official: the novelty of an emitter's members drops their nearest neighbour, as the original does by mistake."""
+    """`official` repeats a mistake of the original code: the novelty of an emitter's members leaves out their nearest
+    neighbour."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,7 +25,7 @@ class EmitterStudy(Serene):
     default_run = None
 
     ancestors: int = hyper(5, least=1)
-    """Emitters, one an ancestor."""
+    """Number of rewarded policies from which an emitter is started, one emitter for each."""
 
     idle: ClassVar[tuple[str, ...]] = ("chunk", "max_emitter_steps", "compat")
     """Fields of SERENE that decide nothing here."""

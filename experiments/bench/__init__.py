@@ -21,9 +21,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from envs.names import unknown
 from experiments import durable
+from experiments.console import out as stdout
+from experiments.console import waiting
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",
@@ -61,17 +64,17 @@ def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None
     """
     if name is not None and name not in BENCHES:
         raise unknown("bench", name, BENCHES)
-    console = console or Console()
+    console = console or stdout()
     met = True
     for each in BENCHES if name is None else [name]:
         module = import_module(BENCHES[each])
         try:
-            with console.status(f"measuring {each}"):
+            with waiting(f"measuring {each} ..."):
                 figures = module.measure()
         except ValueError as error:
             if name is not None:
                 raise
-            console.print(f"{each}: not measured: {error}", markup=False)
+            console.print(f"{each}: not measured: {error}")
             met = False
             continue
         threads = getattr(module, "CORES", 1)
@@ -93,7 +96,7 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
     made = Table("figure", "value", "target", "", title=name, title_justify="left")
     for figure, value in figures.items():
         target = targets.get(figure)
-        verdict = "" if target is None else "[green]met" if holds(value, *target) else "[red]missed"
+        verdict = "" if target is None else Text("met", "green") if holds(value, *target) else Text("missed", "red")
         made.add_row(figure, f"{value:,.4g}", f"{target[0]} {target[1]:,.4g}" if target else "", verdict)
     return made
 

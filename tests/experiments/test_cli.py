@@ -1,6 +1,9 @@
 """The command line: bad input is one line and exit code 2, whatever is typed."""
 
+import io
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,12 +37,12 @@ def run(capsys, *words):
     [
         ("", "a command must come first"),
         ("rnu", "unknown command 'rnu'; did you mean 'run'?"),
-        ("--nope", "unknown option --nope"),
+        ("--nope", "unknown option '--nope'"),
         ("run", "run needs a name first"),
         ("run serne maze/hard", "unknown agent or experiment 'serne'; did you mean 'serene'?"),
         ("run serene_mze", "did you mean 'serene_maze'?"),
         ("run serene maze/hrd", "unknown environment 'maze/hrd'; did you mean 'maze/hard'?"),
-        ("run serene", "required: ENV"),
+        ("run emitter_study", "emitter_study has no default environment: prospect run emitter_study ENV"),
         ("run serene maze/hard --mutation x", "invalid FLOAT value: 'x'"),
         ("run serene maze/hard --mutation -1", "mutation must be above 0"),
         ("run serene maze/hard --hidden 5,x", "invalid INT,... value: '5,x'"),
@@ -47,7 +50,7 @@ def run(capsys, *words):
         ("run serene maze/hard --budget 5", "budget 5 is less than one iteration of Serene"),
         ("run serene maze/hard --seed -1", "--seed"),
         ("run serene maze/hard --seed 1 --seeds 2", "not both"),
-        ("run serene maze/hard --nope 1", "unrecognized arguments: --nope 1"),
+        ("run serene maze/hard --nope 1", "unknown option '--nope'; did you mean"),
         ("run serene probe/bandit", "these fit: bc"),
         ("run serene_maze --tier papr", "invalid choice: 'papr'"),
         ("run serene_maze --agents serenne", "unknown agent 'serenne'; did you mean 'serene'?"),
@@ -70,7 +73,19 @@ def run(capsys, *words):
         ("play nowhere --best --index 3", "not allowed with argument"),
         ("export nowhere", "nowhere is no run folder"),
         ("bench nope", "unknown bench 'nope'"),
-        ("doctor --deep", "unrecognized arguments: --deep"),
+        ("doctor --deep", "unknown option '--deep'"),
+        ("doctor deep", "unrecognized arguments: deep"),
+        ("run serene maze/hard --budgt 5", "unknown option '--budgt'; did you mean '--budget'?"),
+        ("run serene maze/hard --budgt=5", "did you mean '--budget'?"),
+        ("run serene maze/hard --env.horizn 5", "did you mean '--env.horizon'?"),
+        ("run bc maze2d/umaze --dataset maze2d/umaz/waypoints", "did you mean 'maze2d/umaze/waypoints'?"),
+        ("run td3 mujoco/reacher --budget 20000", "budget 20000 ends before TD3 begins to learn: give at least"),
+        ("run random_search point/sparse --seeds 3 --budget 5", "budget 5 is less than one iteration"),
+        ("sweep serene_maze --teir repro", "did you mean '--tier'?"),
+        ("list agents --fits qq", "the nearest of 158 is"),
+        ("list envs --family mujco", "unknown family 'mujco'; did you mean 'mujoco'?"),
+        ("list envs --grep nope", "no environment's id has 'nope' in it"),
+        ("list agents --grep maze", "--grep goes with `list envs`"),
     ],
 )
 def test_bad_input_is_one_line(capsys, words, line):
@@ -93,7 +108,7 @@ WORDS = st.lists(
 @given(words=WORDS)
 def test_no_words_print_a_traceback(words, capsys, monkeypatch):
     """What would really train, measure or sweep is replaced; parsing is not."""
-    monkeypatch.setattr("experiments.single._run_here", lambda job: 0)
+    monkeypatch.setattr("experiments.single._run_here", lambda job, callbacks: [])
     monkeypatch.setattr("experiments.single._run_all", lambda jobs: 0)
     nothing = SimpleNamespace(finished=[], skipped=[], failed=[])
     monkeypatch.setattr("experiments.sweep.sweep", lambda *args, **kwargs: nothing)
@@ -109,13 +124,34 @@ def test_no_words_print_a_traceback(words, capsys, monkeypatch):
         assert said.err.startswith("prospect: ") and said.err.count("\n") == 1
 
 
-HELPS = ("--help", "run --help", "run serene --help", "run serene_maze --help", "sweep --help", "search --help")
+HELPS = {
+    "--help": "usage: prospect COMMAND", "run --help": "prospect run AGENT [ENV]",
+    "run serene --help": "usage: prospect run serene [ENV] [options]",
+    "run serene_maze --help": "usage: prospect run serene_maze", "sweep --help": "usage: prospect sweep EXPERIMENT",
+    "sweep serene_maze --help": "usage: prospect sweep serene_maze", "search --help": "usage: prospect search",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("words", HELPS)
-def test_help(capsys, words):
+@pytest.mark.parametrize(("words", "first"), HELPS.items())
+def test_help(capsys, words, first):
     code, out, _ = run(capsys, *words.split())
-    assert code == 0 and len(out) > 50
+    assert code == 0 and len(out) > 50 and out.startswith(first)
+    assert "--debug" in out or words == "run --help"
+
+
+def test_help_of_an_agent_is_short_and_begins_with_its_own_flags(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsys, "run", "serene", "--help")
+    assert out.count("\n") <= 75 and max(map(len, out.splitlines())) < 80
+    assert out.index("--chunk") < out.index("--budget") and out.index("--emitter") < out.index("--help")
+    assert "minigrid" not in out and "prospect list envs" in " ".join(out.split())
+    assert "--dataset" not in out and "--dataset" in run(capsys, "run", "bc", "--help")[1]
+
+
+def test_version(capsys):
+    from importlib.metadata import version
+
+    assert run(capsys, "--version") == (0, f"prospect {version('prospect-rl')}\n", "")
 
 
 def test_no_hyper_parameter_has_the_name_of_another_option(capsys):
@@ -126,7 +162,18 @@ def test_no_hyper_parameter_has_the_name_of_another_option(capsys):
 def test_help_is_the_docstring_under_each_field(capsys):
     _, out, _ = run(capsys, "run", "serene", "--help")
     assert "--mutation FLOAT" in out
-    assert "Standard deviation of the mutation of a gene. (default: 0.05)" in " ".join(out.split())
+    text = next(option.text for option in options.options_of(agents.Serene) if option.name == "mutation")
+    assert f"{text} (default: 0.05)" in " ".join(out.split())
+
+
+CLEAR = "serene emitter_study mex mex_mb mex_tabular elmur ppo_elmur cde optidice ppo sac td3".split()
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_help_of_a_flag_is_a_sentence(name):
+    for option in options.options_of(agents.AGENTS[name]):
+        text = option.text
+        assert len(text.split()) >= 4 and not text.startswith("Of ") and text.endswith("."), f"{option.name}: {text}"
 
 
 def test_help_of_an_environment_comes_with_its_name(capsys):
@@ -142,6 +189,157 @@ def test_lists_and_shows(capsys):
     assert "--gene-limit" in run(capsys, "show", "serene")[1]
     assert "2000" in run(capsys, "show", "maze/hard")[1]
     assert "novelty_search" in run(capsys, "show", "serene_maze")[1]
+
+
+def test_lists_of_a_family_and_by_a_part_of_the_id(capsys):
+    _, out, _ = run(capsys, "list", "envs", "--family", "maze2d")
+    assert "maze2d/umaze" in out and "pointmaze" not in out and "maze/hard" not in out
+    _, out, _ = run(capsys, "list", "envs", "--grep", "UMAZE")
+    assert "maze2d/umaze" in out and "pointmaze/umaze" in out and "large" not in out
+
+
+def test_lists_shows_and_the_doctor_speak_json(capsys, monkeypatch):
+    monkeypatch.setattr("experiments.doctor.facts", lambda: [("python", "3"), ("warning", "[a]"), ("warning", "b")])
+
+    def said(*words):
+        return json.loads(run(capsys, *words, "--json")[1])
+
+    assert [row["environment"] for row in said("list", "envs", "--family", "lock")] == ["lock/combination"]
+    fits = {row["agent"]: row["fits probe/bandit"] for row in said("list", "agents", "--fits", "probe/bandit")}
+    assert fits["ppo"] == "yes" and fits["serene"].startswith("no: ")
+    assert "serene_maze" in [row["experiment"] for row in said("list", "experiments")]
+    flags = {row["flag"]: row["default"] for row in said("show", "serene")["hyper-parameters"]}
+    assert flags["--population"] == "100"
+    assert said("show", "maze/hard")["name"] == "maze/hard"
+    assert said("show", "serene_maze")["claims"]
+    assert said("doctor") == {"python": "3", "warnings": ["[a]", "b"]}
+
+
+def test_a_table_keeps_every_letter_in_a_narrow_terminal_and_its_rows_whole_elsewhere(capsys):
+    from rich.console import Console
+
+    from experiments import listing
+
+    rows = listing.agents_rows("probe/bandit")
+    narrow = Console(file=io.StringIO(), width=40)
+    narrow.print(listing.table(rows))
+    shown = narrow.file.getvalue()
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= 40
+    out = run(capsys, "list", "agents", "--fits", "probe/bandit")[1]
+    assert len(out.splitlines()) == len(rows) + 4 and all(row["what it is"] in out for row in rows)
+
+
+def test_a_long_line_is_not_broken_where_there_is_no_terminal(capsys):
+    from experiments.console import err, out
+
+    for console in (out(), err()):
+        console.print("word " * 200)
+    said = capsys.readouterr()
+    assert said.out == said.err == "word " * 200 + "\n"
+
+
+def test_a_locale_without_the_letters_stops_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert cli.main(["list", "envs", "--family", "lock"]) == 0
+    sys.stdout.flush()
+    said = sys.stdout.buffer.getvalue()
+    assert b"lock/combination" in said and rb"\u2013" in said
+
+
+LITERAL = "br[ack]et, a[/b]c, [bold], :smile: and \\[red]"
+
+
+def test_what_users_name_is_printed_as_it_is(capsys):
+    from experiments.console import err, out, table
+
+    cells = table(LITERAL)
+    cells.add_row(LITERAL)
+    for console in (out(), err()):
+        console.print(LITERAL)
+        console.print(cells)
+    said = capsys.readouterr()
+    assert said.out == said.err and said.out.count(LITERAL) == 3
+
+
+def test_files_print_to_the_consoles_that_know_no_markup():
+    """Whoever makes a console of their own, or a table whose columns crop, would print users' words otherwise."""
+    root = Path(cli.__file__).parent
+    doors = {"console.py", "watch.py"}  # the consoles themselves; pictures
+    for path in root.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "rich.markup" not in text and "soft_wrap" not in text.replace("soft_wrap=True, force", ""), path
+        assert path.name in doors or not re.search(r"\bConsole\(", text), path
+
+
+@pytest.fixture
+def learner(monkeypatch):
+    """An agent with a run of its own."""
+    from agents.api import DefaultRun
+
+    monkeypatch.setattr(agents.BC, "default_run", DefaultRun("maze2d/umaze", 321, "maze2d/umaze/waypoints"))
+    jobs = []
+    monkeypatch.setattr("experiments.single._run_here", lambda job, callbacks: jobs.append(job) or [])
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "budget", "dataset"),
+    [
+        ("", "maze2d/umaze", 321, "maze2d/umaze/waypoints"),
+        ("maze2d/umaze", "maze2d/umaze", 321, "maze2d/umaze/waypoints"),
+        ("--dataset maze2d/umaze/waypoints --data.seed 3", "maze2d/umaze", 321, "maze2d/umaze/waypoints"),
+        ("--budget 400", "maze2d/umaze", 400, "maze2d/umaze/waypoints"),
+        (
+            "maze2d/medium --dataset=maze2d/medium/waypoints --data.seed 3",
+            "maze2d/medium",
+            321,
+            "maze2d/medium/waypoints",
+        ),
+    ],
+)
+def test_an_agent_alone_runs_what_it_says_it_learns(capsys, learner, words, env, budget, dataset):
+    assert run(capsys, "run", "bc", *words.split()) == (0, "", "")
+    (job,) = learner
+    found = job.payload
+    assert (found["env"], found["budget"], found["dataset"]["name"]) == (env, budget, dataset)
+    assert found["eval_episodes"] == 5
+    assert found["dataset"]["fields"] == ({"seed": 3} if "data.seed" in words else {})
+
+
+def test_the_data_of_an_agents_own_run_is_for_its_environment_alone(capsys, learner):
+    code, _, err = run(capsys, "run", "bc", "maze2d/medium")
+    assert code == 2 and "give --dataset NAME" in err
+    _, out, _ = run(capsys, "run", "bc", "--help")
+    said = " ".join(out.split())
+    assert "default: maze2d/umaze; see" in said and "gradient updates (default: 321)" in said
+    assert "(default: maze2d/umaze/waypoints)" in said
+
+
+def test_several_seeds_end_with_a_table(capsys):
+    from experiments.single import _print_seeds
+
+    _print_seeds([{"seed": seed, "eval/return": x, "ledger/coverage": None} for seed, x in enumerate((0.5, 1.0, 2.0))])
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if row][:4] == [
+        ["0", "0.5", "–"], ["1", "1", "–"], ["2", "2", "–"], ["mean", "1.167", "–"],
+    ]  # fmt: skip
+    name, interval, nothing = rows[-2]
+    low, high = map(float, interval.split(" to "))
+    assert name == "95 % interval" and low < 1.167 < high and nothing == "–"
+
+
+def test_a_picture_is_drawn_whatever_backend_a_notebook_has_set(tmp_path):
+    import subprocess
+
+    code = "from pathlib import Path\nfrom experiments.__main__ import main\nmain(['--version'])\n"
+    code += "from experiments import plots\nplots.save(plots.panels([1], (2, 2), (0, 0))[0], Path('x.png'))\n"
+    code += "import sys; assert 'matplotlib.pyplot' not in sys.modules"
+    names = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+    }
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | names, capture_output=True)
+    assert done.returncode == 0 and (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG"), done.stderr
 
 
 def test_an_error_that_is_nobodys_input_is_exit_1(capsys, monkeypatch):

@@ -67,7 +67,7 @@ def test_make_then_show_then_train(capsys, tmp_path):
         ("data make maze2d/umaze/waypoint", "did you mean 'maze2d/umaze/waypoints'?"),
         ("data make maze2d/umaze/waypoints --share 2", "share above 0 to 1"),
         ("data make maze2d/umaze/waypoints --rows x", "invalid INT value: 'x'"),
-        ("data make maze2d/umaze/waypoints --colour red", "unrecognized arguments: --colour red"),
+        ("data make maze2d/umaze/waypoints --colour red", "unknown option '--colour'"),
         ("data make maze2d/umaze/waypoints mine/x-v0", "others take no id"),
         ("data export maze2d/umaze/waypoints", "data export needs a name and the id"),
         ("data export mine.npz mine/x-v0", "does not say which environment it is of: give --env"),

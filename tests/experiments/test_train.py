@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 
 import jax
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import toys
 
+import agents
+import envs
 from agents.api import Batches, Rollouts, Segments, hyper
 from experiments import Run, driver, train
 from experiments.program import Program
@@ -292,3 +295,67 @@ def test_a_later_field_leaves_the_identity_of_what_was_published():
 def test_a_state_that_changes_its_type_is_refused_by_name():
     with pytest.raises(ValueError, match=r"Drifting\.learn \(phase 0\) turns \['cursor'\] from int32\[\] into float32"):
         train(Drifting(), toys.Point(), budget=100)
+
+
+# --- what train takes --------------------------------------------------------------------------------
+
+
+def test_an_agent_may_be_a_class_or_a_name():
+    made = {type(driver._agent(given)) for given in ("serene", agents.Serene, agents.Serene())}
+    assert made == {agents.Serene}
+
+
+HOST = "'Pendulum-v1' is an environment of gymnasium's"
+
+
+def gymnasiums():
+    import gymnasium
+
+    return gymnasium.make("Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "line"),
+    [
+        ("sereen", "maze/hard", "unknown agent 'sereen'; did you mean 'serene'?"),
+        (3, "maze/hard", "train takes an agent, its class or its registered name first, not 3"),
+        (toys.Point, "maze/hard", "train takes an agent, its class or its registered name first"),
+        (agents.Serene, "maze/hrd", "unknown environment 'maze/hrd'; did you mean 'maze/hard'?"),
+        (agents.TD3, "Pendulum-v1", f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=1)"),
+        (agents.PPO, gymnasiums, f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=32)"),
+        (agents.Serene, gymnasiums, f"{HOST}; agents that want Segments learn there, and Serene wants Rollouts"),
+        (agents.Serene, toys.Point, "train takes an environment, not its class: give Point()"),
+        (agents.Serene, 3, "train takes a registered environment's id or an environment with a spec, not 3"),
+    ],
+)
+def test_what_train_cannot_take_is_one_line_that_says_what_to_give(agent, env, line):
+    with pytest.raises(ValueError, match=re.escape(line)) as error:
+        train(agent, env() if env is gymnasiums else env, budget=100)
+    assert "\n" not in str(error.value)
+
+
+def test_what_to_give_instead_of_a_gymnasium_environment_works():
+    with pytest.raises(ValueError) as error:
+        train(agents.TD3, "Pendulum-v1", budget=100)
+    env = eval(str(error.value).partition("give ")[2], {"envs": envs})
+    assert driver._env(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
+
+
+def test_our_environments_for_gymnasium_are_known_by_their_own_names():
+    assert driver._instead_of_gymnasiums("prospect/MazeHard-v0", agents.Serene()).endswith("give 'maze/hard'")
+
+
+def test_a_dataset_may_be_a_name():
+    with pytest.raises(ValueError, match="did you mean 'maze2d/umaze/waypoints'"):
+        train("bc", "maze2d/umaze", budget=100, dataset="maze2d/umaz/waypoints")
+
+
+def test_a_class_trains_with_a_bar_and_several_episodes_an_evaluation(tmp_path, capsys):
+    words = {"budget": 20, "evals": 1, "out": tmp_path}
+    train(toys.Evolver, toys.Point(), progress=True, **words)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[-1].startswith("test/point Evolver seed 0: 20/20 evaluations, return ")
+    assert json.loads((tmp_path / "run.json").read_text())["config"]["eval_episodes"] == 5
+    train(toys.Evolver(), toys.Point(), progress=False, **words)  # the same run
+    assert capsys.readouterr() == ("", "")

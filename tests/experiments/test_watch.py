@@ -72,3 +72,15 @@ def test_a_terminal_gets_every_picture():
     watch.show(console, watch.Watched([frame, frame], ["step 0", "step 1, return 0"], {}), fps=1000)
     shown = console.file.getvalue()
     assert "step 0" in shown and "step 1, return 0" in shown and "38;2;200;200;200" in shown
+
+
+@pytest.mark.parametrize(("term", "begins"), [("xterm", "\x1b[?25l"), ("dumb", "@@@@")])
+def test_without_colours_a_picture_is_made_of_letters(monkeypatch, term, begins):
+    monkeypatch.setenv("TERM", term)
+    dark, light = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
+    frame = np.concatenate([dark, light], axis=1)
+    console = Console(file=io.StringIO(), force_terminal=True, no_color=True, width=40, height=20)
+    watch.show(console, watch.Watched([frame, frame], ["step 0", "step 1, return 0"], {}), fps=1000)
+    shown = console.file.getvalue()
+    assert shown.startswith(begins) and "@" * 8 + " " * 8 + "\n" in shown and "step 1, return 0" in shown
+    assert "\x1b" not in shown or term != "dumb"

@@ -47,7 +47,8 @@ def flags_of(head):
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit, ValueError):
         patch.setattr(cli.Parser, "print_help", lambda parser, file=None: said.append(parser.format_help()))
         cli.command([*head, "--help"])
-    return tuple(sorted({"--debugs", *re.findall(r"--[a-z][\w.-]*", " ".join(said))}))
+    known = {"--debugs", *re.findall(r"--[a-z][\w.-]*", " ".join(said))}
+    return tuple(sorted(known - {"--debug"}))  # it shows tracebacks
 
 
 @st.composite
