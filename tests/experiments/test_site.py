@@ -72,6 +72,9 @@ def results(experiment, tmp_path, monkeypatch):
         "right_seeds": 3,
         "left_missing": 0,
         "right_missing": 0,
+        "left_planned": 3,
+        "right_planned": 3,
+        "words": "",
         "margin": 0.0,
         "left": "novelty",
     }
@@ -149,7 +152,7 @@ def test_text_is_escaped_and_told(results):
     front, page = (Page(path.read_text()) for path in build.write(results))
     assert not {"r", "eye", "random", "synthetic", "cpu"} & (front.names | page.names)
     for words in ("A <synthetic> experiment", "Made by hand & <eye>.", "<random> & co", 'a "figure"', "0.3[0.1, 0.5]",
-                  "novelty: 0.6 (n=3/3)", "make synthetic TIER=repro", "12 of 12 seeds finished",
+                  "novelty: 0.6 (3 of 3)", "make synthetic TIER=repro", "12 of 12 seeds finished",
                   "NOT RUN", "Is thereledger/first_0 in maze/hard"):  # fmt: skip
         assert words in page.text, words
     for words in ("1 PASS", "1 NOT RUN", "0 FAIL", "wide <r>", "ratio_of_iterations", "9.5", "7.25"):
