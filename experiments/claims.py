@@ -97,6 +97,8 @@ class Verdict:
             return "outside the bounds"
         if self.right is None:
             return "beyond the bound"
+        if self.claim.part != 1:
+            return "short of that part"
         return "worse" if self.high < 0 else "not better by the margin"
 
 

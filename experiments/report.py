@@ -27,6 +27,7 @@ CLAIM_HEAD = (
     "claim", "outcome", "env", "metric", "left", "right", "left_mean", "right_mean", "left_iqm", "right_iqm",
     "left_seeds", "right_seeds", "left_missing", "right_missing", "difference", "low", "high", "margin", "p", "reduced",
     "left_planned", "right_planned", "kind", "scores", "method", "coverage", "words",
+    "why",
 )  # fmt: skip
 BEFORE = "verdicts_before.csv"
 """Verdicts under the percentile bootstrap, with which the ledger began: experiment, claim, outcome."""
@@ -124,6 +125,7 @@ def _claim_row(v: Verdict) -> Row:
         "margin": claim.margin, "p": v.p, "reduced": v.reduced, "left_planned": v.left.planned,
         "right_planned": right.planned if right else 0, "kind": claim.kind, "scores": claim.scores.kind,
         "method": v.method, "coverage": v.coverage, "words": v.words,
+        "why": why(v),
     }  # fmt: skip
 
 
@@ -157,7 +159,7 @@ def readme(
     ]
     if experiment.claims:
         parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE, METHODS_NOTE]
-        if changed := verdict_changes(experiment.name, verdicts, folder.parent / BEFORE):
+        if changed := verdict_changes(experiment.name, folder):
             head = ["claim", "before", "now", "why"]
             parts += ["## How verdicts changed", CHANGES_NOTE, markdown(head, [list(line) for line in changed])]
     for env in cells.envs:
@@ -195,21 +197,25 @@ CELLS_NOTE = (
 )
 
 
-def verdict_changes(name: str, verdicts: Sequence[Verdict], before: Path) -> list[tuple[str, str, str, str]]:
-    """(claim, verdict under the percentile bootstrap, verdict now, why) of each whose verdict is another one."""
-    if not before.exists():
+def verdict_changes(name: str, folder: Path) -> list[tuple[str, str, str, str]]:
+    """(claim, verdict under the percentile bootstrap, verdict now, why) of those in a folder that changed."""
+    if not (before := folder.parent / BEFORE).exists():
         return []
     old = {row["claim"]: row["outcome"] for row in _read_claims(before) if row["experiment"] == name}
-    changed = [v for v in verdicts if v.outcome != old.get(v.claim.name, v.outcome)]
-    return [(v.claim.name, old[v.claim.name], v.outcome, why(v)) for v in changed]
+    now = {row["claim"]: row for row in _read_claims(folder / "claims.csv") if row["claim"] in old}
+    changed = [(claim, row) for claim, row in now.items() if row["outcome"] != old[claim]]
+    return [(claim, old[claim], row["outcome"], row["why"]) for claim, row in changed]
 
 
 def why(v: Verdict) -> str:
     """What decides a verdict, in one sentence."""
-    bound = f"{number(v.claim.within[0])} to {number(v.claim.within[1])}" if v.claim.within else number(_margin(v))
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
-    place = {"PASS": "clears", "FAIL": "lies beyond", "INCONCLUSIVE": "includes"}.get(v.outcome, "is not made for")
-    return f"{v.method} interval of {seeds} seeds, {number(v.low)} to {number(v.high)}, {place} {bound}."
+    if not math.isfinite(v.low):
+        return f"Values of {seeds} seeds do not make an interval."
+    bound = f"{number(v.claim.within[0])} to {number(v.claim.within[1])}" if v.claim.within else number(_margin(v))
+    passed = "lies within" if v.claim.within else "lies above"
+    place = {"PASS": passed, "FAIL": "lies beyond"}.get(v.outcome, "reaches over")
+    return f"The 95 % interval ({v.method}; {seeds} seeds) is {number(v.low)} to {number(v.high)}: it {place} {bound}."
 
 
 def _margin(v: Verdict) -> float:

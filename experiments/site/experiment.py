@@ -183,8 +183,8 @@ def scores(results: Results) -> Html:
             title = f"{title_of(metric)}, {env}"
             panels.append(panel(title, charts.dots(points, results.labels, title=title)))
     tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
-    note = "Mean over seeds, its 95 % interval (by the methods that claims have), interquartile mean (IQM), and n: runs "
-        "with a value, if not all."
+    note = "Mean over seeds, its 95 % interval (by the methods that claims have), interquartile mean (IQM), and n: runs"
+    note += " with a value, if not all."
     return markup([element("div", panels, class_="panels"), *tables, element("p", note, class_="note")])
 
 

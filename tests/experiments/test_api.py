@@ -99,6 +99,7 @@ def test_seeds_that_died_are_counted():
         ({"left": "b", "right": "a", "margin": -0.1}, "worse"),
         ({"better": "lower"}, "worse"),
         ({"within": (-0.1, 0.1)}, "outside the bounds"),
+        ({"part": 1.9}, "short of that part"),
         ({"right": None, "margin": 0.95}, "beyond the bound"),
     ],
 )

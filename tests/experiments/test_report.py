@@ -175,9 +175,9 @@ def test_changed_verdicts_are_listed(experiment, root, tmp_path):
     lines = "".join(f"synthetic,{claim},{outcome}\n" for claim, outcome in before) + "other,wider,FAIL\n"
     (tmp_path / report.BEFORE).write_text("experiment,claim,outcome\n" + lines)
     made = report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
-    (changed,) = report.verdict_changes("synthetic", made.verdicts, tmp_path / report.BEFORE)
+    (changed,) = report.verdict_changes("synthetic", made.folder)
     assert changed[:3] == ("far wider", "PASS", "FAIL")
-    assert changed[3] == "Welch's t interval of 3 and 3 seeds, 0.173 to 0.627, lies beyond 0.7."
+    assert changed[3] == "The 95 % interval (Welch's t; 3 and 3 seeds) is 0.173 to 0.627: it lies beyond 0.7."
     assert "## How verdicts changed" in (made.folder / "README.md").read_text()
     rows = list(csv.DictReader((made.folder / "claims.csv").read_text().splitlines()))
     assert rows[1]["words"] == "not better by the margin" and rows[1]["left_planned"] == "3"
