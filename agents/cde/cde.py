@@ -52,10 +52,10 @@ class CDE(OptiDICE):
     """How the policy's loss mixes pi_D with uniform actions: as logarithms (`geometric`, the official code), or as
     densities (`arithmetic`, the paper)."""
     successes_only: bool = True
-    """Whether only episodes whose last row counts as success count in the policy's loss (all, where they hold fewer than
-    10 rows)."""
+    """Whether only episodes whose last row is a success count in the policy's loss (all, where they hold fewer than 10
+    rows)."""
     success_above: float | None = hyper(None, later=True)
-    """Reward above which the last row of an episode counts as success; none means above the least reward of the data."""
+    """Reward above which the last row of an episode is a success; none means above the least reward of the data."""
 
     def weights(self, dataset: Dataset) -> np.ndarray:
         """1 for the rows [M] of episodes whose last row counts as success, else 0."""

@@ -107,8 +107,9 @@ def line_chart(
 
 
 def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str], *, title: str) -> Html:
-    """A row an agent: (middle, low, high) as a dot on its interval."""
-    low, high = min(p[1] for p in points.values()), max(p[2] for p in points.values())
+    """A row an agent: (middle, low, high) as a dot on its interval; a dot alone where that is infinite."""
+    ends = {label: p if math.isfinite(p[2] - p[1]) else (p[0],) * 3 for label, p in points.items()}
+    low, high = min(p[1] for p in ends.values()), max(p[2] for p in ends.values())
     low = min(low, 0.0) if low >= 0 else low
     high = high if high > low else low + 1.0
     bottom = TOP + ROW * len(points)
@@ -121,9 +122,9 @@ def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str]
         for tick in ticks(low, high, 4)
         for part in (_rule(x(tick), TOP, x(tick), bottom), _text(short(tick), x(tick), bottom + 15, "middle"))
     ]
-    for i, (label, (middle, lowest, highest)) in enumerate(points.items()):
+    for i, (label, (middle, lowest, highest)) in enumerate(ends.items()):
         y, kind = TOP + ROW * (i + 0.5), colour(labels, label)
-        said = element("title", f"{label}: {number(middle)} [{number(lowest)}, {number(highest)}]")
+        said = element("title", f"{label}: {number(middle)} [{', '.join(number(end) for end in points[label][1:])}]")
         parts += [
             _text(label, NAMES - 8, y + 4, "end"),
             element("path", d=f"M{x(lowest):.1f} {y:.1f}H{x(highest):.1f}", class_=f"whisker {kind}"),

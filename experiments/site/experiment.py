@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
+from experiments.claims import METHODS_NOTE
 from experiments.plots import curve_metrics, title_of
 from experiments.report import CLAIMS_NOTE, number
 from experiments.site import charts
@@ -14,7 +15,7 @@ from experiments.site.charts import panel
 from experiments.site.comparisons import all_profiles, improvement
 from experiments.site.configuration import configuration
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, drawn_curves, mean_point
+from experiments.site.results import Point, Results, drawn_curves
 
 SECTIONS = {
     "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",
@@ -76,7 +77,13 @@ def _facts(results: Results) -> Html:
 def verdict(row: dict[str, str]) -> Html:
     """A verdict's badge, from a row of claims.csv."""
     badge = element("span", row["outcome"], class_=f"verdict {slug(row['outcome'])}")
-    return markup([badge, element("small", "reduced") if row["reduced"] == "1" else None])
+    return markup(
+        [
+            badge,
+            element("small", "reduced") if row["reduced"] == "1" else None,
+            element("small", row["words"]) if row["words"] else None,
+        ]
+    )
 
 
 def figure(text: str) -> float:
@@ -107,9 +114,9 @@ def _sides(row: dict[str, str]) -> Html:
     lines = []
     for name in ("left", "right"):
         if row[name]:
-            seeds, missing = int(row[f"{name}_seeds"]), int(row[f"{name}_missing"])
+            used = int(row[f"{name}_seeds"]) - int(row[f"{name}_missing"])
             mean = number(figure(row[f"{name}_mean"]))
-            lines.append(element("small", f"{row[name]}: {mean} (n={seeds - missing}/{seeds})"))
+            lines.append(element("small", f"{row[name]}: {mean} ({used} of {row[f'{name}_planned']})"))
     return cell(lines)
 
 
@@ -129,9 +136,8 @@ def claims(results: Results) -> Html | None:
         )
         ids.append(slug("claim", claim.name))
     head = ["claim", "verdict", "statement", "difference [95 %]", "margin", "p", "means"]
-    return markup(
-        [table(head, lines, caption="Claims and verdicts", ids=ids), element("p", CLAIMS_NOTE, class_="note")]
-    )
+    notes = [element("p", note, class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE)]
+    return markup([table(head, lines, caption="Claims and verdicts", ids=ids), *notes])
 
 
 # --- curves ------------------------------------------------------------------------------------------
@@ -172,14 +178,13 @@ def scores(results: Results) -> Html:
     """The first metric as a picture an environment, and a table of all metrics for each."""
     metric, panels = results.metrics[0], []
     for env in results.tier.envs:
-        points = {label: mean_point(results.values(env, label, metric)) for label in results.complete([env], metric)}
+        points = {label: results.point(env, label, metric) for label in results.complete([env], metric)}
         if points:
             title = f"{title_of(metric)}, {env}"
             panels.append(panel(title, charts.dots(points, results.labels, title=title)))
     tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
-    note = (
-        "Mean over seeds, its 95 % bootstrap interval, interquartile mean (IQM), and n: runs with a value, if not all."
-    )
+    note = "Mean over seeds, its 95 % interval (by the methods that claims have), interquartile mean (IQM), and n: runs"
+    note += " with a value, if not all."
     return markup([element("div", panels, class_="panels"), *tables, element("p", note, class_="note")])
 
 
@@ -198,7 +203,7 @@ def _score(results: Results, env: str, label: str, metric: str, finished: int) -
     values = results.values(env, label, metric)
     if not len(values):
         return cell("–", sort="")
-    point, few = mean_point(values), f"; n {len(values)}" if len(values) < finished else ""
+    point, few = results.point(env, label, metric), f"; n {len(values)}" if len(values) < finished else ""
     return sortable(point[0], with_interval(point, f"; IQM {number(results.iqm(env, label, metric))}{few}"))
 
 

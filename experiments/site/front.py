@@ -13,7 +13,7 @@ from experiments.claims import VERDICTS
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, mean_point
+from experiments.site.results import Point, Results
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:
@@ -101,8 +101,7 @@ def _score_table(family: Sequence[Results]) -> Html:
     tasks = [(results, env, results.metrics[0]) for results in family for env in results.tier.envs]
     heads = [[env, element("small", one.experiment.name), element("small", metric)] for one, env, metric in tasks]
     columns = [
-        {label: mean_point(one.values(env, label, metric)) for label in one.complete([env], metric)}
-        for one, env, metric in tasks
+        {label: one.point(env, label, metric) for label in one.complete([env], metric)} for one, env, metric in tasks
     ]
     labels = dict.fromkeys(label for results in family for label in results.labels)
     lines = [[label, *(_score(column, label) for column in columns)] for label in labels]

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from experiments import records
-from experiments.api import Claim, Experiment, Tier
-from experiments.claims import side
+from experiments.api import Claim, Experiment, Scores, Tier
+from experiments.claims import interval, scores_of, side
 from experiments.records import Row
 from experiments.site.charts import Line
 from experiments.statistics import (
     average_improvement,
-    bootstrap_interval,
     improvement_interval,
     performance_profile,
     profile_band,
@@ -70,6 +69,10 @@ class Results:
         """An agent's final values [S], of the runs that have one."""
         return side(self.rows, env, label, metric).values
 
+    def point(self, env: str, label: str, metric: str) -> Point:
+        """Mean and interval of an agent's final values."""
+        return mean_point(self.values(env, label, metric), scores_of(self.experiment, env, metric))
+
     def iqm(self, env: str, label: str, metric: str) -> float:
         """The interquartile mean of an agent's final values."""
         return side(self.rows, env, label, metric).iqm
@@ -93,10 +96,10 @@ def read(experiment: Experiment, folder: Path) -> Results:
     return Results(experiment, tier, folder, rows, curves, [(known[row["claim"]], row) for row in judged])
 
 
-def mean_point(values: np.ndarray) -> Point:
+def mean_point(values: np.ndarray, scores: Scores) -> Point:
     """Mean and interval of values [S]; a single one is its own interval."""
     mean = float(np.mean(values))
-    return (mean, *(bootstrap_interval(values) if len(values) > 1 else (mean, mean)))
+    return (mean, *(interval(values, scores) if len(values) > 1 else (mean, mean)))
 
 
 def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:

@@ -16,7 +16,7 @@ import pytest
 from agents import NoveltySearch, RandomSearch
 from experiments import records
 from experiments.__main__ import main
-from experiments.api import Claim, Experiment, Tier
+from experiments.api import REAL, SKEWED, Claim, Experiment, Tier
 from experiments.report import CLAIM_HEAD
 from experiments.site import build, charts, front, html
 from experiments.site.results import drawn_curves, improvements, profiles, read
@@ -31,8 +31,10 @@ def experiment():
     agents = {"novelty": NoveltySearch(neighbours=7), "<random> & co": RandomSearch()}
     paper = {"novelty": NoveltySearch(), "<random> & co": RandomSearch(), "absent": RandomSearch()}
     claims = (
-        Claim("wide <r>", "Wider than `random`", 'a "figure"', "ledger/coverage", ENVS[0], "novelty", "<random> & co"),
-        Claim("late", "Is there", "nobody", "ledger/first_0", ENVS[1], "novelty", margin=3.0, better="lower"),
+        Claim("wide <r>", "Wider than `random`", 'a "figure"', "ledger/coverage", ENVS[0], "novelty", "<random> & co",
+              kind="paper", scores=REAL),
+        Claim("late", "Is there", "nobody", "ledger/first_0", ENVS[1], "novelty", margin=3.0, better="lower",
+              kind="check", scores=SKEWED),
     )  # fmt: skip
     return Experiment(
         "synthetic", "A <synthetic> experiment", "Made by `hand` & <eye>.", "nobody",
@@ -70,6 +72,9 @@ def results(experiment, tmp_path, monkeypatch):
         "right_seeds": 3,
         "left_missing": 0,
         "right_missing": 0,
+        "left_planned": 3,
+        "right_planned": 3,
+        "words": "",
         "margin": 0.0,
         "left": "novelty",
     }
@@ -147,7 +152,7 @@ def test_text_is_escaped_and_told(results):
     front, page = (Page(path.read_text()) for path in build.write(results))
     assert not {"r", "eye", "random", "synthetic", "cpu"} & (front.names | page.names)
     for words in ("A <synthetic> experiment", "Made by hand & <eye>.", "<random> & co", 'a "figure"', "0.3[0.1, 0.5]",
-                  "novelty: 0.6 (n=3/3)", "make synthetic TIER=repro", "12 of 12 seeds finished",
+                  "novelty: 0.6 (3 of 3)", "make synthetic TIER=repro", "12 of 12 seeds finished",
                   "NOT RUN", "Is thereledger/first_0 in maze/hard"):  # fmt: skip
         assert words in page.text, words
     for words in ("1 PASS", "1 NOT RUN", "0 FAIL", "wide <r>", "ratio_of_iterations", "9.5", "7.25"):
