@@ -45,6 +45,8 @@ class Place:
     """Bounds of an episode's return."""
     exam: str = "in exam {exam}"
     """What the name of an exam means."""
+    exams: str = "exam"
+    """The same for an axis of exams whose names are numbers."""
 
 
 PLACES: dict[str, Place] = {
@@ -54,7 +56,7 @@ PLACES: dict[str, Place] = {
     "minigrid/Dynamic-Obstacles": Place(returns=(-1, 1)),
     "minigrid/": Place(returns=(0, 1)),
     "popgym/": Place(returns=(-1, 1)),
-    "memory/tmaze": Place(returns=(0, 1), exam="in T-Mazes of {exam} steps"),
+    "memory/tmaze": Place(returns=(0, 1), exam="in T-Mazes of {exam} steps", exams="steps of the T-Maze"),
 }
 """Beginning of an environment's id -> what is known of it; the first that fits counts."""
 
@@ -258,7 +260,8 @@ def metric_of(name: str, env: str = "") -> Metric:
     if "k" in found:
         words = words.format(k=found["k"], area=area_of(int(found["k"]), env))
     elif "exam" in found:
-        words = words.format(exam=place.exam.format(exam=found["exam"]))
+        exam = f"{int(found['exam']):,}" if found["exam"].isdecimal() else found["exam"]
+        words = words.format(exam=place.exam.format(exam=exam))
     if place.returns and metric.unit == "reward" and name.startswith(RETURNS):
         low, high = place.returns
         return replace(metric, name=name, words=words, kind="bounded", low=float(low), high=float(high))
@@ -275,6 +278,11 @@ RETURNS = (
     "archive/best_",
 )
 """Beginnings of the names of metrics that lie between the bounds of a return."""
+
+
+def sentence(text: str, env: str) -> str:
+    """A claim's text with the reward areas called by their names."""
+    return re.sub(r"\barea (\d+)", lambda found: area_of(int(found[1]), env), text)
 
 
 def words_of(name: str, env: str = "") -> str:
@@ -303,8 +311,8 @@ PAGE = """# Metrics
 
 A run appends a row for each seed at each of its marks to `metrics.jsonl`: `seed`, `mark`, `unit`, `iteration`, `used`
 (of the budget), then metrics. The last row of a seed is its final one; `summary.csv` of an experiment has one line for
-it. Tables and pictures call a metric by its words. `{k}` is the number of a reward area or a phase, `{exam}` the name of
-an exam; where an environment's areas have names of their own, the words use them (`best reward in the far goal`).
+it. Tables and pictures call a metric by its words. `{k}` is the number of a reward area or a phase, `{exam}` the name
+of an exam; where an environment's areas have names of their own, the words use them (`best reward in the far goal`).
 
 - `eval/`: whole episodes of what the agent would ship, with random numbers of their own; `unseen/`: the same on levels
   that training never shows; `exam/`: the same in a changed environment, once at the end; `exam_best/`: for the state

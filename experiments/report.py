@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import records
-from experiments.api import EXPERIMENTS, TIERS, Experiment
-from experiments.claims import VERDICTS, Verdict, judge, side
+from experiments import durable, records
+from experiments.api import TIERS, Experiment
+from experiments.claims import Verdict, judge, side
+from experiments.metrics import words_of
 from experiments.records import Row
 from experiments.statistics import bootstrap, bootstrap_interval, percentile_interval
 from experiments.sweep import plan
@@ -86,7 +87,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env))) for c in known]
     records.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
-    (folder / "README.md").write_text(readme(experiment, tier, rows, verdicts, pictures))
+    durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures).encode())
     return Report(folder, verdicts, pictures)
 
 
@@ -160,10 +161,10 @@ def readme(
     if any(path.stem == "curves" for path in pictures):
         parts.append("Lines: interquartile mean over seeds; bands: its 95 % bootstrap interval.")
     if any(path.stem == "exams" for path in pictures):
-        parts.append("Exams: means over seeds, and each seed as a dot; an exam's number is what it changes.")
+        parts.append("Success in changed environments: means over seeds, and each seed as a dot.")
     if any(path.stem == "archive" for path in pictures):
         parts.append("Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward.")
-    parts.append("Made by `prospect report` from the tables beside it; edits are overwritten.")
+    parts.append(f"{METRICS_NOTE} Made by `prospect report` from the tables beside it; edits are overwritten.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -173,6 +174,9 @@ CLAIMS_NOTE = (
     "seeds a side. p: one-sided Mann-Whitney. n: runs with a value, of all runs. Reduced: the budget was below the "
     "source's."
 )
+
+
+METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
 
 def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
@@ -211,7 +215,7 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
     names = records.table_metrics(experiment, columns)
     labels = list(experiment.tier(tier).agents)
     seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
-    lines = [[f"`{name}`", *(_cell(rows, env, label, name) for label in labels)] for name in names]
+    lines = [[words_of(name, env), *(_cell(rows, env, label, name) for label in labels)] for name in names]
     return [markdown(["", *labels], [seeds, *lines]), "Mean [its 95 % interval], interquartile mean."]
 
 
@@ -219,7 +223,8 @@ def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[s
     """`Experiment.sums` x agents, and the tasks that are summed; an agent without all of them has no sum."""
     cells = experiment.tier(tier)
     lines = [
-        [f"`{name}`", *(_sum(rows, cells.envs, label, name) for label in cells.agents)] for name in experiment.sums
+        [words_of(name, cells.envs[0]), *(_sum(rows, cells.envs, label, name) for label in cells.agents)]
+        for name in experiment.sums
     ]
     note = "Sum of the means of " + ", ".join(cells.envs) + " [its 95 % interval, each task's seeds resampled]."
     return [markdown(["", *cells.agents], lines), note]
@@ -249,34 +254,6 @@ def _cell(rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) ->
 
 
 # --- all experiments ---------------------------------------------------------------------------------
-
-
-def overview(results: Path = RESULTS) -> Path:
-    """Write results/README.md: every registered experiment's tier and verdicts, from the committed tables."""
-    lines = []
-    for name in EXPERIMENTS:
-        folder = results / name
-        if not (folder / "claims.csv").exists():
-            lines.append([name, "", "NOT RUN", ""])
-            continue
-        tier = records.read_csv(folder / "summary.csv")[0]["tier"]
-        for row in _read_claims(folder / "claims.csv"):
-            reduced = " (reduced)" if row["reduced"] == "1" else ""
-            lines.append([f"[{name}]({name}/README.md)", tier, row["outcome"] + reduced, row["claim"]])
-    order = {outcome: sum(line[2].startswith(outcome) for line in lines) for outcome in VERDICTS}
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in order.items())
-    text = f"# Results\n\nClaims: {counts}.\n\n{markdown(['experiment', 'tier', 'verdict', 'claim'], lines)}\n"
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "README.md"
-    path.write_text(text + "\nMade by `prospect report --all`; edits are overwritten.\n")
-    return path
-
-
-def _read_claims(path: Path) -> list[dict[str, str]]:
-    import csv
-
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def tier_of(folder: Path) -> str | None:

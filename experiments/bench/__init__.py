@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.names import unknown
-from experiments.durable import dumps
+from experiments import durable
+from experiments.durable import dumps, read_object
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",
@@ -98,6 +99,49 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
     return made
 
 
+def page(folder: Path = RESULTS) -> Path:
+    """Write `folder`/README.md: the figures of all files there beside their targets."""
+    parts = ["# Speed and memory", PAGE]
+    for path in sorted(folder.glob("*.json")):
+        found = read_object(path)
+        module = import_module(BENCHES[path.stem]) if path.stem in BENCHES else None
+        targets = module.TARGETS if module else {}
+        figures = {name: x for name, x in found.items() if isinstance(x, int | float) and name != "threads"}
+        lines = [
+            f"| {figure.replace('_', ' ')} | {_number(value)} | {_met(value, targets.get(figure))} |"
+            for figure, value in sorted(figures.items(), key=lambda item: item[0] not in targets)
+        ]
+        said = ((module and module.__doc__) or "").split("\n\n")[0].strip()
+        machine = f"{found['machine']['cpu']}, {found['threads']} of {found['machine']['cores']} cores"
+        parts += [
+            f"## {path.stem}",
+            said,
+            "\n".join(["| figure | value | target |", "| --- | --- | --- |", *lines]),
+            f"{found['date']}, {machine}: `{found['command']}`",
+        ]
+    text = "\n\n".join([*parts, "Made by `prospect report --all`; edits are overwritten."])
+    path = folder / "README.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, (text + "\n").encode())
+    return path
+
+
+PAGE = """What is promised about speed and memory, measured by `make bench`; a target that is missed is bold. Rivals need
+the extras `rivals` and `minigrid`, PyTorch the extra `sb3`. Figures without a target are there to read the others by:
+`per s` is a second's steps or updates, `ratio to` is ours over the other's."""
+
+
+def _number(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"
+
+
+def _met(value: float, target: tuple[str, float] | None) -> str:
+    if target is None:
+        return ""
+    said = f"{target[0]} {_number(target[1])}"
+    return said if holds(value, *target) else f"**missed: {said}**"
+
+
 def write(path: Path, figures: dict[str, float], *, threads: int, command: str) -> None:
     """The figures as flat JSON, beside what they depend on."""
     about = {
@@ -109,7 +153,7 @@ def write(path: Path, figures: dict[str, float], *, threads: int, command: str) 
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dumps(figures | about, indent=2) + "\n")
+    durable.write(path, (dumps(figures | about, indent=2) + "\n").encode())
 
 
 def cpu_model() -> str:

@@ -7,14 +7,15 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from experiments.plots import curve_metrics, title_of
+from experiments.metrics import sentence, words_of
+from experiments.plots import curve_metrics
 from experiments.report import CLAIMS_NOTE, number
 from experiments.site import charts
 from experiments.site.charts import panel
 from experiments.site.comparisons import all_profiles, improvement
 from experiments.site.configuration import configuration
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, drawn_curves, mean_point
+from experiments.site.results import Point, Results, drawn_curves, mean_point, named
 
 SECTIONS = {
     "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",
@@ -121,8 +122,8 @@ def claims(results: Results) -> Html | None:
     for claim, row in results.claims:
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
         place = claim.source.removeprefix(results.experiment.source).strip("; ")  # the head names the source
-        where = "; ".join(part for part in (place, f"{claim.metric} in {claim.env}") if part)
-        said = [prose(claim.text), element("small", where)]
+        where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
+        said = [prose(sentence(claim.text, claim.env)), element("small", where)]
         said = cell(said, kind="words")
         lines.append(
             [claim.name, cell(verdict(row)), said, difference(row), bound, sortable(figure(row["p"])), _sides(row)]
@@ -159,7 +160,7 @@ def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
     for env in results.tier.envs:
         for metric in metrics:
             if lines := found.get((env, metric)):
-                title, end = f"{title_of(metric)}, {env}", max(float(line.x[-1]) for line in lines.values())
+                title, end = f"{words_of(metric, env)}, {env}", max(float(line.x[-1]) for line in lines.values())
                 chart = charts.line_chart(lines, results.labels, title=title, x_name=unit, xs=(0.0, end))
                 panels.append(panel(title, chart))
     return panels
@@ -174,7 +175,7 @@ def scores(results: Results) -> Html:
     for env in results.tier.envs:
         points = {label: mean_point(results.values(env, label, metric)) for label in results.complete([env], metric)}
         if points:
-            title = f"{title_of(metric)}, {env}"
+            title = f"{words_of(metric, env)}, {env}"
             panels.append(panel(title, charts.dots(points, results.labels, title=title)))
     tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
     note = (
@@ -190,7 +191,7 @@ def _score_table(results: Results, env: str) -> Html:
         cells = [_score(results, env, label, metric, finished) for metric in results.metrics]
         lines.append([label, sortable(finished), *cells])
     return table(
-        ["agent", "seeds", *(element("code", m) for m in results.metrics)], lines, caption=f"Final scores, {env}"
+        ["agent", "seeds", *(named(results, m, env) for m in results.metrics)], lines, caption=f"Final scores, {env}"
     )
 
 

@@ -13,7 +13,7 @@ from experiments.claims import VERDICTS
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, mean_point
+from experiments.site.results import Point, Results, mean_point, named
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:
@@ -99,7 +99,10 @@ def _scores(every: Sequence[Results]) -> Html:
 
 def _score_table(family: Sequence[Results]) -> Html:
     tasks = [(results, env, results.metrics[0]) for results in family for env in results.tier.envs]
-    heads = [[env, element("small", one.experiment.name), element("small", metric)] for one, env, metric in tasks]
+    heads = [
+        [env, element("small", one.experiment.name), element("small", named(one, metric, env))]
+        for one, env, metric in tasks
+    ]
     columns = [
         {label: mean_point(one.values(env, label, metric)) for label in one.complete([env], metric)}
         for one, env, metric in tasks

@@ -12,8 +12,10 @@ import numpy as np
 from experiments import records
 from experiments.api import Claim, Experiment, Tier
 from experiments.claims import side
+from experiments.metrics import words_of
 from experiments.records import Row
 from experiments.site.charts import Line
+from experiments.site.html import Html, element
 from experiments.statistics import (
     average_improvement,
     bootstrap_interval,
@@ -93,6 +95,11 @@ def read(experiment: Experiment, folder: Path) -> Results:
         again = f"prospect report {experiment.name}"
         raise ValueError(f"{folder} tells of {', '.join(strangers)}, which {experiment.name} has not; anew: {again}")
     return Results(experiment, tier, folder, rows, curves, [(known[row["claim"]], row) for row in judged])
+
+
+def named(results: Results, metric: str, env: str | None = None) -> Html:
+    """A metric in words (of the first environment, unless one is given); its name shows when pointed at."""
+    return element("span", words_of(metric, results.tier.envs[0] if env is None else env), title=metric)
 
 
 def mean_point(values: np.ndarray) -> Point:

@@ -106,7 +106,7 @@ def test_no_two_metrics_have_the_same_words(env):
 def test_words_and_bounds_are_the_environments():
     assert words_of("ledger/best_0", "maze/hard") == "best reward in the far goal"
     assert words_of("ledger/best_3") == "best reward in area 3"
-    assert words_of("exam/9600/success", "memory/tmaze") == "success rate in T-Mazes of 9600 steps"
+    assert words_of("exam/9600/success", "memory/tmaze") == "success rate in T-Mazes of 9,600 steps"
     assert words_of("exam/late/success") == "success rate in exam late"
     assert words_of("of a clean controller") == "controller ratio"
     assert words_of("learn/my_own") == "learn/my_own"
