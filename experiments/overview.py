@@ -21,6 +21,13 @@ KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
 """`Claim.kind` -> the part of the overview."""
 ORDER = {"FAIL": "Failed", "INCONCLUSIVE": "Inconclusive", "NOT RUN": "Not run", "PASS": "Passed"}
 """Verdicts as they follow each other, and their headings."""
+
+
+def kind_of(claim: Claim) -> str:
+    """Whether a paper prints a claim or it is a check of ours."""
+    return getattr(claim, "kind", "paper")
+
+
 HEADLINES = (
     ("SERENE", "serene_maze", "C5.0"),
     ("SERENE", "serene_maze", "C2a"),
@@ -55,8 +62,13 @@ class Judged:
 
     @property
     def kind(self) -> str:
-        """Whether a paper prints it or it is a check of ours."""
-        return getattr(self.claim, "kind", "paper")
+        """See `kind_of`."""
+        return kind_of(self.claim)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the budget was below the source's."""
+        return self.row["reduced"] == "1"
 
     def figure(self, name: str) -> float:
         """A number of the row; NaN of an empty cell."""
@@ -93,7 +105,7 @@ class Judged:
     def verdict(self) -> str:
         """The outcome, and for one that failed in what way."""
         said = f"{self.outcome}: {self.failing}" if self.outcome == "FAIL" else self.outcome
-        return said + (" (reduced budget)" if self.row["reduced"] == "1" else "")
+        return said + (" (reduced budget)" if self.reduced else "")
 
     @property
     def failing(self) -> str:
@@ -169,9 +181,9 @@ def overview(results: Path = RESULTS) -> Path:
     return path
 
 
-NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference is in
-favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs were shorter
-than the source's. Each experiment's page has the curves, all scores and the method of its intervals;
+NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference
+is in favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs
+were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
 [metrics](../docs/metrics.md) says where each figure is computed, [the benches](bench/README.md) how fast it goes."""
 
 

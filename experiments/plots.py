@@ -158,7 +158,9 @@ def backdrop(axis: Axes, env: Any) -> None:
     for number, (x, y, radius) in enumerate(goals):
         axis.plot(x + radius * np.cos(turn), y + radius * np.sin(turn), color="#D55E00", linewidth=1.2)
         name = area_of(number, env.spec.id).removeprefix("the ")
-        axis.annotate(name, (float(x), float(y)), ha="center", va="center", fontsize=7, color="#802000")
+        foot = (float(x), float(y + radius if axis.yaxis_inverted() else y - radius))
+        below: dict[str, Any] = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top"}
+        axis.annotate(name, foot, fontsize=7, color="#802000", **below)
     axis.set(xticks=[], yticks=[])
 
 

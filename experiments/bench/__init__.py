@@ -126,9 +126,9 @@ def page(folder: Path = RESULTS) -> Path:
     return path
 
 
-PAGE = """What is promised about speed and memory, measured by `make bench`; a target that is missed is bold. Rivals need
-the extras `rivals` and `minigrid`, PyTorch the extra `sb3`. Figures without a target are there to read the others by:
-`per s` is a second's steps or updates, `ratio to` is ours over the other's."""
+PAGE = """What is promised about speed and memory, measured by `make bench`; a target that is missed is bold. Rivals
+need the extras `rivals` and `minigrid`, PyTorch the extra `sb3`. Figures without a target are there to read the others
+by: `per s` is a second's steps or updates, `ratio to` is ours over the other's."""
 
 
 def _number(x: float) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from experiments.metrics import sentence, words_of
+from experiments.overview import Judged
 from experiments.plots import curve_metrics
 from experiments.report import CLAIMS_NOTE, number
 from experiments.site import charts
@@ -74,10 +75,11 @@ def _facts(results: Results) -> Html:
 # --- claims ------------------------------------------------------------------------------------------
 
 
-def verdict(row: dict[str, str]) -> Html:
-    """A verdict's badge, from a row of claims.csv."""
-    badge = element("span", row["outcome"], class_=f"verdict {slug(row['outcome'])}")
-    return markup([badge, element("small", "reduced") if row["reduced"] == "1" else None])
+def verdict(one: Judged) -> Html:
+    """A verdict's badge, in what way a claim failed, and whether the budget was below the source's."""
+    badge = element("span", one.outcome, class_=f"verdict {slug(one.outcome)}")
+    notes = [one.failing if one.outcome == "FAIL" else None, "reduced budget" if one.reduced else None]
+    return markup([badge, *(element("small", note) for note in notes if note)])
 
 
 def figure(text: str) -> float:
@@ -121,17 +123,28 @@ def claims(results: Results) -> Html | None:
     lines, ids = [], []
     for claim, row in results.claims:
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
-        place = claim.source.removeprefix(results.experiment.source).strip("; ")  # the head names the source
+        place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the head names the source
         where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
         said = [prose(sentence(claim.text, claim.env)), element("small", where)]
         said = cell(said, kind="words")
         lines.append(
-            [claim.name, cell(verdict(row)), said, difference(row), bound, sortable(figure(row["p"])), _sides(row)]
+            [
+                claim.name,
+                cell(verdict(Judged(results.experiment.name, claim, row)), kind="badge"),
+                said,
+                difference(row),
+                bound,
+                sortable(figure(row["p"])),
+                _sides(row),
+            ]
         )
         ids.append(slug("claim", claim.name))
     head = ["claim", "verdict", "statement", "difference [95 %]", "margin", "p", "means"]
     return markup(
-        [table(head, lines, caption="Claims and verdicts", ids=ids), element("p", CLAIMS_NOTE, class_="note")]
+        [
+            table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids),
+            element("p", CLAIMS_NOTE, class_="note"),
+        ]
     )
 
 

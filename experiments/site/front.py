@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench import BENCHES, holds
-from experiments.claims import VERDICTS
+from experiments.metrics import sentence
+from experiments.overview import KINDS, ORDER, Judged, kind_of
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
@@ -42,12 +43,15 @@ def page(every: Sequence[Results], benches: Path) -> Html:
 
 
 def _counts(every: Sequence[Results]) -> Html:
-    outcomes = [row["outcome"] for results in every for _, row in results.claims]
+    """The verdicts on papers' claims; checks of ours are counted apart."""
+    rows = [(kind_of(claim), row["outcome"]) for results in every for claim, row in results.claims]
     badges = [
-        element("li", element("span", f"{outcomes.count(name)} {name}", class_=f"verdict {slug(name)}"))
-        for name in VERDICTS
+        element("li", element("span", f"{rows.count(('paper', name))} {name}", class_=f"verdict {slug(name)}"))
+        for name in ORDER
     ]
-    return element("ul", badges, class_="counts")
+    checks = ", ".join(f"{rows.count(('check', name))} {name}" for name in ORDER if ("check", name) in rows)
+    aside = element("p", f"Beside these claims of papers, checks of ours: {checks}.", class_="note") if checks else None
+    return markup([element("ul", badges, class_="counts"), aside])
 
 
 def _link(results: Results, text: str, fragment: str = "") -> Html:
@@ -58,21 +62,25 @@ def _experiments(every: Sequence[Results]) -> Html:
     lines = []
     for results in every:
         outcomes = [row["outcome"] for _, row in results.claims]
-        counts = [sortable(outcomes.count(name)) for name in VERDICTS]
+        counts = [sortable(outcomes.count(name)) for name in ORDER]
         title = cell(_link(results, results.experiment.title), kind="words")
         lines.append([results.experiment.name, title, results.tier_name, sortable(len(results.rows)), *counts])
-    return table(["name", "experiment", "tier", "seeds", *VERDICTS], lines, caption="Experiments")
+    return table(["name", "experiment", "tier", "seeds", *ORDER], lines, caption="Experiments")
 
 
 def _ledger(every: Sequence[Results]) -> Html:
+    """All claims: papers' before checks of ours, and of either those that failed first."""
+    kinds, outcomes = list(KINDS), list(ORDER)
+    claims = [(results, *pair) for results in every for pair in results.claims]
+    claims.sort(key=lambda one: (kinds.index(kind_of(one[1])), outcomes.index(one[2]["outcome"])))
     lines = []
-    for results in every:
-        for claim, row in results.claims:
-            name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
-            said = cell([prose(claim.text), element("small", claim.source)], kind="words")
-            lines.append([name, cell(verdict(row)), said, difference(row), results.experiment.name])
-    head = ["claim", "verdict", "statement", "difference [95 %]", "experiment"]
-    return table(head, lines, caption="The claims ledger")
+    for results, claim, row in claims:
+        name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
+        said = cell([prose(sentence(claim.text, claim.env)), element("small", claim.source)], kind="words")
+        badge = cell(verdict(Judged(results.experiment.name, claim, row)), kind="badge")
+        lines.append([name, badge, said, difference(row), kind_of(claim), results.experiment.name])
+    head = ["claim", "verdict", "statement", "difference [95 %]", "kind", "experiment"]
+    return table(head, lines, caption="The claims ledger", kind="sortable stacked")
 
 
 def families(every: Sequence[Results]) -> list[list[Results]]:
