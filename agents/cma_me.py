@@ -1,6 +1,7 @@
 """CMA-ME: CMA-ES searches ("emitters") that feed a MAP-Elites grid.
 
-Source: Fontaine et al. 2020 (arXiv 1912.02400), with the settings of the SERENE card, PART C ("CMA-ME").
+Source: Fontaine et al. 2020 (arXiv 1912.02400), with the settings of SERENE's official code
+(GPaolo/SERENE, core/evolvers/cma_me.py).
 
     a pool of emitters, each a normal distribution around a newborn
     repeat   the emitters that have stored least sample a generation each; evaluate; insert into the grid
@@ -146,7 +147,7 @@ def improvement(fitness: Array, before: Array, added: Array) -> tuple[Array, Arr
     """What improved the grid [K, B], and the rank of each point within its generation [K, B] (higher is better).
 
     before: fitness of the point's cell, -inf where it was empty. Points that filled an empty cell come first, by
-    fitness; then those that raised one, by the gain; then the rest, by the gain too (the paper, section 4.2).
+    fitness; then those that raised one, by the gain; then the rest, by the gain too (the paper's improvement emitter).
     """
     new = added & ~jnp.isfinite(before)
     better = added & (fitness > before)

@@ -1,6 +1,7 @@
 """MAP-Elites: mutate a random elite, keep the best in every cell of descriptor space.
 
-Source: Mouret & Clune 2015, with the settings of the SERENE card, PART C ("ME").
+Source: Mouret & Clune 2015, arXiv 1504.04909, with the settings of SERENE's official code (GPaolo/SERENE,
+core/evolvers/map_elites.py).
 
     the first batch is newborn
     repeat   draw parents uniformly over the filled cells, mutate every gene, evaluate

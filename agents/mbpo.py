@@ -1,7 +1,8 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
-Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code (the MEX card,
-A2.3 and A3), which stands on mbrl-lib. Every `model_every` env steps:
+Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code
+(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which stands on mbrl-lib. Every `model_every`
+env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
     `rollouts` rollouts of the scheduled length, from states of the replay and with actions of the policy: each step
     is drawn from one of the best members; they end where the environment's own rule says

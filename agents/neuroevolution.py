@@ -1,6 +1,7 @@
 """What every agent that evolves policy networks shares: the network, the genome and its mutation.
 
-Source: the SERENE card, A2 and A3. Shapes: G genes, P policies.
+Source: SERENE's official code (GPaolo/SERENE, core/evolvers/base_evolver.py, parameters.py; see
+docs/methods/serene.md). Shapes: G genes, P policies.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Novelty search: keep the policies whose behaviour is unlike anything seen, whatever they earn.
 
-Source: the SERENE card, A2 EXPLORE without its reward archive. A generation:
+Source: Lehman & Stanley 2011, as SERENE's official code does it (GPaolo/SERENE, core/evolvers/ns.py and
+base_evolver.py). A generation:
     O <- `offspring` mutated children of every member of P; evaluate them
     novelty of P and O against P + O + A (the smallest distance is left out, the next k are averaged)
     A <- A + `additions` random members of O

@@ -1,7 +1,7 @@
 """NSGA-II on (novelty, reward): keep the policies that no other beats in both, evenly spread.
 
-Source: Deb et al. 2002 with novelty as an objective; settings of the SERENE card, PART C. It is novelty search (see
-there for children, novelty and archive) but for one step:
+Source: Deb et al. 2002 with novelty as an objective; settings of SERENE's official code (GPaolo/SERENE,
+core/evolvers/nsga_ii.py). It is novelty search (see there for children, novelty and archive) but for one step:
 
     P <- P + O by Pareto fronts of (novelty, reward); the last front that fits in part, by crowding distance
 

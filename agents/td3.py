@@ -1,6 +1,6 @@
 """TD3: deterministic policy gradients with twin critics, smoothed targets and a delayed actor.
 
-Source: Fujimoto, van Hoof, Meger 2018, arXiv 1802.09477; conventions of the authors' code (the MEX card, A2.2).
+Source: Fujimoto, van Hoof, Meger 2018, arXiv 1802.09477; conventions of the authors' code (sfujim/TD3, TD3.py).
     a' = clip(pi_targ(s') + clip(policy_noise N(0, 1), -noise_clip, noise_clip), -1, 1)
     y  = r + gamma (1 - terminated) min_i Q_i,targ(s', a')
     critics: Adam on sum_i mean (Q_i(s, a) - y)^2, without a factor 1/2

@@ -1,6 +1,6 @@
 """A combination lock: a chain that only the right arm of each state climbs, beside a safe arm that pays a little.
 
-Source: the MEX card, A8 (6). Shapes: S = length + 1 states, the last one the goal; A arms.
+A task of ours, for MEX in tables (docs/methods/mex.md). Shapes: S = length + 1 states, the last one the goal; A arms.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ class CombinationLock(Env):
     With the default numbers the goal pays only if the first six steps all succeed. Values of the first state: safe
     arm .35; right arms to the end .9^6 = .5314; optimum (right arms until one slips, then safe ones) .6206.
 
-    The card gives length 6, three arms, forward .9, safe .05, a goal worth 1 a step and horizon 7. It leaves open, and
-    decided here are: which arm is right, where the safe arm, a slip and a wrong arm lead, that the safe arm pays in
-    every state, and that a step into the goal does not yet pay.
+    Such chains differ in where the safe arm, a slip and a wrong arm lead, whether the safe arm pays in every state, and
+    whether a step into the goal pays: here as said above, and that step does not pay yet.
     """
 
     length: int = static(6)

@@ -1,6 +1,6 @@
 """A point in a square with four small patches of reward: the smallest sparse task for archives and emitters.
 
-Source: the SERENE card, A4 "Toy for CI".
+Source: official code GPaolo/SERENE, environments/assets/gym_dummy/envs/walker_2d_env.py.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class PointState:
 class SparsePoint(Env):
     """A point in [-1, 1]^2 moves by 0.05 times its action for 50 steps; four small squares pay 1 a step spent inside.
 
-    Only the square that was entered first pays. The card leaves open where the point
-    starts and to which side a square's border belongs: here it starts at (0, 0), and the border is inside.
+    Only the square that was entered first pays. The point starts at (0, 0), and a square's border is inside.
     Optimum: straight to the square (-0.75, -0.05), 14 steps to its edge, and stay: 37 (36 where rounding costs a step).
     """
 

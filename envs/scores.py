@@ -1,6 +1,6 @@
 """What a return is worth: on D4RL's scale from random actions (0) to its reference (100); beside a clean controller's.
 
-Sources: D4RL d4rl/infos.py, as the CDE card, C5, has it; for the mazes' controller `python -m envs.pointmaze.floors`.
+Sources: D4RL d4rl/infos.py; for the mazes' controller `python -m envs.pointmaze.floors`.
 D4RL's own controller is a weak one: in its mazes a clean one scores 147, 156 and 207. Its MuJoCo references were made
 with gym's v2 robots; with others they are no more than a common scale.
 """

@@ -4,7 +4,8 @@
               expectations over the policy are taken at one action drawn for each row
     choices   all networks give a number for each choice, behind an encoder; expectations are exact sums
 
-Densities of real actions are those of what is in [-1, 1], after the tanh. Source: the CDE card, A2 and C1.
+Densities of real actions are those of what is in [-1, 1], after the tanh. Source: official code czp16/cde-offline-rl,
+cde.py and utils/network.py; for choices there is none, see docs/methods/cde.md.
 Shapes: B rows of a batch, O observation and A action components, n choices, J actions that are looked at for a row.
 """
 

@@ -1,6 +1,7 @@
 """CDE, conservative density estimation: OptiDICE whose ratios are bounded on actions that the data does not hold.
 
-Source: ICLR 2024, arXiv 2401.08819, and its code (the CDE card, A2). To OptiDICE it adds two terms and a weight:
+Source: Cen et al., ICLR 2024, arXiv 2401.08819, and its official code czp16/cde-offline-rl, cde.py (where they part:
+docs/methods/cde.md). To OptiDICE it adds two terms and a weight:
     the proposal    ratios are to zeta d^D + (1 - zeta) mu, where mu has the data's states and other actions than the
                     data's. In place of log pi_D the policy's loss has zeta log pi_D (a constant left out)
     the limit       E's loss becomes zeta mse + (1 - zeta) mean relu(E(s, a_o) - eta_E - alpha f'(epsilon))^2 over

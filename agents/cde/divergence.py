@@ -3,7 +3,8 @@
     f(x) = x (ln x - 1) + 1 below 1, (x - 1)^2 / 2 from 1 on;   f(1) = f'(1) = 0, both pieces and their first two
     derivatives meet there.    R = (f')^-1 and G = f(R) are functions of the advantage over alpha.
 
-Source: Lee et al. 2021, arXiv 2106.10783 (OptiDICE); the CDE card, A2. All functions keep the shape of x.
+Source: Lee et al. 2021, arXiv 2106.10783 (OptiDICE); official code of CDE, czp16/cde-offline-rl, cde.py,
+`get_f_div_fn`. All functions keep the shape of x.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 All but `Encoded` take any leading axes. Numbers of policies over real actions are those of the action before its tanh;
 mixtures have K components.
-Source: the CDE card, A3. Shapes: O observation and A action components.
+Source: official code czp16/cde-offline-rl, utils/network.py. Shapes: O observation and A action components.
 """
 
 from __future__ import annotations

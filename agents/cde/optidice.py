@@ -1,7 +1,8 @@
 """OptiDICE: the ratio of a good policy's state-action density to the data's, in closed form; then the policy.
 
-Source: Lee et al. 2021, arXiv 2106.10783, in the form that CDE's code gives it (the CDE card, A2). With
-R, G of `divergence`, A = r + gamma (1 - terminated) V(s') - V(s), which gradients enter through both V's:
+Source: Lee et al. 2021, arXiv 2106.10783, in the form of CDE's code (czp16/cde-offline-rl, cde.py,
+`CDELearner.learn_w`; see docs/methods/cde.md). With R, G of `divergence`, A = r + gamma (1 - terminated) V(s') - V(s),
+which gradients enter through both V's:
     V       mean [w (A - eta_V) - alpha G] + eta_V + (1 - gamma) mean V(s_0),   w = R((A - eta_V) / alpha)
     eta_V   eta_V + mean w (A - eta_V), whose gradient is 1 - mean w: the ratios shall have mean 1
     E       mean (E(s, a) - A)^2 ("mse"), or mean [alpha G_E - w_E (A - eta_E)] ("minimax"); w_E, G_E as w, G but of E

@@ -5,7 +5,8 @@
     behaviour cloning over S segments, gradients through K of them (see `agents.sequence.imitation`)
 
 Source: "ELMUR: External Layer Memory with Update/Rewrite for Long-Horizon RL Problems", 2025, arXiv 2510.07151. The
-layer: `agents.elmur.layer`; the trunk and its stepper: `agents.elmur.trunk`; the card: README.md.
+layer: `agents.elmur.layer`; the trunk and its stepper: `agents.elmur.trunk`; paper and official code beside ours:
+docs/methods/elmur.md.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@
     u = norm(u + FFN'(u))
     m_j <- lam u + (1 - lam) m_j                           an empty slot is replaced
 
-Source: arXiv 2510.07151; the ELMUR card, 2.2. Slots do not meet in the write, so only the one that is kept is computed.
+Source: Cherepanov et al. 2025, arXiv 2510.07151 (token track, memory track, LRU update); official code
+CognitiveAISystems/RATE, offline_rl_baselines/ELMUR/model.py, `ELMURLayer`. Slots do not meet in the write, so only the
+one that is kept is computed.
 Shapes: Q tokens that ask, L of a segment, M slots, D width, H heads, d = D / H, E experts.
 """
 

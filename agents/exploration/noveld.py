@@ -1,6 +1,6 @@
 """NovelD: crossing from the known into the new pays, once an episode.
 
-Source: Zhang et al. 2021 (BeBold, arXiv 2012.08621; NovelD, NeurIPS 2021).
+Source: Zhang et al. 2021 (BeBold, arXiv 2012.08621; NovelD, NeurIPS 2021); tianjunz/NovelD, src/algos/bebold.py.
 View: the novelty sees the policy's own observation; first visits are of the full state by default (`view`).
 """
 
@@ -20,7 +20,7 @@ from agents.ops.minibatches import Figures
 
 @dataclass(frozen=True, kw_only=True)
 class NovelD(RND, Counting):
-    """PPO with the bonus b = max(e(o') - alpha e(o), 0) [first visit of s' in the episode] (NovelD, eq. 2 and 3).
+    """PPO with the bonus b = max(e(o') - alpha e(o), 0) [first visit of s' in the episode] (NovelD).
 
     e = |g(o) - f(o)| is the error of RND, a norm and not its square; b is divided by its running deviation. View: e the
     policy's own observation; first visits the full state, or with view=obs that observation.

@@ -1,6 +1,6 @@
 """RIDE: what changes the world pays, the less the oftener it was seen in the episode.
 
-Source: Raileanu and Rocktaeschel 2020, arXiv 2002.12292.
+Source: Raileanu and Rocktaeschel 2020, arXiv 2002.12292; facebookresearch/impact-driven-exploration, src/algos/ride.py.
 View: the change is one of the policy's own observation; counts are of the full state by default (`view`).
 """
 
@@ -19,7 +19,7 @@ from agents.ops.minibatches import Figures
 
 @dataclass(frozen=True, kw_only=True)
 class RIDE(ICM, Counting):
-    """PPO with the bonus b = |phi(o') - phi(o)| / sqrt(N_ep(s')) (RIDE, eq. 3), divided by its running deviation.
+    """PPO with the bonus b = |phi(o') - phi(o)| / sqrt(N_ep(s')) (RIDE), divided by its running deviation.
 
     phi is ICM's; its forward and inverse losses are as there. View: phi the policy's own observation; N_ep the full
     state, or with view=obs that observation.

@@ -1,7 +1,7 @@
 """MEX-MF: TD3 whose critics are drawn towards high values of what the policy would do.
 
-Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"); the MEX card, A2.2 (its code, where it
-differs from the paper).
+Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as its official code has it
+(agentification/MEX, MEX_MF/IO.py; see docs/methods/mex.md).
     c = pi(s'),  b = pi(s)  (no gradient),  u ~ uniform in [-1, 1]^A
     D_i = Q_i(s, b) - logsumexp{Q_i(s, a), Q_i(s, c), Q_i(s, u)}
     critics: Adam on TD3's loss - eta mean (D_1 + D_2)

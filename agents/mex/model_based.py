@@ -1,7 +1,8 @@
 """MEX-MB: MBPO whose model is drawn towards outcomes that are worth more than its critics thought.
 
-Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"); the MEX card, A2.3 (its code, where it differs from the
-paper). For each minibatch of the model, at its states s:
+Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as its official code has it
+(agentification/MEX, MEX_MB/mbrl/models/one_dim_tr_model.py, `update`; see docs/methods/mex.md).
+For each minibatch of the model, at its states s:
     a ~ pi(s),   (d, r) ~ P(s, a)  (no gradient passes the draw),   s' = s + d,   a' ~ pi(s')
     advantage = r + gamma min_i Q_i(s', a') - min_i Q_i(s, a),   standardised over the batch
     model: Adam on MBPO's loss - value_weight mean (log P(d, r | s, a) advantage)

@@ -1,6 +1,7 @@
 """Tabular MEX: the theory's own algorithm, model-based, where everything can be written down.
 
-Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"); the MEX card, A2.1 and A8 (6). Before every episode
+Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, the model-based algorithm; the search over
+models and the combination lock are ours (docs/methods/mex.md). Before every episode
 
     f = argmax over models P_theta of   weight V_P(first state) + log-likelihood of all transitions - ridge |theta|^2
 
@@ -26,7 +27,7 @@ from agents.api import Agent, Array, Discrete, Episodes, Inputs, Key, Rollouts, 
 from agents.ops import tabular
 
 AHEAD = 3.0
-"""Logits that the all-forward start adds to the next state (card)."""
+"""Logits that the all-forward start adds to the next state."""
 SPREAD = 1e-3
 """Of the first logits: which of equal actions comes first differs from seed to seed."""
 IMPOSSIBLE = -1e9
@@ -116,7 +117,7 @@ class TabularMEX(Agent):
         return tabular.plan(jnp.exp(self.log_model(logits)), self.reward, self.bound.horizon)[0][0]
 
     def objective(self, logits: Array, counts: Array) -> Array:
-        """[] what MEX maximises (card, A8 (6)). Logits of successors that are not allowed must be 0."""
+        """[] what MEX maximises (see the head of this file). Logits of successors that are not allowed must be 0."""
         likelihood = jnp.sum(counts * self.log_model(logits))
         return self.weight * self.value(logits) + likelihood - self.ridge * jnp.sum(jnp.square(logits))
 

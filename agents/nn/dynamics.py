@@ -1,6 +1,7 @@
 """A learned model of an environment: a Gaussian over (s' - s, r), given (s, a).
 
-Source: Chua et al. 2018 (PETS), Janner et al. 2019 (MBPO); the MEX card, A2.3 and A3, for what its code makes of them.
+Source: Chua et al. 2018 (PETS, arXiv 1805.12114), Janner et al. 2019 (MBPO, arXiv 1906.08253); for what MEX makes of
+them agentification/MEX, MEX_MB/mbrl/models/gaussian_mlp.py.
 
 Shapes: E members, F elites, D inputs (observation and action), K outputs (change of the observation, reward).
 """

@@ -1,6 +1,7 @@
 """The evolved policy of SERENE: a small tanh network with one scalar bias a layer, kept as a flat genome.
 
-Source: the SERENE card, A3 (activation 2 sigmoid(z) - 1 = tanh(z / 2) on every layer, the output too).
+Source: official code GPaolo/SERENE, core/controllers/neural_controller.py (activation 2 sigmoid(z) - 1 = tanh(z / 2) on
+every layer, the output too).
 Shapes: G genes.
 """
 

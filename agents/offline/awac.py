@@ -1,6 +1,6 @@
 """AWAC: an actor-critic whose actor clones the data's actions, each by the weight of its advantage.
 
-Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see README.md).
+Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see docs/methods/offline.md).
     y     r + gamma (1 - terminated) min_i Q_i,targ(s', a'),  a' ~ pi(s'), clipped
     Q_i   sum_i mean (Q_i(s, a) - y)^2
     A     min_i Q_i(s, a) - min_i Q_i(s, a~),  a~ ~ pi(s), by the new critics

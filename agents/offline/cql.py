@@ -1,7 +1,7 @@
 """CQL: SAC on a dataset, whose critics are pressed down where the data has no actions.
 
-Source: Kumar et al. 2020, arXiv 2006.04779; conventions of CORL (see README.md). Beside SAC's losses, without the
-entropy in its target, each critic has
+Source: Kumar et al. 2020, arXiv 2006.04779; conventions of CORL (see docs/methods/offline.md). Beside SAC's
+losses, without the entropy in its target, each critic has
     price weight (gap_i - target_gap),   gap_i = mean [logsumexp_j (Q_i(s, a_j) - log density_j) - Q_i(s, a)]
 over 3 `samples` actions a_j a row: uniform ones (density 1/2^A), and those of pi(s) and of pi(s'). The price is 1, or
 with `lagrange` a multiplier: Adam on -mean_i price weight (gap_i - target_gap), kept between 0 and 10^6.

@@ -1,6 +1,6 @@
 """IQL: values of the best actions that the data holds, by expectiles, without asking for any others.
 
-Source: Kostrikov, Nair, Levine 2021, arXiv 2110.06169; conventions of CORL (see README.md).
+Source: Kostrikov, Nair, Levine 2021, arXiv 2110.06169; conventions of CORL (see docs/methods/offline.md).
     A      min_i Q_i,targ(s, a) - V(s)
     V      mean |expectile - 1(A < 0)| A^2
     Q_i    1/2 sum_i mean (Q_i(s, a) - r - gamma (1 - terminated) V(s'))^2

@@ -4,7 +4,8 @@ An archive is a table of columns with a count. Rows that do not fit are counted 
 silently: a result is sound only where the overflow is zero. Work on an archive is bounded by its count.
 Shapes: C capacity, n rows handed in, G genes, d descriptor dimensions, k neighbours.
 
-Source: the SERENE card, A2 (novelty drops the smallest distance, then averages the next k).
+Source: official code GPaolo/SERENE, core/evolvers/utils.py, `novelty` (it drops the smallest distance, then averages
+the next k).
 """
 
 from __future__ import annotations

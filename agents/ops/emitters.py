@@ -3,7 +3,8 @@
 Two kinds, with one interface: `Elitist` (SERENE) keeps the best of parents and children; `Cma` (CMA-NS) samples
 from a CMA-ES. Everything here is about ONE emitter; callers `vmap` over trials and index the table.
 
-Source: the SERENE card, A2 (STEP, STOP). Shapes: E members, C children, G genes, d descriptor dimensions,
+Source: official code GPaolo/SERENE, core/evolvers/serene.py (`FitnessEmitter`) and emitter_evolver.py (`_stagnation`);
+the rules: docs/methods/serene.md. Shapes: E members, C children, G genes, d descriptor dimensions,
 T length of the window of the stopping rule, Q rows of the reservoir.
 """
 

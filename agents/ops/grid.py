@@ -2,7 +2,8 @@
 
 Shapes: C cells = bins^d, n candidates, G genes, d descriptor dimensions.
 
-Source: Mouret & Clune 2015 (MAP-Elites); the SERENE card, PART C (replace if the reward is at least the old one).
+Source: Mouret & Clune 2015 (MAP-Elites), arXiv 1504.04909; as in SERENE's official code (GPaolo/SERENE,
+core/evolvers/map_elites.py) an elite is replaced if the reward is at least its own.
 Deviation: cells are closed below, [low, high), where the official bins are (low, high]; they differ on edges only.
 """
 

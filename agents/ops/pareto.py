@@ -58,9 +58,10 @@ def crowding(values: Array, rank: Array, *, official: bool = False) -> Array:
     the objectives. An objective that is constant within the front adds nothing (it has no ends). values [n, m]
     finite where it matters; rank [n] as `fronts` gives it.
 
-    official: the distance as SERENE's and STAX's code has it (card, A2): the k-th gap goes to the k-th point of
-    the front in index order, not to the point it was measured at; the first and last of that order are infinite;
-    the range is that of all points. (Their order within later fronts is that of discovery, here always the index.)
+    official: the distance as GPaolo/SERENE has it (core/evolvers/utils.py, `crowding_distance`): the k-th gap goes to
+    the k-th point of the front in index order, not to the point it was measured at; the first and last of that
+    order are infinite; the range is that of all points. (Their order within later fronts is that of discovery, here
+    always the index.)
     """
     count = values.shape[0]
     by_index = jnp.argsort(rank, stable=True)

@@ -5,7 +5,7 @@
                                     one step of AdamW; its gradient flows through the carries of these K segments
     between groups the carry stays, without its gradient (K = 1: no gradient ever reaches what a memory writes)
 
-Source: the training loop of ELMUR (arXiv 2510.07151) and RATE; the ELMUR card, 2.3.
+Source: the training loop of ELMUR (arXiv 2510.07151) and RATE: CognitiveAISystems/RATE, src/trainer.py.
 Shapes: B rows of a batch, U batches of an iteration, T = S L steps of a window, A choices or components.
 """
 

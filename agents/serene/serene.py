@@ -1,7 +1,8 @@
 """SERENE: novelty search until something pays, then emitters that climb it, turn and turn about.
 
 Source: Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (GECCO 2021, arXiv 2102.03140), as the
-official code does it (card A2). One budget, spent in chunks of K evaluations by two processes:
+official code does it (GPaolo/SERENE, core/searcher.py and core/evolvers; its rules and where we part from them:
+docs/methods/serene.md). One budget, spent in chunks of K evaluations by two processes:
 
     EXPLORE  novelty search (`agents.novelty_search`), its novelty measured against the reward archive R too;
              every policy that earns something enters R and is a candidate emitter, with

@@ -1,8 +1,9 @@
 """The authors' study of emitters: a few rewarding ancestors, and how far their emitters climb side by side.
 
-Source: the SERENE card, A5 (3). Novelty search runs until `ancestors` policies have earned something; the most novel of
-them become emitters, and everything else is theirs. The search before is the same, bit for bit, for every kind of
-emitter with the same seed: then so are the ancestors and the budget that is left.
+Source: GPaolo/STAX, analysis/Untitled.ipynb (see docs/methods/serene.md). Novelty search runs until `ancestors`
+policies have earned something; the most novel of them become emitters, and everything else is theirs. The search before
+is the same, bit for bit, for every kind of emitter with the same seed: then so are the ancestors and the budget that is
+left.
 """
 
 from __future__ import annotations

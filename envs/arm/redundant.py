@@ -1,6 +1,7 @@
 """A 20-joint arm between four walls: random policies fold it into itself long before they reach a goal.
 
-Source: the SERENE card, A4 "Redundant arm" (rules, start, walls, goals). Frame: the unit square, y up.
+Source: official code GPaolo/SERENE, environments/assets/gym_redarm/envs/arm_env.py (rules, start, walls,
+goals). Frame: the unit square, y up.
 Shapes: J = 20 joints, J + 1 nodes (base first, hand last); speeds in radians a second.
 """
 

@@ -5,7 +5,9 @@ pixel a laser's line hits first. Both depend on the robot's pixel alone (and, fo
 its line ends), so they are tabulated here once, on the host, and the step is a handful of look-ups.
 
 Units: 1 px = 3 world units, x to the right, y DOWN. Shapes: L lines (distinct end pixels of a laser).
-Source: the SERENE card, A4 (walls as seven segments: 78 of the 40,000 pixels of the original bitmap differ).
+Source: alexendy/libfastsim, src/ (map, robot, laser), and GPaolo/SERENE,
+environments/assets/gym_fastsim/assets/maze_hard.pbm. The walls are seven segments, fitted to that bitmap: 78 of its
+40,000 pixels differ.
 """
 
 from __future__ import annotations

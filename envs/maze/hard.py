@@ -1,6 +1,7 @@
 """HardMaze: a two-wheeled robot with three lasers and two bumpers, and two far-off goals that pay at the very end.
 
-The maze of SERENE and STAX (gym_fastsim over libfastsim), rebuilt from its facts (card A4). Exact on its map:
+The maze of SERENE and STAX (gym_fastsim over libfastsim), rebuilt from its facts
+(GPaolo/SERENE, environments/assets/gym_fastsim/simple_nav/nav_env.py). Exact on its map:
 motion by circular arcs, collisions and bumpers by pixels, lasers by supercover lines. Deviations: the walls are
 seven fitted segments (78 of 40,000 pixels differ from the original bitmap), and arithmetic is float32 with the
 heading kept as a unit vector, so that no step needs a sine.

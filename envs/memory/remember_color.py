@@ -1,7 +1,8 @@
 """RememberColor-lite: a coloured cube is shown, then all of them in shuffled places; reach the one that was shown.
 
 A light rebuild of MIKASA-Robo's RememberColor3, 5 and 9: its phases, places and success, with a point instead of an
-arm and numbers instead of pictures. Source: the ELMUR card, 4.3.
+arm and numbers instead of pictures. Source: CognitiveAISystems/MIKASA-Robo,
+mikasa_robo_suite/rl/memory_envs/remember_color.py.
 """
 
 from __future__ import annotations

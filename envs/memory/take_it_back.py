@@ -1,7 +1,8 @@
 """TakeItBack-lite: take a cube to a disc, then back to where it came from, which can no longer be seen.
 
 A light rebuild of MIKASA-Robo's TakeItBack: its radii and steps, with a magnet on a table instead of an arm and numbers
-instead of pictures. Source: the ELMUR card, 4.3.
+instead of pictures. Source: CognitiveAISystems/MIKASA-Robo,
+mikasa_robo_suite/rl/memory_envs/take_it_back.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Running robots: gymnasium's HalfCheetah, Hopper, Walker2d and Swimmer (and Ant, see ant.py), dense or sparse.
 
     dense      gymnasium's: speed + bonus for being healthy - cost
-    velocity   MEX's band (the MEX card, A4): 2 - |speed - target| where |speed - target| <= band, else 0, - cost
+    velocity   MEX's band (see variants.py): 2 - |speed - target| where |speed - target| <= band, else 0, - cost
     far        1 a step where x > distance, else 0
 
 The cost is control_weight * |action|^2, the Ant's also of contact forces. `terminates` says whether a robot that is

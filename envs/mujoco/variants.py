@@ -4,7 +4,8 @@
     *_sparse       MEX's model-based tasks: gymnasium's termination
     *_far          1 a step beyond a distance, as the diversity actor-critic and others use it
 
-Source: the MEX card, A4. MEX ran on gym's v2, whose models and rules are those of gymnasium's v4.
+Source: agentification/MEX, MEX_MF/envs/*_vel.py and MEX_MB/mujoco/*_sparse.py. MEX ran on gym's v2, whose models and
+rules are those of gymnasium's v4.
 """
 
 from functools import partial

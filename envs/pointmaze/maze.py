@@ -1,6 +1,6 @@
 """A point mass that native MuJoCo pushes through a maze: D4RL's maze2d and gymnasium-robotics' PointMaze, exactly.
 
-Sources: the CDE card, A4 and C1; D4RL d4rl/pointmaze/maze_model.py; gymnasium-robotics 1.4.2 envs/maze.
+Sources: D4RL d4rl/pointmaze/maze_model.py and __init__.py; gymnasium-robotics 1.4.2 envs/maze.
 Shapes: W words of a row, K free cells of the maze, o of an observation.
 """
 

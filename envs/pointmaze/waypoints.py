@@ -4,8 +4,8 @@
     target   the next cell's middle + U(0, 0.2)^2; in the goal's cell the goal itself
     action   clip(10 (target - position) - velocity), plus noise where data is made
 
-Within 0.1 m of its target it goes for the next. Source: the CDE card, C1; D4RL's
-generate_maze2d_datasets.py and waypoint_controller.py.
+Within 0.1 m of its target it goes for the next. Source: D4RL's
+scripts/generation/generate_maze2d_datasets.py and d4rl/pointmaze/waypoint_controller.py.
 Shapes: T steps, N streams, M rows.
 """
 

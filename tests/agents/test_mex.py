@@ -1,4 +1,4 @@
-"""MEX's value term: the card's numbers, its invariance, and that without weight it is TD3 bit for bit."""
+"""MEX's value term: numbers of docs/methods/mex.md, its invariance, and that without weight it is TD3 bit for bit."""
 
 import jax
 import jax.numpy as jnp

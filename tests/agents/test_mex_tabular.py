@@ -158,7 +158,7 @@ def test_planning_against_enumeration():
 
 
 def test_the_value_gradient_of_mex_mb():
-    """Differentiating the linear solve gives the occupancy-weighted score-function form (card, A2.3)."""
+    """Differentiating the linear solve gives the occupancy-weighted score-function form of MEX-MB's term."""
     k_l, k_r, k_p = jax.random.split(jax.random.key(2), 3)
     logits, reward = jax.random.normal(k_l, (4, 3, 4)), jax.random.normal(k_r, (4, 3))
     policy = jax.random.dirichlet(k_p, jnp.ones(3), (4,))

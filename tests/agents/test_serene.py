@@ -1,4 +1,4 @@
-"""SERENE: the exact properties of the card (A8), on a small environment and on evaluations by a formula."""
+"""SERENE: the exact properties in docs/methods/serene.md, on a small environment and on evaluations by a formula."""
 
 import jax
 import jax.numpy as jnp

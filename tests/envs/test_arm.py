@@ -1,4 +1,4 @@
-"""The redundant arm against a slow float64 loop written from the card's rules, and numbers worked by hand."""
+"""The redundant arm against a slow float64 loop written from the official rules, and numbers worked by hand."""
 
 import math
 
@@ -107,7 +107,7 @@ def test_episodes_agree_with_the_slow_loop():
 
 def test_random_policies_last_as_long_as_the_official_ones():
     data = population(250, 1000)
-    assert 50 <= float(jnp.median(data.length)) <= 57  # card: 52 (rebuilt) and 54.5 (official, 60 policies)
+    assert 50 <= float(jnp.median(data.length)) <= 57  # the official arm: 54.5, 60 policies
     assert int(data.length.min()) >= 15
     paid = np.asarray(data.returns[:, 0]) > 0
     assert (np.asarray(data.info["success"][:, 0]) == paid).all()

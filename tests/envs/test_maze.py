@@ -87,7 +87,7 @@ def step():
     return jax.jit(jax.vmap(lambda state, action: ENV.step(state, action, jax.random.key(0))))
 
 
-def test_the_bitmap_has_the_walls_of_the_card():
+def test_the_bitmap_has_its_walls():
     assert WALL.shape == (200, 200) and WALL[:3].all() and WALL[:, -3:].all()
     assert WALL[100, 58] and not WALL[150, 20] and not WALL[20, 20]  # a wall, the start, the goal of the top room
     room = WALL[3:60, 3:197]  # the top room's only way in is right of the wall that ends at x = 132

@@ -276,8 +276,8 @@ def test_fitness_and_area():
     assert np.array_equal(broken.fitness, [-np.inf, 3.0, -np.inf])
 
 
-def test_frame_steps_are_the_cards():
-    """Card B2: ceil(linspace(0, H - 1, s + 1))[1:], counted from 0; here the steps made, hence + 1."""
+def test_frame_steps_are_those_of_stax():
+    """GPaolo/STAX, core/evaluator.py: ceil(linspace(0, H - 1, s + 1))[1:] from 0; here the steps made, hence + 1."""
     assert frame_steps(100, 1).tolist() == [100]
     assert frame_steps(2000, 5).tolist() == [401, 801, 1201, 1601, 2000]
     assert frame_steps(HORIZON, 3).tolist() == [3, 5, 7]

@@ -11,8 +11,8 @@ crowding = jax.jit(pareto.crowding, static_argnames="official")
 fronts = jax.jit(pareto.fronts, static_argnames="enough")
 first_front = jax.jit(pareto.first_front)
 
-CARD = jnp.array([[0.0, 3.0], [3.0, 0.0], [1.0, 2.0], [2.0, 0.9]])
-"""The four points of the SERENE card, A2: one front."""
+FRONT = jnp.array([[0.0, 3.0], [3.0, 0.0], [1.0, 2.0], [2.0, 0.9]])
+"""Four points of one front, on which SERENE's official distance goes to the wrong points (docs/methods/serene.md)."""
 
 
 def beats(a, b):
@@ -62,7 +62,7 @@ def test_enough_stops_at_whole_fronts():
 
 
 def test_nothing_valid_is_no_endless_loop():
-    rank = fronts(CARD, jnp.zeros(4, bool))
+    rank = fronts(FRONT, jnp.zeros(4, bool))
     assert rank.tolist() == [4] * 4
 
 
@@ -71,11 +71,11 @@ def test_infinite_values_are_compared():
     assert first_front(values, jnp.ones(3, bool)).tolist() == [True, False, True]
 
 
-def test_crowding_of_the_card():
-    distance = crowding(CARD, jnp.zeros(4, jnp.int32))
+def test_crowding_by_hand():
+    distance = crowding(FRONT, jnp.zeros(4, jnp.int32))
     np.testing.assert_allclose(distance, [np.inf, np.inf, 2 / 3 + 2.1 / 3, 2 / 3 + 2 / 3], 1e-6)
 
 
 def test_official_crowding_gives_the_ends_to_the_wrong_points():
-    distance = crowding(CARD, jnp.zeros(4, jnp.int32), official=True)
+    distance = crowding(FRONT, jnp.zeros(4, jnp.int32), official=True)
     np.testing.assert_allclose(distance, [np.inf, 2 / 3 + 2 / 3, 2 / 3 + 2.1 / 3, np.inf], 1e-6)
