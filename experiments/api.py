@@ -7,6 +7,7 @@ This module imports no JAX: a sweep must start Ray before JAX.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -149,20 +150,39 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What the values of a metric are, which decides how an interval of their mean is found (`experiments.claims`)."""
+
+    kind: Literal["real", "bounded", "skewed"]
+    """Real: any number, e.g. returns of robots, logarithms of counts. Bounded: between two known numbers, e.g.
+    successes, shares, returns of tasks that pay at most 1. Skewed: counts until something happens."""
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if (self.kind == "bounded") != math.isfinite(self.high - self.low) or not self.low < self.high:
+            raise ValueError(f"bounded scores, and only they, have finite bounds low < high: not {self}")
+
+
+REAL, SKEWED, SHARE = Scores("real"), Scores("skewed"), Scores("bounded", 0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement that the runs can refute, with its test. Written down before the runs.
 
     With d = left - part * right (the other way round where lower is better), averaged over seeds, and its 95 %
-    bootstrap interval: PASS when the whole interval lies above `margin`, FAIL when it lies below, else INCONCLUSIVE.
-    With `within` = (low, high): PASS when the interval lies inside, FAIL when wholly outside. Without `right`, left's
-    mean itself is compared: it must exceed `margin` (stay below it, where lower is better).
+    interval by the method that `scores` calls for: PASS when the whole interval lies above `margin`, FAIL when it lies
+    below, else INCONCLUSIVE. With `within` = (low, high): PASS when the interval lies inside, FAIL when wholly outside.
+    Without `right`, left's mean itself is compared: it must exceed `margin` (stay below it, where lower is better).
     """
 
     name: str
+    """Short and stable: claims.csv and its history are searched by it."""
     text: str
-    """The statement in one sentence."""
+    """The statement in one sentence that needs no other, with its numbers."""
     source: str
-    """Paper and place (figure, table) that it comes from."""
+    """Paper and place (section, equation, table, figure) or file of the official code that it comes from."""
     metric: str
     """A name in the final metrics row, or in `Experiment.derived`."""
     env: str
@@ -177,6 +197,10 @@ class Claim:
     better: Literal["higher", "lower"] = "higher"
     paper_budget: int = 0
     """The budget behind the source's statement; a run below it is marked `reduced`."""
+    kind: Literal["paper", "check"] = field(kw_only=True)
+    """Paper: printed in one. Check: a sanity bound, or a reading of ours."""
+    scores: Scores = field(kw_only=True)
+    """What the metric's values are."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from agents import BC, BCGRU, BCTransformer, Elmur
 from agents.api import Agent
 from agents.floor import Floor
 from envs.memory.table import LEVELS, TASKS
-from experiments.api import Claim, Data, Experiment, Tier
+from experiments.api import Claim, Data, Experiment, Scores, Tier
 
 EXACT = ("RepeatFirst", "RepeatPrevious", "Autoencode", "CountRecall")
 """Families whose players are perfect."""
-SOURCE = "ELMUR 2025, arXiv 2510.07151, project page (POPGym)"
+SOURCE = "ELMUR 2025, arXiv 2510.07151, and its project page, table of POPGym"
 
 
 def ids(families: Iterable[str], levels: Iterable[str]) -> tuple[str, ...]:
@@ -47,10 +47,14 @@ ALL = tuple(f"popgym/{name}" for name in TASKS)
 def above(number: int, task: str, left: str, right: str, margin: float, text: str) -> Claim:
     """ELMUR earns more in a task."""
     return Claim(
-        f"P{number} {task}", f"{text} in {task}", SOURCE, "eval/return", f"popgym/{task}", left, right, margin=margin
-    )
+        f"P{number} {task}", f"{text} in {task}.", f"our reading of {SOURCE} (sums over 48 tasks: ELMUR 10.4, BC-MLP "
+        "-6.8)", "eval/return", f"popgym/{task}", left, right, margin=margin, kind="check",
+        scores=Scores("bounded", -1.0, 1.0),
+    )  # fmt: skip
 
 
+WITHOUT = "ELMUR has a mean return above that of a network without memory by more than .1"
+WINDOW = "ELMUR has at least the mean return of a transformer with a window of 26 steps, less .05,"
 EXPERIMENT = Experiment(
     name="elmur_popgym",
     title="ELMUR in POPGym: repeat, recall, count",
@@ -76,8 +80,8 @@ EXPERIMENT = Experiment(
                 for family in EXACT[:3]
                 for level in LEVELS[:2]
                 for right, margin, text in (
-                    ("bc_mlp", 0.1, "ELMUR is clearly above a network without memory"),
-                    ("transformer", -0.05, "ELMUR is no worse than a window without memory"),
+                    ("bc_mlp", 0.1, WITHOUT),
+                    ("transformer", -0.05, WINDOW),
                 )
             ],
             1,

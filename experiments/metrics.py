@@ -282,7 +282,7 @@ RETURNS = (
 
 def sentence(text: str, env: str) -> str:
     """A claim's text with the reward areas called by their names."""
-    return re.sub(r"\barea (\d+)", lambda found: area_of(int(found[1]), env), text)
+    return re.sub(r"\b(?:goal )?area (\d+)", lambda found: area_of(int(found[1]), env), text)
 
 
 def words_of(name: str, env: str = "") -> str:

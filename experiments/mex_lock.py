@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agents import TabularMEX
 from agents.api import Agent
-from experiments.api import Claim, Experiment, Tier
+from experiments.api import SHARE, Claim, Experiment, Tier
 
 ENV = "lock/combination"
 SOURCE = "Liu et al., NeurIPS 2023 (Maximize to Explore)"
@@ -31,9 +32,11 @@ def solved(row: Mapping[str, float]) -> float:
     return float(row["eval/success"] >= 0.25)
 
 
-def _claim(name: str, text: str, left: str, **test: object) -> Claim:
-    source = "card A8 (6), a measurement at this scale"
-    return Claim(name, text, source, "solved", ENV, left, paper_budget=EPISODES, **test)  # type: ignore[arg-type]
+def _claim(name: str, text: str, left: str, **test: Any) -> Claim:
+    source = f"ours, a test at this scale of the objective of {SOURCE}, Algorithm 1"
+    return Claim(
+        name, text, source, "solved", ENV, left, paper_budget=EPISODES, kind="check", scores=SHARE, **test,
+    )  # fmt: skip
 
 
 def _never(name: str, text: str, label: str) -> Claim:
@@ -41,7 +44,7 @@ def _never(name: str, text: str, label: str) -> Claim:
 
 
 def _stuck(weight: float) -> Claim:
-    text = f"From the previous model alone it never does, with weight {weight:g}"
+    text = f"Sought from the previous model alone, MEX with weight {weight:g} solves the lock on under 5 % of seeds."
     return _never(f"L4 {weight:g}", text, f"single_{weight:g}")
 
 
@@ -59,8 +62,8 @@ EXPERIMENT = Experiment(
         "is itself optimistic. Rivals without the value term: `mex_0`, `count_bonus` (1 / sqrt(visits)) and "
         "`epsilon_greedy` (.1); `random` is the floor. Rewards are known, transitions are learned. `solved`: the "
         "final policy opens the lock in at least a quarter of 100 episodes. `learn/value` is what the chosen model "
-        "promises, `learn/visited` how many of the 21 pairs were ever tried. The card's counts of solved seeds for "
-        "weights 0, .3, 1, 3, 10 and 30: 0, 0, 3, 5, 8 and 10 of 10; with the single start none. The card does not "
+        "promises, `learn/visited` how many of the 21 pairs were ever tried. A prototype in NumPy solved 0, 0, 3, 5, 8 "
+        "and 10 of 10 seeds with weights 0, .3, 1, 3, 10 and 30; with the single start none. Its description does not "
         "say from where its forward start leans, which successors its models may have, nor where a wrong or "
         "slipping arm leads; these readings were chosen as the ones that agree with its figures."
     ),
@@ -72,9 +75,9 @@ EXPERIMENT = Experiment(
     repro=Tier(AGENTS, (ENV,), seeds=10, budget=EPISODES, evals=30, eval_episodes=100),
     paper=Tier(AGENTS, (ENV,), seeds=10, budget=EPISODES, evals=30, eval_episodes=100),
     claims=(
-        _claim("L1", "With weight 30 MEX solves the lock on every seed", "mex_30", margin=0.95),
-        _never("L2", "Without the value term, from the same starts, it never does", "mex_0"),
-        _claim("L3", "Weight 30 solves more than weight 1", "mex_30", right="mex_1"),
+        _claim("L1", "With weight 30 MEX solves the lock on more than 95 % of seeds.", "mex_30", margin=0.95),
+        _never("L2", "From the same three starts without the value term MEX solves it on under 5 % of seeds.", "mex_0"),
+        _claim("L3", "With weight 30 MEX solves the lock on more seeds than with weight 1.", "mex_30", right="mex_1"),
         *(_stuck(weight) for weight in WEIGHTS[1:]),
     ),
     derived={"solved": solved},

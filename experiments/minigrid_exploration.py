@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from experiments.api import Claim, Experiment, Tier
+from typing import Literal
+
+from experiments.api import SHARE, Claim, Experiment, Tier
 from experiments.minigrid_basics import METRICS, banks, explorers
 
 TASKS = ("minigrid/MultiRoom-N4-S5-v1", "minigrid/KeyCorridorS3R2-v0", "minigrid/UnlockPickup-v0")
 MORE = ("minigrid/MultiRoom-N6-v0", "minigrid/KeyCorridorS3R3-v0", "minigrid/ObstructedMaze-1Dlh-v0")
 STRETCH = ("minigrid/KeyCorridorS4R3-v0", "minigrid/ObstructedMaze-2Dlh-v0", "minigrid/LockedRoom-v0")
 PAPER_BUDGET = 20_000_000
-RAPID = "figure of RAPID's repository (PPO base, 20 M frames)"
+RAPID = "RAPID, ICLR 2021: figure in the README of daochenzha/rapid (PPO .18, counts .92; 20 M frames)"
+OWN = "our reading of NovelD, NeurIPS 2021, whose abstract has harder tasks solved; the margin of .3 is ours"
 
 
-def above(env: str, left: str, margin: float, text: str, source: str) -> Claim:
-    """One explorer above PPO alone."""
+def above(env: str, left: str, text: str, kind: Literal["paper", "check"], source: str) -> Claim:
+    """One explorer above PPO alone by .3."""
     return Claim(
-        f"{left} {env.partition('/')[2]}", text, source, "unseen/return", env, left, "ppo", margin=margin,
-        paper_budget=PAPER_BUDGET,
+        f"{left} {env.partition('/')[2]}", f"{text} by more than .3.", source, "unseen/return", env, left, "ppo",
+        margin=0.3, paper_budget=PAPER_BUDGET, kind=kind, scores=SHARE,
     )  # fmt: skip
 
 
@@ -45,10 +48,10 @@ EXPERIMENT = Experiment(
         budget=PAPER_BUDGET, evals=100, eval_episodes=32, env_fields=banks(TASKS + MORE + STRETCH),
     ),
     claims=(
-        above(TASKS[1], "count", 0.3, "Counts lift PPO in KeyCorridorS3R2 by .3", RAPID),
-        above(TASKS[1], "noveld", 0.3, "NovelD lifts PPO in KeyCorridorS3R2 by .3", "NovelD; no figure was found"),
-        above(TASKS[0], "noveld", 0.3, "NovelD lifts PPO in MultiRoom-N4-S5 by .3", "NovelD; no figure was found"),
-        above(TASKS[2], "noveld", 0.3, "NovelD lifts PPO in UnlockPickup by .3", "NovelD; no figure was found"),
+        above(TASKS[1], "count", "Counts lift the mean return of PPO in KeyCorridorS3R2", "paper", RAPID),
+        above(TASKS[1], "noveld", "NovelD lifts the mean return of PPO in KeyCorridorS3R2", "check", OWN),
+        above(TASKS[0], "noveld", "NovelD lifts the mean return of PPO in MultiRoom-N4-S5", "check", OWN),
+        above(TASKS[2], "noveld", "NovelD lifts the mean return of PPO in UnlockPickup", "check", OWN),
     ),
     metrics=METRICS,
     pictures=("curves",),

@@ -7,7 +7,7 @@ from typing import Any
 from agents import PPO, NovelD
 from agents.api import Agent
 from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
+from experiments.api import SHARE, Claim, Experiment, Tier
 from experiments.minigrid_basics import METRICS, banks
 
 TASK = ("minigrid/MemoryS9-v0",)
@@ -43,9 +43,11 @@ EXPERIMENT = Experiment(
     paper=Tier(agents(), TASK, seeds=5, budget=10_002_432, evals=99, eval_episodes=32, env_fields=banks(TASK)),
     claims=(
         Claim(
-            "G MemoryS9", "A recurrent policy ends above one without memory by .2 on levels that neither has seen",
-            "what the task was made for; no figure was found", "unseen/return", TASK[0], "ppo_gru", "ppo", margin=0.2,
-            paper_budget=10_002_432,
+            "G MemoryS9",
+            "PPO with a GRU has a mean return above that of PPO without memory by more than .2 in MemoryS9, on levels "
+            "that neither has seen.",
+            "ours: what the task was made for", "unseen/return", TASK[0], "ppo_gru", "ppo", margin=0.2,
+            paper_budget=10_002_432, kind="check", scores=SHARE,
         ),
     ),
     metrics=METRICS,

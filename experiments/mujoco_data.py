@@ -6,8 +6,8 @@
     sparse    where asked for: reward 1 at each step whose running return exceeds a quantile of all returns
 
 The training is a run like any other, under $PROSPECT_RUNS/data: interrupted, it goes on when the data is asked for
-again. Sources: the CDE card, A4 and C3; D4RL scripts/generation/mujoco. Versions and agent are others than D4RL's:
-its scale is a convention here. Shapes: T steps, N streams, M rows.
+again. Sources: CDE, arXiv 2401.08819 (sparse tasks); D4RL scripts/generation/mujoco. Versions and agent are others
+than D4RL's: its scale is a convention here. Shapes: T steps, N streams, M rows.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Claims that failed come first. Nothing here is measured or judged: see `experime
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,19 +14,12 @@ from pathlib import Path
 from experiments import durable
 from experiments.api import EXPERIMENTS, Claim, load
 from experiments.metrics import page, sentence, words_of
-from experiments.report import RESULTS, markdown, number
+from experiments.report import BEFORE, CHANGES_NOTE, RESULTS, markdown, number, read_claims
 
 KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
 """`Claim.kind` -> the part of the overview."""
 ORDER = {"FAIL": "Failed", "INCONCLUSIVE": "Inconclusive", "NOT RUN": "Not run", "PASS": "Passed"}
 """Verdicts as they follow each other, and their headings."""
-
-
-def kind_of(claim: Claim) -> str:
-    """Whether a paper prints a claim or it is a check of ours."""
-    return getattr(claim, "kind", "paper")
-
-
 HEADLINES = (
     ("SERENE", "serene_maze", "C5.0"),
     ("SERENE", "serene_maze", "C2a"),
@@ -62,8 +54,8 @@ class Judged:
 
     @property
     def kind(self) -> str:
-        """See `kind_of`."""
-        return kind_of(self.claim)
+        """`paper` or `check`."""
+        return self.claim.kind
 
     @property
     def reduced(self) -> bool:
@@ -132,8 +124,7 @@ def judged(results: Path = RESULTS) -> list[Judged]:
             continue
         experiment = load(name)
         known = {claim.name: claim for claim in experiment.claims}
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_claims(path)
         if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
             again = f"prospect report {name} --from-summary"
             raise ValueError(
@@ -173,6 +164,7 @@ def overview(results: Path = RESULTS) -> Path:
         for outcome, heading in ORDER.items():
             if those := [one for one in parts[kind] if one.outcome == outcome]:
                 lines += [f"### {heading}: {len(those)}", _table(those)]
+    lines += _changes(every, results / BEFORE)
     results.mkdir(parents=True, exist_ok=True)
     path = results / "README.md"
     durable.write(
@@ -199,6 +191,22 @@ def _table(claims: Sequence[Judged]) -> str:
         for one in claims
     ]
     return markdown(["claim (source)", "measured", "difference or mean [95 %]", "verdict", "experiment"], lines)
+
+
+def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
+    """How verdicts changed when the intervals did, and how many."""
+    if not before.exists():
+        return []
+    old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
+    known = [(old.get((one.experiment, one.claim.name)), one) for one in claims]
+    changed = [(was, one) for was, one in known if was and was != one.outcome]
+    lines = [
+        [f"[{one.experiment}]({one.experiment}/README.md)", one.text, was, one.outcome, one.interval, one.row["method"]]
+        for was, one in sorted(changed, key=lambda pair: list(ORDER).index(pair[1].outcome))
+    ]
+    head = ["experiment", "claim", "before", "now", "difference or mean [95 %]", "interval"]
+    count = f"{len(changed)} of {sum(was is not None for was, _ in known)} verdicts are others now."
+    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {count}", markdown(head, lines)]
 
 
 # --- README.md ---------------------------------------------------------------------------------------

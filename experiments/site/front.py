@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.bench import BENCHES, holds
 from experiments.metrics import sentence
-from experiments.overview import KINDS, ORDER, Judged, kind_of
+from experiments.overview import KINDS, ORDER, Judged
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
@@ -44,7 +44,7 @@ def page(every: Sequence[Results], benches: Path) -> Html:
 
 def _counts(every: Sequence[Results]) -> Html:
     """The verdicts on papers' claims; checks of ours are counted apart."""
-    rows = [(kind_of(claim), row["outcome"]) for results in every for claim, row in results.claims]
+    rows = [(claim.kind, row["outcome"]) for results in every for claim, row in results.claims]
     badges = [
         element("li", element("span", f"{rows.count(('paper', name))} {name}", class_=f"verdict {slug(name)}"))
         for name in ORDER
@@ -72,13 +72,13 @@ def _ledger(every: Sequence[Results]) -> Html:
     """All claims: papers' before checks of ours, and of either those that failed first."""
     kinds, outcomes = list(KINDS), list(ORDER)
     claims = [(results, *pair) for results in every for pair in results.claims]
-    claims.sort(key=lambda one: (kinds.index(kind_of(one[1])), outcomes.index(one[2]["outcome"])))
+    claims.sort(key=lambda one: (kinds.index(one[1].kind), outcomes.index(one[2]["outcome"])))
     lines = []
     for results, claim, row in claims:
         name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
         said = cell([prose(sentence(claim.text, claim.env)), element("small", claim.source)], kind="words")
         badge = cell(verdict(Judged(results.experiment.name, claim, row)), kind="badge")
-        lines.append([name, badge, said, difference(row), kind_of(claim), results.experiment.name])
+        lines.append([name, badge, said, difference(row), claim.kind, results.experiment.name])
     head = ["claim", "verdict", "statement", "difference [95 %]", "kind", "experiment"]
     return table(head, lines, caption="The claims ledger", kind="sortable stacked")
 

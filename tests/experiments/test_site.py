@@ -16,7 +16,7 @@ import pytest
 from agents import NoveltySearch, RandomSearch
 from experiments import records
 from experiments.__main__ import main
-from experiments.api import Claim, Experiment, Tier
+from experiments.api import REAL, SKEWED, Claim, Experiment, Tier
 from experiments.report import CLAIM_HEAD
 from experiments.site import build, charts, front, html
 from experiments.site.results import drawn_curves, improvements, profiles, read
@@ -31,8 +31,10 @@ def experiment():
     agents = {"novelty": NoveltySearch(neighbours=7), "<random> & co": RandomSearch()}
     paper = {"novelty": NoveltySearch(), "<random> & co": RandomSearch(), "absent": RandomSearch()}
     claims = (
-        Claim("wide <r>", "Wider than `random`", 'a "figure"', "ledger/coverage", ENVS[0], "novelty", "<random> & co"),
-        Claim("late", "Is there", "nobody", "ledger/first_0", ENVS[1], "novelty", margin=3.0, better="lower"),
+        Claim("wide <r>", "Wider than `random`", 'a "figure"', "ledger/coverage", ENVS[0], "novelty", "<random> & co",
+              kind="paper", scores=REAL),
+        Claim("late", "Is there", "nobody", "ledger/first_0", ENVS[1], "novelty", margin=3.0, better="lower",
+              kind="check", scores=SKEWED),
     )  # fmt: skip
     return Experiment(
         "synthetic", "A <synthetic> experiment", "Made by `hand` & <eye>.", "nobody",
