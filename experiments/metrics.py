@@ -52,7 +52,9 @@ class Place:
 PLACES: dict[str, Place] = {
     "maze/": Place(("the far goal", "the near goal"), (0, 1)),
     "arm/": Place(("the lower left goal", "the upper right goal", "the upper left goal"), (0, 1)),
-    "point/": Place(("the upper right square", "the upper left square", "the lower square", "the left square")),
+    "point/": Place(
+        ("the upper right square", "the upper left square", "the lower square", "the left square"), (0, 50)
+    ),
     "minigrid/Dynamic-Obstacles": Place(returns=(-1, 1)),
     "minigrid/": Place(returns=(0, 1)),
     "popgym/": Place(returns=(-1, 1)),
@@ -262,22 +264,16 @@ def metric_of(name: str, env: str = "") -> Metric:
     elif "exam" in found:
         exam = f"{int(found['exam']):,}" if found["exam"].isdecimal() else found["exam"]
         words = words.format(exam=place.exam.format(exam=exam))
-    if place.returns and metric.unit == "reward" and name.startswith(RETURNS):
-        low, high = place.returns
-        return replace(metric, name=name, words=words, kind="bounded", low=float(low), high=float(high))
+    if place.returns and name.startswith(RETURNS) and metric.unit == "reward":
+        low, high = map(float, place.returns)
+        if name == "emitters/improvement":
+            low, high = low - high, high - low
+        return replace(metric, name=name, words=words, kind="bounded", low=low, high=high)
     return replace(metric, name=name, words=words)
 
 
-RETURNS = (
-    "eval/return",
-    "unseen/return",
-    "collect/return",
-    "exam",
-    "ledger/best_",
-    "ledger/stored_best_",
-    "archive/best_",
-)
-"""Beginnings of the names of metrics that lie between the bounds of a return."""
+RETURNS = ("eval/", "unseen/", "collect/", "exam", "ledger/best_", "ledger/stored_best_", "archive/best_", "emitters/")
+"""Beginnings of the names of metrics in units of reward that lie between the bounds of a return."""
 
 
 def sentence(text: str, env: str) -> str:
@@ -326,7 +322,7 @@ of an exam; where an environment's areas have names of their own, the words use 
 
 The column *spread* says how values differ between seeds, which decides how the interval of a claim is made: within
 bounds, with a long tail, or neither. A return is within bounds where the environment's is: 0 to 1 in the hard maze, the
-arm, MiniGrid and the T-Maze, -1 to 1 in POPGym.
+arm, MiniGrid and the T-Maze, -1 to 1 in POPGym, 0 to 50 in the sparse point.
 
 | metric | in words | unit | spread | computed in |
 | --- | --- | --- | --- | --- |

@@ -21,18 +21,17 @@ KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
 ORDER = {"FAIL": "Failed", "INCONCLUSIVE": "Inconclusive", "NOT RUN": "Not run", "PASS": "Passed"}
 """Verdicts as they follow each other, and their headings."""
 HEADLINES = (
-    ("SERENE", "serene_maze", "C5.0"),
+    ("SERENE", "serene_maze", "C5.0 archive"),
     ("SERENE", "serene_maze", "C2a"),
-    ("SERENE, its emitters", "serene_emitters", "C3"),
     ("MEX", "mex_velocity", "M cheetah_vel_sparse"),
     ("MEX, model-based", "mex_model_based", "M hopper_sparse"),
     ("ELMUR", "elmur_tmaze", "T1 paper"),
     ("ELMUR", "elmur_mikasa_lite", "M1 colour 3"),
     ("CDE", "cde_maze", "M1 optidice"),
-    ("CDE, scarce data", "cde_scarce", "K1 cde"),
+    ("CDE", "cde_scarce", "K1 cde"),
+    ("floor: no memory", "elmur_tmaze", "T7 floor"),
     ("baseline: NovelD", "minigrid_basics", "D DoorKey-8x8"),
     ("baseline: SAC", "mujoco_dense", "S sac half_cheetah"),
-    ("floor: no memory", "elmur_tmaze", "T7 floor"),
 )
 """Method, experiment and claim of the front page."""
 BEGIN, END = "<!-- {}: made by `prospect report --all` -->", "<!-- {}: end -->"
@@ -83,15 +82,23 @@ class Judged:
         return f"{words_of(self.claim.metric, self.claim.env)}: {means} ({counted})"
 
     @property
+    def values(self) -> tuple[float, float, float]:
+        """The difference in favour of the claim, or without a rival the mean itself, and its 95 % interval."""
+        value, low, high = (self.figure(name) for name in ("difference", "low", "high"))
+        # the table holds a mean that should be low with its sign turned
+        return (-value, -high, -low) if not self.claim.right and self.claim.better == "lower" else (value, low, high)
+
+    @property
     def interval(self) -> str:
-        """The difference in favour of the claim with its interval; without a rival the mean itself."""
-        values = [self.figure(name) for name in ("difference", "low", "high")]
-        if not math.isfinite(values[0]):
-            return "–"
-        if not self.claim.right and self.claim.better == "lower":  # the table holds them with their signs turned
-            values = [-values[0], -values[2], -values[1]]
-        value, low, high = map(number, values)
-        return f"{value} [{low}, {high}]"
+        """The same as text."""
+        value, low, high = map(number, self.values)
+        return f"{value} [{low}, {high}]" if math.isfinite(self.values[0]) else "–"
+
+    @property
+    def method(self) -> str:
+        """How the interval was found; of skewed scores with the share of draws that it covers."""
+        covers = self.figure("coverage")
+        return self.row["method"] + (f", covers {100 * covers:.0f} %" if math.isfinite(covers) else "")
 
     @property
     def verdict(self) -> str:
@@ -148,29 +155,27 @@ def counts(claims: Sequence[Judged]) -> str:
 
 
 def overview(results: Path = RESULTS) -> Path:
-    """Write results/README.md: each claim as a sentence with its figures and its verdict, failures first."""
+    """Write results/README.md."""
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / "README.md"
+    durable.write(path, overview_text(results).encode())
+    return path
+
+
+def overview_text(results: Path = RESULTS) -> str:
+    """Each claim as a sentence with its figures and its verdict: papers' claims and checks of ours, failures first."""
     every = judged(results)
     parts = {kind: [one for one in every if one.kind == kind] for kind in KINDS}
-    missing = [name for name in EXPERIMENTS if not (results / name / "claims.csv").exists()]
-    lines = [
-        "# Results",
-        f"Claims printed in papers: {counts(parts['paper'])}.",
-        f"Checks of ours: {counts(parts['check'])}.",
-        NOTE,
-    ]
-    lines += [f"Without committed tables: {', '.join(missing)}."] if missing else []
+    lines = ["# Results", *(f"{title}: {counts(parts[kind])}." for kind, title in KINDS.items()), NOTE]
+    if missing := [name for name in EXPERIMENTS if not (results / name / "claims.csv").exists()]:
+        lines.append(f"Without committed tables: {', '.join(missing)}.")
     for kind, title in KINDS.items():
         lines.append(f"## {title}")
         for outcome, heading in ORDER.items():
             if those := [one for one in parts[kind] if one.outcome == outcome]:
                 lines += [f"### {heading}: {len(those)}", _table(those)]
-    lines += _changes(every, results / BEFORE)
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "README.md"
-    durable.write(
-        path, ("\n\n".join([*lines, "Made by `prospect report --all`; edits are overwritten."]) + "\n").encode()
-    )
-    return path
+    lines += [*_changes(every, results / BEFORE), "Made by `prospect report --all`; edits are overwritten."]
+    return "\n\n".join(lines) + "\n"
 
 
 NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference
@@ -185,12 +190,15 @@ def _table(claims: Sequence[Judged]) -> str:
             f"{one.text} ({one.claim.source})",
             one.figures,
             one.interval,
+            one.method,
             one.verdict,
             f"[{one.experiment}]({one.experiment}/README.md)",
         ]
         for one in claims
     ]
-    return markdown(["claim (source)", "measured", "difference or mean [95 %]", "verdict", "experiment"], lines)
+    return markdown(
+        ["claim (source)", "measured", "difference or mean [95 %]", "interval", "verdict", "experiment"], lines
+    )
 
 
 def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
@@ -201,7 +209,7 @@ def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
     known = [(old.get((one.experiment, one.claim.name)), one) for one in claims]
     changed = [(was, one) for was, one in known if was and was != one.outcome]
     lines = [
-        [f"[{one.experiment}]({one.experiment}/README.md)", one.text, was, one.outcome, one.interval, one.row["method"]]
+        [f"[{one.experiment}]({one.experiment}/README.md)", one.text, was, one.outcome, one.interval, one.method]
         for was, one in sorted(changed, key=lambda pair: list(ORDER).index(pair[1].outcome))
     ]
     head = ["experiment", "claim", "before", "now", "difference or mean [95 %]", "interval"]

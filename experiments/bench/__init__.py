@@ -100,7 +100,14 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
 
 
 def page(folder: Path = RESULTS) -> Path:
-    """Write `folder`/README.md: the figures of all files there beside their targets."""
+    """Write `folder`/README.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write(folder / "README.md", page_text(folder).encode())
+    return folder / "README.md"
+
+
+def page_text(folder: Path = RESULTS) -> str:
+    """The figures of all files in `folder` beside their targets."""
     parts = ["# Speed and memory", PAGE]
     for path in sorted(folder.glob("*.json")):
         found = read_object(path)
@@ -119,11 +126,7 @@ def page(folder: Path = RESULTS) -> Path:
             "\n".join(["| figure | value | target |", "| --- | --- | --- |", *lines]),
             f"{found['date']}, {machine}: `{found['command']}`",
         ]
-    text = "\n\n".join([*parts, "Made by `prospect report --all`; edits are overwritten."])
-    path = folder / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, (text + "\n").encode())
-    return path
+    return "\n\n".join([*parts, "Made by `prospect report --all`; edits are overwritten."]) + "\n"
 
 
 PAGE = """What is promised about speed and memory, measured by `make bench`; a target that is missed is bold. Rivals

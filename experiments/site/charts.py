@@ -107,8 +107,9 @@ def line_chart(
 
 
 def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str], *, title: str) -> Html:
-    """A row an agent: (middle, low, high) as a dot on its interval."""
-    low, high = min(p[1] for p in points.values()), max(p[2] for p in points.values())
+    """A row an agent: (middle, low, high) as a dot on its interval; a dot alone where the bounds are NaN."""
+    ends = [x for point in points.values() for x in point if math.isfinite(x)]
+    low, high = min(ends), max(ends)
     low = min(low, 0.0) if low >= 0 else low
     high = high if high > low else low + 1.0
     bottom = TOP + ROW * len(points)
@@ -124,9 +125,10 @@ def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str]
     for i, (label, (middle, lowest, highest)) in enumerate(points.items()):
         y, kind = TOP + ROW * (i + 0.5), colour(labels, label)
         said = element("title", f"{label}: {number(middle)} [{number(lowest)}, {number(highest)}]")
+        whisker = element("path", d=f"M{x(lowest):.1f} {y:.1f}H{x(highest):.1f}", class_=f"whisker {kind}")
         parts += [
             _text(label, NAMES - 8, y + 4, "end"),
-            element("path", d=f"M{x(lowest):.1f} {y:.1f}H{x(highest):.1f}", class_=f"whisker {kind}"),
+            *([whisker] if math.isfinite(lowest) else []),
             element("circle", said, cx=f"{x(middle):.1f}", cy=f"{y:.1f}", r=4, class_=f"dot {kind}"),
         ]
     return _svg(title, bottom + 22, parts)

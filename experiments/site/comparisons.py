@@ -30,7 +30,8 @@ def improvement(results: Results) -> Html | None:
         return None
     note = (
         "The probability that a run of the row's agent scores higher than one of the column's, ties counted half, with "
-        "its 95 % interval by stratified bootstrap; over all environments it is the average of theirs."
+        "its 95 % interval by stratified bootstrap, which is too narrow at few seeds and decides nothing; over all "
+        "environments it is the average of theirs."
     )
     return markup([element("p", note, class_="note"), *parts])
 

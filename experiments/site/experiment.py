@@ -7,16 +7,17 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from experiments.metrics import sentence, words_of
+from experiments.claims import METHODS_NOTE
+from experiments.metrics import words_of
 from experiments.overview import Judged
 from experiments.plots import curve_metrics
-from experiments.report import CLAIMS_NOTE, number
+from experiments.report import CLAIMS_NOTE, CURVES_NOTE, number
 from experiments.site import charts
 from experiments.site.charts import panel
 from experiments.site.comparisons import all_profiles, improvement
 from experiments.site.configuration import configuration
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, drawn_curves, mean_point, named
+from experiments.site.results import Point, Results, drawn_curves, named
 
 SECTIONS = {
     "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",
@@ -82,11 +83,6 @@ def verdict(one: Judged) -> Html:
     return markup([badge, *(element("small", note) for note in notes if note)])
 
 
-def figure(text: str) -> float:
-    """A number of claims.csv; NaN of an empty cell."""
-    return float(text or "nan")
-
-
 def sortable(value: float, shown: object = None, kind: str | None = None) -> Html:
     """A cell with a number; one that is missing sorts last."""
     return cell(
@@ -100,19 +96,19 @@ def with_interval(point: Point, note: str = "") -> Html:
     return markup([number(value), element("small", f"[{number(low)}, {number(high)}]{note}")])
 
 
-def difference(row: dict[str, str]) -> Html:
-    """The cell with a claim's difference and interval."""
-    value, low, high = (figure(row[name]) for name in ("difference", "low", "high"))
-    return sortable(value, with_interval((value, low, high)) if math.isfinite(value) else "–")
+def difference(one: Judged) -> Html:
+    """The cell with a claim's difference, or a mean, and its interval."""
+    value = one.values[0]
+    return sortable(value, with_interval(one.values) if math.isfinite(value) else "–")
 
 
-def _sides(row: dict[str, str]) -> Html:
-    lines = []
+def _sides(one: Judged) -> Html:
+    lines, row = [], one.row
     for name in ("left", "right"):
         if row[name]:
-            seeds, missing = int(row[f"{name}_seeds"]), int(row[f"{name}_missing"])
-            mean = number(figure(row[f"{name}_mean"]))
-            lines.append(element("small", f"{row[name]}: {mean} (n={seeds - missing}/{seeds})"))
+            seeds, planned = int(row[f"{name}_seeds"]) - int(row[f"{name}_missing"]), row[f"{name}_planned"]
+            mean = number(one.figure(f"{name}_mean"))
+            lines.append(element("small", f"{row[name]}: {mean} ({seeds} of {planned})"))
     return cell(lines)
 
 
@@ -121,31 +117,18 @@ def claims(results: Results) -> Html | None:
     if not results.claims:
         return None
     lines, ids = [], []
-    for claim, row in results.claims:
+    for one in results.claims:
+        claim = one.claim
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
         place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the head names the source
         where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
-        said = [prose(sentence(claim.text, claim.env)), element("small", where)]
-        said = cell(said, kind="words")
-        lines.append(
-            [
-                claim.name,
-                cell(verdict(Judged(results.experiment.name, claim, row)), kind="badge"),
-                said,
-                difference(row),
-                bound,
-                sortable(figure(row["p"])),
-                _sides(row),
-            ]
-        )
+        said = cell([prose(one.text), element("small", where)], kind="words")
+        badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
+        lines.append([claim.name, badge, said, difference(one), bound, one.method, p, claim.kind, _sides(one)])
         ids.append(slug("claim", claim.name))
-    head = ["claim", "verdict", "statement", "difference [95 %]", "margin", "p", "means"]
-    return markup(
-        [
-            table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids),
-            element("p", CLAIMS_NOTE, class_="note"),
-        ]
-    )
+    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "margin", "interval", "p", "kind", "means"]
+    made = table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids)
+    return markup([made, *(element("p", note, class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE))])
 
 
 # --- curves ------------------------------------------------------------------------------------------
@@ -164,8 +147,7 @@ def curves(results: Results) -> Html | None:
     if others := [name for name in names if name not in first]:
         folded = element("div", _curve_panels(results, others), class_="panels")
         parts.append(element("details", element("summary", f"{len(others)} more metrics"), folded))
-    note = "Lines: interquartile mean over seeds; bands: its 95 % interval by stratified bootstrap."
-    return markup([*parts, element("p", note, class_="note")])
+    return markup([*parts, element("p", CURVES_NOTE, class_="note")])
 
 
 def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
@@ -186,13 +168,14 @@ def scores(results: Results) -> Html:
     """The first metric as a picture an environment, and a table of all metrics for each."""
     metric, panels = results.metrics[0], []
     for env in results.tier.envs:
-        points = {label: mean_point(results.values(env, label, metric)) for label in results.complete([env], metric)}
+        points = {label: results.point(env, label, metric) for label in results.complete([env], metric)}
         if points:
             title = f"{words_of(metric, env)}, {env}"
             panels.append(panel(title, charts.dots(points, results.labels, title=title)))
     tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
     note = (
-        "Mean over seeds, its 95 % bootstrap interval, interquartile mean (IQM), and n: runs with a value, if not all."
+        "Mean over seeds, its 95 % interval as a claim would have it, interquartile mean (IQM), and n: runs with a "
+        "value, if not all."
     )
     return markup([element("div", panels, class_="panels"), *tables, element("p", note, class_="note")])
 
@@ -212,7 +195,7 @@ def _score(results: Results, env: str, label: str, metric: str, finished: int) -
     values = results.values(env, label, metric)
     if not len(values):
         return cell("–", sort="")
-    point, few = mean_point(values), f"; n {len(values)}" if len(values) < finished else ""
+    point, few = results.point(env, label, metric), f"; n {len(values)}" if len(values) < finished else ""
     return sortable(point[0], with_interval(point, f"; IQM {number(results.iqm(env, label, metric))}{few}"))
 
 

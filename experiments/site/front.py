@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench import BENCHES, holds
-from experiments.metrics import sentence
-from experiments.overview import KINDS, ORDER, Judged
+from experiments.overview import KINDS, ORDER
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, mean_point, named
+from experiments.site.results import Point, Results, named
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:
@@ -44,7 +43,7 @@ def page(every: Sequence[Results], benches: Path) -> Html:
 
 def _counts(every: Sequence[Results]) -> Html:
     """The verdicts on papers' claims; checks of ours are counted apart."""
-    rows = [(claim.kind, row["outcome"]) for results in every for claim, row in results.claims]
+    rows = [(one.kind, one.outcome) for results in every for one in results.claims]
     badges = [
         element("li", element("span", f"{rows.count(('paper', name))} {name}", class_=f"verdict {slug(name)}"))
         for name in ORDER
@@ -61,7 +60,7 @@ def _link(results: Results, text: str, fragment: str = "") -> Html:
 def _experiments(every: Sequence[Results]) -> Html:
     lines = []
     for results in every:
-        outcomes = [row["outcome"] for _, row in results.claims]
+        outcomes = [one.outcome for one in results.claims]
         counts = [sortable(outcomes.count(name)) for name in ORDER]
         title = cell(_link(results, results.experiment.title), kind="words")
         lines.append([results.experiment.name, title, results.tier_name, sortable(len(results.rows)), *counts])
@@ -71,15 +70,15 @@ def _experiments(every: Sequence[Results]) -> Html:
 def _ledger(every: Sequence[Results]) -> Html:
     """All claims: papers' before checks of ours, and of either those that failed first."""
     kinds, outcomes = list(KINDS), list(ORDER)
-    claims = [(results, *pair) for results in every for pair in results.claims]
-    claims.sort(key=lambda one: (kinds.index(one[1].kind), outcomes.index(one[2]["outcome"])))
+    claims = [(results, one) for results in every for one in results.claims]
+    claims.sort(key=lambda pair: (kinds.index(pair[1].kind), outcomes.index(pair[1].outcome)))
     lines = []
-    for results, claim, row in claims:
-        name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
-        said = cell([prose(sentence(claim.text, claim.env)), element("small", claim.source)], kind="words")
-        badge = cell(verdict(Judged(results.experiment.name, claim, row)), kind="badge")
-        lines.append([name, badge, said, difference(row), claim.kind, results.experiment.name])
-    head = ["claim", "verdict", "statement", "difference [95 %]", "kind", "experiment"]
+    for results, one in claims:
+        name = _link(results, one.claim.name, f"#{slug('claim', one.claim.name)}")
+        said = cell([prose(one.text), element("small", one.claim.source)], kind="words")
+        badge = cell(verdict(one), kind="badge")
+        lines.append([name, badge, said, difference(one), one.kind, one.experiment])
+    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "kind", "experiment"]
     return table(head, lines, caption="The claims ledger", kind="sortable stacked")
 
 
@@ -101,7 +100,7 @@ def families(every: Sequence[Results]) -> list[list[Results]]:
 
 def _scores(every: Sequence[Results]) -> Html:
     """A row an agent, a column a task; a task's figure is the first metric of its experiment."""
-    note = "Mean over seeds and its 95 % bootstrap interval at the end of the runs; a column's best is bold."
+    note = "Mean over seeds at the end of the runs and its 95 % interval, as a claim has it; a column's best is bold."
     return markup([element("p", note, class_="note"), *(_score_table(family) for family in families(every))])
 
 
@@ -112,8 +111,7 @@ def _score_table(family: Sequence[Results]) -> Html:
         for one, env, metric in tasks
     ]
     columns = [
-        {label: mean_point(one.values(env, label, metric)) for label in one.complete([env], metric)}
-        for one, env, metric in tasks
+        {label: one.point(env, label, metric) for label in one.complete([env], metric)} for one, env, metric in tasks
     ]
     labels = dict.fromkeys(label for results in family for label in results.labels)
     lines = [[label, *(_score(column, label) for column in columns)] for label in labels]

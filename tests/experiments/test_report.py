@@ -161,14 +161,6 @@ def test_smoke_reports_stay_with_the_runs(experiment, tmp_path):
     assert report.report(experiment, "smoke", root=tmp_path).folder == tmp_path / "synthetic" / "smoke" / "report"
 
 
-def test_overview_counts_verdicts(experiment, root, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "EXPERIMENTS", {"synthetic": "nowhere", "other": "nowhere"})
-    report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
-    text = report.overview(tmp_path).read_text()
-    assert "1 PASS, 1 FAIL, 1 INCONCLUSIVE, 1 NOT RUN" in text
-    assert "| [synthetic](synthetic/README.md) | repro | PASS (reduced) | wider |" in text
-
-
 def test_csv_keeps_float32_and_missing_values(tmp_path):
     value = float(np.float32(0.1))
     records.write_csv(tmp_path / "t.csv", [{"env": "e", "x": value, "y": math.nan}], ("env",))
