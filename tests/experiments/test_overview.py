@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from experiments.report import BEFORE, CLAIM_HEAD
 ROOT = Path(__file__).parents[2]
 
 
-def claim(name, *, metric="eval/return", env="maze/hard", right="random", kind="paper", scores=REAL, **fields):
-    text = f"{name} is better in goal area 0."
-    return Claim(name, text, f"table of {name}", metric, env, "left", right, kind=kind, scores=scores, **fields)
+def claim(name: str, **fields: Any) -> Claim:
+    given = {"metric": "eval/return", "env": "maze/hard", "right": "random", "kind": "paper", "scores": REAL} | fields
+    return Claim(name, f"{name} is better in goal area 0.", f"table of {name}", left="left", **given)
 
 
 CLAIMS = (
@@ -90,8 +91,8 @@ def test_the_front_pages_headlines_are_there_failures_first(monkeypatch):
     known = {(one.experiment, one.claim.name): one for one in overview.judged()}
     methods = " ".join(method for method, *_ in HEADLINES)
     assert all(name in methods for name in ("SERENE", "MEX", "ELMUR", "CDE", "floor", "baseline"))
-    for method, *key in HEADLINES:
-        assert known[tuple(key)].kind == ("check" if method.startswith("baseline") else "paper")
+    for method, experiment, name in HEADLINES:
+        assert known[experiment, name].kind == ("check" if method.startswith("baseline") else "paper")
     lines = overview.front_table().splitlines()[2:]
     outcomes = [next(word for word in overview.ORDER if f"[{word}" in line) for line in lines]
     assert len(lines) == len(HEADLINES) and outcomes == sorted(outcomes, key=list(overview.ORDER).index)
