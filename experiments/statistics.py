@@ -156,7 +156,7 @@ def bounded_interval(x: ArrayLike, low: float, high: float) -> tuple[np.ndarray,
 PRODUCT, WIDEST = 0.0034, 0.49
 """Two tails have this product c, and neither is over .49 = a. That some such pair exceeds the tail probabilities p and
 q of the truth on either side, uniform where limits are exact, has the chance c / a (2 - a) + c log(a a / c) < .025."""
-TAILS = np.geomspace(PRODUCT / WIDEST, WIDEST, 41)
+TAILS = np.geomspace(PRODUCT / WIDEST, WIDEST, 25)
 
 
 def bounded_difference(

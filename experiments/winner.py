@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from experiments import durable, sweep
 from experiments.api import TIERS, Claim, Experiment, Tier, load
+from experiments.claims import scores_of
 from experiments.study import Study, Trial, shown
 
 FILE = '''"""{title}.
@@ -56,6 +57,7 @@ def compare(
     claim = Claim(
         "tuned", f"{label} with {shown(settings)} ends {better} in {metric} than as it was",
         f"the search of {base.name}, on other seeds", metric, env, "tuned", "default", better=better,
+        kind="check", scores=scores_of(base, env, metric),
     )  # fmt: skip
     return Experiment(
         name=f"{base.name}_best", title=f"{base.title}: {label} as it was and tuned", text=text, source=base.source,

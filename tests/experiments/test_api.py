@@ -1,12 +1,13 @@
 """Declarations, and the verdicts on claims: each number can be checked by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
 
-from experiments import api
-from experiments.api import Claim, Experiment, Tier
-from experiments.claims import decide, judge
+from experiments import api, records
+from experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
+from experiments.claims import decide, judge, scores_of
 
 ENV = "maze/hard"
 
@@ -16,10 +17,11 @@ def rows(**values):
 
 
 def claim(**fields):
-    return Claim(name="c", text="t", source="s", metric="m", env=ENV, **({"left": "a", "right": "b"} | fields))
+    given = {"left": "a", "right": "b", "kind": "check", "scores": REAL} | fields
+    return Claim(name="c", text="t", source="s", metric="m", env=ENV, **given)
 
 
-A, B = [0.9, 0.9, 0.9], [0.5, 0.5, 0.5]  # without spread the interval is the difference itself: 0.4
+A, B = [0.899, 0.9, 0.901], [0.499, 0.5, 0.501]  # with so little spread the interval is nearly the difference: 0.4
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_verdicts(fields, outcome):
 
 def test_numbers_behind_a_verdict():
     v = judge(claim(), rows(a=[1.0, 2.0, 3.0, 10.0], b=[0.0, 0.5, 0.5]), budget=1)
+    assert v.method == "Welch's t" and math.isnan(v.coverage)
     assert (v.left.mean, v.left.iqm, v.left.seeds) == (4.0, 2.5, 4)
     assert v.right is not None and v.right.mean == pytest.approx(1 / 3)
     assert v.difference == pytest.approx(4 - 1 / 3)
@@ -76,6 +79,77 @@ def test_missing_values_are_counted_and_never_averaged():
     assert (v.outcome, v.left.seeds, v.left.missing, v.left.mean) == ("PASS", 4, 1, pytest.approx(0.9))
     v = judge(claim(), rows(a=[0.9, 0.9, math.nan], b=B), budget=1)
     assert v.outcome == "INCONCLUSIVE"
+
+
+def test_seeds_that_died_are_counted():
+    """Two of five planned died: three take part, and the page says of how many."""
+    tier = Tier({"a": None, "b": None}, (ENV,), seeds={"a": 5, "b": 3}, budget=1)  # type: ignore[dict-item]
+    v = judge(claim(), rows(a=A, b=[*B[:2], math.nan]), budget=1, tier=tier)
+    assert v.right is not None
+    assert (len(v.left.values), v.left.seeds, v.left.planned) == (3, 3, 5)
+    assert (len(v.right.values), v.right.missing, v.right.planned) == (2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, ""),
+        ({"margin": 0.5}, "not better by the margin"),
+        ({"left": "b", "right": "a"}, "worse"),
+        ({"left": "b", "right": "a", "margin": -0.1}, "worse"),
+        ({"better": "lower"}, "worse"),
+        ({"within": (-0.1, 0.1)}, "outside the bounds"),
+        ({"right": None, "margin": 0.95}, "beyond the bound"),
+    ],
+)
+def test_what_a_failure_means(fields, words):
+    assert judge(claim(**fields), rows(a=A, b=B), budget=1).words == words
+
+
+def test_equal_scores_decide_by_what_they_are():
+    """Three equal scores say nothing of a return's spread; ten successes against none do."""
+    assert judge(claim(), rows(a=[1.0] * 3, b=[0.0] * 3), budget=1).outcome == "INCONCLUSIVE"
+    shares = claim(scores=SHARE)
+    assert judge(shares, rows(a=[1.0] * 10, b=[0.0] * 10), budget=1).outcome == "PASS"
+    assert judge(shares, rows(a=[1.0] * 3, b=[0.0] * 3), budget=1).outcome == "INCONCLUSIVE"
+    assert judge(claim(scores=SHARE, right=None, margin=0.9), rows(a=[1.0] * 3), budget=1).outcome == "INCONCLUSIVE"
+
+
+def test_part_of_a_bounded_rival():
+    """.5 of a share lies between 0 and .5: 0 of 10 is below half of 10 of 10, by .5 at most."""
+    v = judge(claim(scores=SHARE, part=0.5, better="lower"), rows(a=[0.0] * 10, b=[1.0] * 10), budget=1)
+    assert v.outcome == "PASS" and v.difference == 0.5 and v.high <= 0.5
+
+
+def test_skewed_scores_say_how_often_they_are_covered():
+    v = judge(claim(scores=SKEWED), rows(a=[900.0, 20.0, 3.0], b=[5.0, 9.0, 200.0]), budget=1)
+    assert 0.5 < v.coverage < 1
+
+
+@pytest.mark.parametrize("fields", [{"kind": "bounded"}, {"kind": "real", "low": 0, "high": 1},
+                                    {"kind": "bounded", "low": 1, "high": 0}])  # fmt: skip
+def test_bounds_belong_to_bounded_scores(fields):
+    with pytest.raises(ValueError, match="finite bounds"):
+        Scores(**fields)
+
+
+def test_no_claim_goes_without_kind_and_scores():
+    with pytest.raises(TypeError, match="kind"):
+        Claim("c", "t", "s", "m", ENV, "a")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", api.EXPERIMENTS)
+def test_declared_claims_agree_with_the_committed_tables(name):
+    """Their scores keep their bounds; a success or a coverage is declared as the share that it is."""
+    one, path = api.load(name), Path("results") / name / "summary.csv"
+    for c in one.claims:
+        assert c.text.endswith(".") and c.source and "card" not in c.source
+        assert scores_of(one, c.env, c.metric) == c.scores
+        assert c.scores == SHARE or c.metric.rpartition("/")[2] not in ("success", "coverage")
+    for row in records.read_csv(path) if path.exists() else ():
+        for c in one.claims:
+            if row["env"] == c.env:
+                assert not row[c.metric] < c.scores.low and not row[c.metric] > c.scores.high
 
 
 def test_reduced_below_the_sources_budget():

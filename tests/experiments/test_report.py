@@ -12,7 +12,7 @@ import pytest
 
 from agents import NoveltySearch, RandomSearch
 from experiments import records, report
-from experiments.api import Claim, Experiment, Tier
+from experiments.api import REAL, Claim, Experiment, Tier
 from experiments.sweep import plan
 
 ENV = "point/sparse"
@@ -20,15 +20,15 @@ COVERAGE = {"novelty": [0.5, 0.6, 0.7], "random": [0.1, 0.2, 0.3]}
 
 
 def claim(name, metric, **fields):
-    sides = {"left": "novelty", "right": "random"}
-    return Claim(name, f"statement {name}", "a figure", metric, ENV, **(sides | fields))
+    given = {"left": "novelty", "right": "random", "kind": "check", "scores": REAL}
+    return Claim(name, f"statement {name}", "a figure", metric, ENV, **(given | fields))
 
 
 @pytest.fixture
 def experiment():
     tier = Tier({"novelty": NoveltySearch(), "random": RandomSearch()}, (ENV,), seeds=3, budget=1000, evals=2)
     claims = (
-        claim("wider", "ledger/coverage", margin=0.2, paper_budget=5000),
+        claim("wider", "ledger/coverage", margin=0.1, paper_budget=5000),
         claim("far wider", "ledger/coverage", margin=0.7),
         claim("climb", "climb", better="lower"),
     )
@@ -96,7 +96,8 @@ def test_readme_says_what_it_must(experiment, root, tmp_path):
     for words in (
         "# A synthetic experiment", "Made by hand.", "1,000 evaluations (point/sparse); 6 of 6 seeds finished",
         "`make synthetic TIER=repro`", "2023-11-14; 9 wall minutes", "jax 1.2; numpy 3.4", "**PASS** (reduced)",
-        "**FAIL**", "novelty: 0.6 (n=3/3); random: 0.2 (n=3/3)", "300 [300, 300], 300 (n=2)", "curves.png",
+        "**FAIL**", "**FAIL**, not better by the margin", "novelty: 0.6 (3 of 3); random: 0.2 (3 of 3)", "Welch's t",
+        "| check |", "0.4 [0.173, 0.627]", "300 [–, –], 300 (n=2)", "0.6 [0.352, 0.848], 0.6", "curves.png",
         "archive.png",
     ):  # fmt: skip
         assert words in text, words
@@ -161,6 +162,19 @@ def test_smoke_reports_stay_with_the_runs(experiment, tmp_path):
     assert report.report(experiment, "smoke", root=tmp_path).folder == tmp_path / "synthetic" / "smoke" / "report"
 
 
+def test_changed_verdicts_are_listed(experiment, root, tmp_path):
+    before = [("wider", "PASS"), ("far wider", "PASS"), ("climb", "INCONCLUSIVE")]
+    lines = "".join(f"synthetic,{claim},{outcome}\n" for claim, outcome in before) + "other,wider,FAIL\n"
+    (tmp_path / report.BEFORE).write_text("experiment,claim,outcome\n" + lines)
+    made = report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
+    (changed,) = report.verdict_changes("synthetic", made.verdicts, tmp_path / report.BEFORE)
+    assert changed[:3] == ("far wider", "PASS", "FAIL")
+    assert changed[3] == "Welch's t interval of 3 and 3 seeds, 0.173 to 0.627, lies beyond 0.7."
+    assert "## How verdicts changed" in (made.folder / "README.md").read_text()
+    rows = list(csv.DictReader((made.folder / "claims.csv").read_text().splitlines()))
+    assert rows[1]["words"] == "not better by the margin" and rows[1]["left_planned"] == "3"
+
+
 def test_csv_keeps_float32_and_missing_values(tmp_path):
     value = float(np.float32(0.1))
     records.write_csv(tmp_path / "t.csv", [{"env": "e", "x": value, "y": math.nan}], ("env",))
@@ -199,11 +213,11 @@ def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path)
 
 
 def test_sums_over_tasks(experiment):
-    """By hand: (1 + 3) / 2 + (10 + 20) / 2 = 17; nobody has a sum who lacks a task."""
+    """By hand: (1 + 3) / 2 + (10 + 20) / 2 = 17, t = 12.7 (1 degree), 12.7 * sqrt(1 + 25) = 64.8."""
     tier = replace(experiment.repro, envs=(ENV, "maze/hard"), budget=1000)
     summed = replace(experiment, repro=tier, claims=(), sums=("eval/return",))
     scores = {(ENV, "novelty"): (1, 3), ("maze/hard", "novelty"): (10, 20), (ENV, "random"): (5, 5)}
     rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
     table, note = report.sums_table(summed, "repro", rows)
-    assert table.splitlines()[-1] == "| `eval/return` | 17 [11, 23] | – (1 of 2) |"
+    assert table.splitlines()[-1] == "| `eval/return` | 17 [-47.8, 81.8] | – (1 of 2) |"
     assert f"{ENV}, maze/hard" in note

@@ -76,7 +76,7 @@ def covers(low, high, truth, *, least, error=ERROR):
 
 @pytest.mark.parametrize("scores", DRAWN)
 def test_t_intervals_cover(scores):
-    """Unequal sides too: there Welch's own quantile covers in .924 of draws (20 and 3 seeds) and passes .037 wrongly."""
+    """Unequal sides too: with 20 and 3 seeds Welch's own quantile covers in .924 of draws and passes .037 wrongly."""
     generator = np.random.default_rng(0)
     for n in SEEDS:
         x = DRAWN[scores](generator, (DRAWS, n))
@@ -153,26 +153,19 @@ BOUNDED = {
     "49 of 50": lambda g, shape: g.binomial(50, 0.98, shape) / 50,
     "1 or not": lambda g, shape: np.where(g.random(shape) < 0.1, g.random(shape), 1.0),
 }
-MEANS = {
-    "uniform": 0.5,
-    "beta(.5, .5)": 0.5,
-    "beta(8, 2)": 0.8,
-    "beta(.2, 2)": 1 / 11,
-    "49 of 50": 0.98,
-    "1 or not": 0.95,
-}
+MEANS = dict(zip(BOUNDED, (0.5, 0.5, 0.8, 1 / 11, 0.98, 0.95), strict=True))
 
 
 @pytest.mark.parametrize("scores", BOUNDED)
 def test_bounded_intervals_cover(scores):
-    generator, draws = np.random.default_rng(0), 400
+    generator, draws = np.random.default_rng(0), 300
     error = 3 * np.sqrt(0.05 * 0.95 / draws)
     for n in SEEDS:
         a, b = BOUNDED[scores](generator, (2, draws, n))
         truth = MEANS[scores]
         covers(*st.bounded_interval(a, 0, 1), truth, least=0.95, error=error)
         covers(*st.bounded_difference(a, b, (0, 1), (0, 1)), 0, least=0.95, error=error)
-        covers(*st.bounded_difference(a, b[:, :3], (0, 1), (0, 1)), 0, least=0.95, error=error)
+        covers(*st.bounded_difference(a, b[:, : n // 2 + 1], (0, 1), (0, 1)), 0, least=0.95, error=error)
         fixed = np.full((1, 3), 0.25)  # one side constant
         covers(*st.bounded_difference(a, fixed, (0, 1), (0, 1)), truth - 0.25, least=0.95, error=error)
 
@@ -214,8 +207,8 @@ def test_a_score_beyond_its_bounds_is_refused():
 
 def test_coverage_of_skewed_scores_is_simulated():
     """One side of heavy skew covers too little, two alike cover enough; the figure is the same every time."""
-    x = np.exp(np.random.default_rng(0).normal(0, 1.5, 5))
-    assert st.skewed_coverage(x) == st.skewed_coverage(x) < 0.9
+    x = [1.0, 1.5, 2.0, 3.0, 40.0]
+    assert st.skewed_coverage(x) == st.skewed_coverage(x) < 0.85
     assert st.skewed_coverage(x, x) > 0.95
     assert st.skewed_coverage([1.0, 1.01, 0.99]) == pytest.approx(0.95, abs=0.02)
 
