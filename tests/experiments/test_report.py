@@ -219,5 +219,5 @@ def test_sums_over_tasks(experiment):
     scores = {(ENV, "novelty"): (1, 3), ("maze/hard", "novelty"): (10, 20), (ENV, "random"): (5, 5)}
     rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
     table, note = report.sums_table(summed, "repro", rows)
-    assert table.splitlines()[-1] == "| `eval/return` | 17 [-47.8, 81.8] | – (1 of 2) |"
+    assert table.splitlines()[-1] == "| return of an evaluation | 17 [-47.8, 81.8] | – (1 of 2) |"
     assert f"{ENV}, maze/hard" in note
