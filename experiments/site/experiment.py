@@ -99,7 +99,10 @@ def with_interval(point: Point, note: str = "") -> Html:
 def difference(one: Judged) -> Html:
     """The cell with a claim's difference, or a mean, and its interval."""
     value = one.values[0]
-    return sortable(value, with_interval(one.values) if math.isfinite(value) else "–")
+    if not math.isfinite(value):
+        return sortable(value)
+    method = element("small", one.method) if one.method else None
+    return sortable(value, markup([with_interval(one.values), method]))
 
 
 def _sides(one: Judged) -> Html:
@@ -124,11 +127,11 @@ def claims(results: Results) -> Html | None:
         where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
         said = cell([prose(one.text), element("small", where)], kind="words")
         badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
-        lines.append([claim.name, badge, said, difference(one), bound, one.method, p, claim.kind, _sides(one)])
+        lines.append([claim.name, badge, said, difference(one), bound, p, claim.kind, _sides(one)])
         ids.append(slug("claim", claim.name))
-    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "margin", "interval", "p", "kind", "means"]
+    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "margin", "p", "kind", "means"]
     made = table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids)
-    return markup([made, *(element("p", note, class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE))])
+    return markup([made, *(element("p", note.replace("*", ""), class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE))])
 
 
 # --- curves ------------------------------------------------------------------------------------------
