@@ -14,9 +14,9 @@ No agent has a training loop, a log, a seed or a file. Keys: every `key` argumen
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,6 +36,8 @@ from envs.api import (
     Transitions,
     Tree,
 )
+from envs.fields import bounded as hyper
+from envs.fields import check
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
@@ -97,34 +99,6 @@ def cost(want: Want) -> int:
     return want.population * want.episodes if isinstance(want, Rollouts) else want.updates
 
 
-# --- hyper-parameters --------------------------------------------------------------------------------
-
-T = TypeVar("T")
-
-
-def hyper(
-    default: T, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf, most: float = math.inf
-) -> T:
-    """A hyper-parameter with bounds, checked when the agent is made. `above`, `below` exclude the bound itself."""
-    return field(default=default, metadata={"above": above, "least": least, "below": below, "most": most})
-
-
-def check_hypers(config: Any) -> None:
-    """Raise ValueError with one clear line if a field of a dataclass is out of its bounds or of the wrong type."""
-    for f in fields(config):
-        value, bounds = getattr(config, f.name), f.metadata
-        if f.default is not None and isinstance(f.default, bool | int | float | str):
-            kinds = (int, float) if isinstance(f.default, float) else (type(f.default),)
-            if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(f.default, bool)):
-                raise ValueError(f"{f.name} must be {type(f.default).__name__}, not {value!r}")
-        if "above" not in bounds:
-            continue
-        if not bounds["above"] < value < bounds["below"] or not bounds["least"] <= value <= bounds["most"]:
-            words = {"above": "above", "least": "at least", "below": "below", "most": "at most"}
-            said = [f"{words[k]} {v:g}" for k, v in bounds.items() if math.isfinite(v)]
-            raise ValueError(f"{f.name} must be {' and '.join(said) or 'a number'}, not {value!r}")
-
-
 # --- the agent ---------------------------------------------------------------------------------------
 
 
@@ -154,7 +128,7 @@ class Agent:
     """The run of `prospect run AGENT`; None where the command line must name an environment."""
 
     def __post_init__(self) -> None:
-        check_hypers(self)
+        check(self)
 
     @property
     def wants(self) -> Want | tuple[Want, ...]:
@@ -218,6 +192,10 @@ class Agent:
     def learn(self, state: Tree, data: Any, key: Key, phase: int = 0) -> tuple[Tree, dict[str, Array]]:
         """One iteration: (state, metrics). `phase` is static; the state keeps its structure and dtypes."""
         raise NotImplementedError
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """What people should know, on the host, after each row of metrics; the driver tells each text once."""
+        return []
 
     def report(self, state: Tree) -> dict[str, Array]:
         """Arrays that pictures and exports need (an archive: genome, descriptor, fitness, area, ...)."""

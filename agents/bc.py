@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, Discrete, Inputs, Key, Spec, Tree, hyper
+from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
 from agents.nn.networks import MLP
 
 
@@ -35,7 +35,9 @@ class State:
 class BC(Agent):
     """Behaviour cloning with a feed-forward network."""
 
-    hidden: tuple[int, ...] = (256, 256)
+    default_run = DefaultRun("popgym/HigherLowerEasy", 5_000, "popgym/HigherLowerEasy/oracle")
+
+    hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Widths of the hidden layers."""
     learning_rate: float = hyper(3e-4, above=0)
     """Of Adam."""

@@ -73,8 +73,6 @@ class CMAME(Neuroevolution):
         super().__post_init__()
         if self.parallel > self.emitters:
             raise ValueError(f"parallel must be at most the number of emitters ({self.emitters}), not {self.parallel}")
-        if self.ranking not in ("optimising", "improvement"):
-            raise ValueError(f"ranking must be optimising or improvement, not {self.ranking!r}")
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs a behaviour descriptor of few dimensions."""

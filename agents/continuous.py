@@ -26,7 +26,7 @@ Figures = dict[str, Array]
 class Continuous(Agent):
     """Base of the agents with bounded real actions, which networks see in [-1, 1]."""
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Widths of the hidden layers of all networks."""
     gamma: float = hyper(0.99, least=0, below=1)
     """Discount."""

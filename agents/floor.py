@@ -24,11 +24,6 @@ class Floor(Agent):
     length: int = hyper(100, least=1)
     """Steps of each stream in an iteration."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.action not in ("random", "zero"):
-            raise ValueError(f'action must be "random" or "zero", not {self.action!r}')
-
     def misfit(self, spec: Spec) -> str | None:
         """Needs one action space."""
         return "it needs a vector or a choice as action" if isinstance(spec.action, Dict) else None

@@ -24,7 +24,7 @@ import optax
 from flax import struct
 
 from agents import off_policy
-from agents.api import Array, Box, Key, Segment, Spec, Tree, hyper
+from agents.api import Array, Box, DefaultRun, Key, Segment, Spec, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
 from agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
@@ -51,27 +51,29 @@ class State(off_policy.State):
 class MBPO(SAC):
     """Model-based policy optimisation. A variant with another fit of the model overrides `model_loss`."""
 
-    hidden: tuple[int, ...] = (512, 512)
+    default_run = DefaultRun("mujoco/reacher", 8_000)
+
+    hidden: tuple[int, ...] = hyper((128, 128), least=1)
     """Widths of the hidden layers of actor and critics."""
-    learning_starts: int = hyper(5000, least=0)
+    learning_starts: int = hyper(1000, least=0)
     """Env steps with actions sampled from the untrained policy, and without learning, at the beginning."""
-    updates_per_step: float = hyper(40.0, above=0)
+    updates_per_step: float = hyper(5.0, above=0)
     """Gradient steps of SAC for each env step; a round has N * T times as many, which must be a whole number."""
     alpha: float = hyper(0.2, above=0)
     """Temperature: its first value, or the value throughout where it is not tuned."""
-    tune_alpha: bool = False
+    tune_alpha: bool = True
     """Whether the temperature is learned, towards an entropy of -A."""
-    target_every: int = hyper(4, least=1)
+    target_every: int = hyper(1, least=1)
     """Updates of SAC for each move of its targets."""
     explore_with_mean: bool = True
     """Play the mean action after the warm-up, as released; else a sample of the policy."""
     real_ratio: float = hyper(0.0, least=0, most=1)
     """Share of SAC's batches that comes from the environment."""
-    members: int = hyper(1, least=1)
+    members: int = hyper(5, least=1)
     """Networks of the model (E); several learn from a bootstrap each."""
-    elites: int = hyper(1, least=1)
+    elites: int = hyper(5, least=1)
     """Members that predict (F)."""
-    model_hidden: tuple[int, ...] = (200, 200, 200, 200)
+    model_hidden: tuple[int, ...] = hyper((200, 200), least=1)
     """Widths of the hidden layers of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
     """Of the model's Adam."""
@@ -81,20 +83,20 @@ class MBPO(SAC):
     """Transitions of a gradient step of the model (B)."""
     model_every: int = hyper(250, least=1)
     """Env steps between two trainings of the model."""
-    model_epochs: int = hyper(1000, least=1)
+    model_epochs: int = hyper(100, least=1)
     """The most epochs of a training."""
     patience: int = hyper(5, least=1)
     """Epochs without progress (1 % less error) that end a training."""
-    rollouts: int = hyper(100_000, least=1)
+    rollouts: int = hyper(10_000, least=1)
     """Model rollouts after each training (R), a multiple of the elites: 400 for each of 250 env steps."""
-    schedule: tuple[int, int, int, int] = (20, 150, 1, 15)
+    schedule: tuple[int, int, int, int] = hyper((20, 150, 1, 1), least=0)
     """(e0, e1, l0, l1): their length is l0 up to epoch e0 of 1000 env steps, and goes to l1 until epoch e1."""
     retain: int = hyper(4, least=1)
     """Trainings whose rollouts are kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.schedule) != 4 or not 0 <= self.schedule[0] < self.schedule[1] or min(self.schedule[2:]) < 1:
+        if self.schedule[0] >= self.schedule[1] or min(self.schedule[2:]) < 1:
             raise ValueError(f"schedule must be two rising epochs and two lengths of at least 1, not {self.schedule}")
         if self.elites > self.members:
             raise ValueError(f"elites {self.elites} are more than the {self.members} members")

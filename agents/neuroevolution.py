@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
+from agents.api import Agent, Array, Box, DefaultRun, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
 from agents.nn import mlp
 
 
@@ -21,7 +21,9 @@ from agents.nn import mlp
 class Neuroevolution(Agent):
     """Agents whose behaviour is a flat genome [G] of a small tanh network."""
 
-    hidden: tuple[int, ...] = (5, 5)
+    default_run = DefaultRun("maze/hard", 100_000)
+
+    hidden: tuple[int, ...] = hyper((5, 5), least=1)
     """Widths of the hidden layers."""
     gene_limit: float = hyper(5.0, above=0)
     """Genes are clipped to plus and minus this."""

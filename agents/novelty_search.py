@@ -11,9 +11,9 @@ Shapes: M population, G genes, d descriptor dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,15 @@ Rows = dict[str, Array]
 
 
 def rows_of(data: Episodes) -> Rows:
-    """The evaluated policies of a rollout, as rows of an archive."""
+    """The evaluated policies of a rollout, as rows of an archive.
+
+    Without a finite descriptor the fitness is -inf, as it is without a finite return: nothing selects or stores it.
+    """
+    known = jnp.all(jnp.isfinite(data.descriptor), axis=1)
     return {
         "genome": data.behaviour,
         "descriptor": data.descriptor,
-        "fitness": data.fitness,
+        "fitness": jnp.where(known, data.fitness, -jnp.inf),
         "area": areas_of(data),
     }
 
@@ -75,6 +79,11 @@ class NoveltySearch(Neuroevolution):
     """Which offspring enter the archive: any, or the most novel."""
     archive_capacity: int = hyper(16384, least=1)
     """Rows of the novelty archive; what does not fit is counted as overflow."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.additions > (most := self.population * self.offspring):
+            raise ValueError(f"additions must be at most the {most} offspring of a generation, not {self.additions}")
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs a behaviour descriptor too."""
@@ -133,20 +142,34 @@ class NoveltySearch(Neuroevolution):
         references = [(both["descriptor"], both["fitness"].shape[0]), (archive.rows["descriptor"], archive.count)]
         novelty = archives.novelty(both["descriptor"], [*references, *more], self.neighbours)
         novelty = jnp.where(jnp.isfinite(both["fitness"]), novelty, -jnp.inf)  # a failed episode is not novel
-        count = children["fitness"].shape[0]
-        rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty[-count:])
-        chosen = {name: children[name][rank[: self.additions]] for name in archive.rows}
-        archive = archives.append(archive, chosen, jnp.isfinite(chosen["fitness"]))
+        archive = self.remember(archive, children, novelty[-children["fitness"].shape[0] :], key)
         return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
 
+    def remember(self, archive: Archive, children: Rows, novelty: Array, key: Key) -> Archive:
+        """The archive with `additions` of the children, none of them a failed one."""
+        sound, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
+        rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty)
+        rank = rank[jnp.argsort(~sound[rank], stable=True)[: self.additions]]
+        return archives.append(archive, {name: children[name][rank] for name in archive.rows}, sound[rank])
+
     def exploit(self, state: Tree) -> Tree:
-        """The stored policy with the highest fitness (the first member of the population while none is stored)."""
-        best = best_genome(state.archive)
-        return jnp.where(state.archive.count > 0, best, state.population["genome"][0])
+        """The stored policy with the highest fitness (while none is stored, a sound one of the population)."""
+        first = jnp.argmax(jnp.isfinite(state.population["fitness"]))
+        return jnp.where(state.archive.count > 0, best_genome(state.archive), state.population["genome"][first])
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """A full archive."""
+        full = row["archive/overflow"] > 0 and row["archive/size"] >= self.archive_capacity
+        return [full_up("novelty archive", "archive_capacity", self.archive_capacity)] if full else []
 
     def report(self, state: State) -> dict[str, Array]:
         """The archive, and which of its rows are filled."""
         return {**state.archive.rows, "filled": state.archive.filled}
+
+
+def full_up(what: str, field: str, capacity: int) -> str:
+    """The notice that a table has no room left."""
+    return f"the {what} is full, and what no longer fits is lost (archive/overflow); raise {field} above {capacity}"
 
 
 def best_genome(archive: Archive) -> Array:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 
 from agents.api import Array, Key
@@ -41,15 +40,12 @@ class NSGA2(NoveltySearch):
         valid = jnp.isfinite(both["fitness"])  # a failed episode is neither novel nor good
         references = [(both["descriptor"], valid.shape[0]), (archive.rows["descriptor"], archive.count), *more]
         novelty = archives.novelty(both["descriptor"], references, self.neighbours)
+        novelty = jnp.where(valid, novelty, -jnp.inf)
         values = jnp.where(valid[:, None], jnp.stack([novelty, both["fitness"]], axis=1), 0.0)
         rank = pareto.fronts(values, valid, enough=self.population)
         spread = pareto.crowding(values, rank, official=self.official_crowding)
         survivors = jnp.lexsort((-spread, rank))[: self.population]
-
-        count = children["fitness"].shape[0]
-        order = jnp.argsort(-novelty[-count:]) if self.selection == "best" else jax.random.permutation(key, count)
-        chosen = take(children, order[: self.additions])
-        archive = archives.append(archive, chosen, jnp.isfinite(chosen["fitness"]))
+        archive = self.remember(archive, children, novelty[-children["fitness"].shape[0] :], key)
         return take(both, survivors), archive
 
     def exploit(self, state: State) -> Array:

@@ -49,7 +49,7 @@ class Player:
     """
 
     def __init__(self, agent: Agent, behaviour: Tree, *, seed: int = 0) -> None:
-        self.agent, self.spec, self.behaviour, self.seed = agent, agent.bound, behaviour, seed
+        self.agent, self.spec, self.behaviour, self.seed = agent, agent.bound, behaviour, check_seed(seed)
         if isinstance(self.spec.action, Dict):
             raise ValueError(f"{self.spec.id}: an action must be a Box or Discrete, not a Dict")
         # as in the kernels, where greedy or drawing is data of the behaviour
@@ -64,10 +64,10 @@ class Player:
         return f"<Player of {type(self.agent).__name__} for {self.spec.id}>"
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin an episode: forget the last one. seed: begin the random numbers anew too."""
-        self._carry = None
+        """Begin an episode: forget the last one. seed: begin the random numbers anew too; ValueError for a bad one."""
         if seed is not None:
-            self._key, self._episodes = jax.random.key(seed), 0
+            self._key, self._episodes = jax.random.key(check_seed(seed)), 0
+        self._carry = None
 
     def __call__(self, obs: Any, reward: float | None = None, *, deterministic: bool = False) -> Any:
         """The action for the next observation of the running episode; see `predict`."""
@@ -85,7 +85,8 @@ class Player:
     ) -> tuple[Any, Carry]:
         """(action, state) for ONE observation and the state that the step before it gave (None: an episode begins).
 
-        The action is an int for Discrete, else an array of the space's type within its bounds. episode_start: True
+        The action is an int for Discrete (from its `start` on), else an array of the space's type in gymnasium, within
+        its bounds. episode_start: True
         where `state` is that of an episode that has ended. deterministic: the likeliest action of an agent that ships
         a policy that draws; the others act as they do. reward: the last one, for agents that look at it.
         Raises ValueError for an observation of another shape or kind, and where a reward is missing.
@@ -139,10 +140,17 @@ class Player:
 
     def _outward(self, action: Array) -> Any:
         space = self.spec.action
-        if not isinstance(space, Box):
-            return int(action)
-        # rounding may have carried it past its bounds
-        return np.clip(np.asarray(action), space.low, space.high).astype(space.dtype)
+        if isinstance(space, Discrete):
+            return int(action) + space.start
+        assert isinstance(space, Box)
+        return space.clipped(action, space.outside)
+
+
+def check_seed(seed: int) -> int:
+    """A seed that JAX keeps apart from all others. Raises ValueError for one that it would wrap round."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"a seed must be a whole number between 0 and 2**32 - 1, not {seed!r}")
+    return int(seed)
 
 
 def blank(space: Any) -> Tree:
@@ -165,6 +173,8 @@ def observation(space: Any, obs: Any, who: str) -> Tree:
     kinds = "biu" if like.dtype.kind in "biu" else "biuf"
     if given.dtype.kind not in kinds:
         raise ValueError(f"{who}: an observation must be {like.dtype}, not {given.dtype}")
+    if isinstance(space, Discrete):
+        given = given.astype(np.int64) - space.start
     cast = given.astype(like.dtype)
     beyond = isinstance(space, Discrete) and not space.contains(cast)
     if beyond or (like.dtype.kind in "iu" and np.any(cast != given)):

@@ -6,12 +6,12 @@
 
 Weights and description are arrays of one .npz file, written by `prospect export RUN --numpy FOLDER`:
 
-    about                       JSON: parts (how the observation becomes a vector), activation, last, choices, draws,
-                                clip (of normalised observations)
+    about                       JSON: parts (how the observation becomes a vector), activation, last, choices and their
+                                start, draws, clip (of normalised observations)
     part<i>/embedding, weight, bias       of a part that is a picture of codes
     mean, std                   of observations, where these are normalised
     layer<i>/weight, bias       [in, out], [out]
-    low, high, centre, half     of actions that are vectors; log_std where they are drawn
+    low, high, centre, half     of actions that are vectors, in whose type (that of low) they are; log_std where drawn
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ class Policy:
         np.savez(path, allow_pickle=False, **self.arrays)
 
     def __call__(self, obs: Any, deterministic: bool = False) -> Any:
-        """The action, an int or a float32 vector. deterministic: the likeliest one also where the agent draws."""
+        """The action, an int or a vector within its bounds. deterministic: the likeliest one even where it draws."""
         out, a = self.output(obs), self.arrays
         draws = self.about["draws"] and not deterministic
         if self.about["choices"]:
-            return int(np.argmax(out + self.generator.gumbel(size=out.shape) if draws else out))
+            drawn = out + self.generator.gumbel(size=out.shape) if draws else out
+            return int(np.argmax(drawn)) + self.about.get("start", 0)
         if draws:
             out = out + np.exp(a["log_std"]) * self.generator.standard_normal(out.shape)
-        return np.clip(a["centre"] + a["half"] * out, a["low"], a["high"]).astype(np.float32)
+        return np.clip((a["centre"] + a["half"] * out).astype(a["low"].dtype), a["low"], a["high"])
 
     def output(self, obs: Any) -> np.ndarray:
         """[A] the logits of the choices, or the (mean) action before it is brought into its bounds."""
@@ -77,6 +78,10 @@ class Policy:
                 x = (x - self.arrays["mean"]) / self.arrays["std"]
                 x = x if self.about["clip"] is None else np.clip(x, -self.about["clip"], self.about["clip"])
             return x.ravel() / np.float32(part["divisor"])
+        if not part["shape"]:  # a choice
+            x = x.astype(np.int64) - part.get("start", 0)
+            if not 0 <= x < part["codes"][0]:
+                raise ValueError(f"an observation has numbers outside its space: {obs}")
         codes = [np.atleast_1d(x)[..., c, None] == np.arange(n) for c, n in enumerate(part["codes"])]
         hot = np.concatenate(codes, axis=-1).astype(np.float32)
         if (embedding := f"part{number}/embedding") not in self.arrays:

@@ -28,6 +28,7 @@ from agents.api import (
     Agent,
     Array,
     Box,
+    DefaultRun,
     Discrete,
     Inputs,
     Key,
@@ -107,6 +108,8 @@ class Rows:
 class PPO(Agent):
     """Proximal policy optimisation, for discrete and bounded real actions, feed-forward or recurrent."""
 
+    default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
+
     num_envs: int = hyper(32, least=1)
     """Streams that are played side by side (N)."""
     length: int = hyper(128, least=1)
@@ -137,7 +140,7 @@ class PPO(Agent):
     """Where advantages are brought to mean 0 and standard deviation 1."""
     adam_eps: float = hyper(1e-5, above=0)
     """Of Adam."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = hyper((64, 64), least=1)
     """Widths of the hidden layers of both heads."""
     encoding: int = hyper(128, least=1)
     """Width of the encoder's dense layer, for pictures of codes."""
@@ -149,6 +152,8 @@ class PPO(Agent):
     """Observations (real numbers) by their running mean and deviation, cut at 10."""
     normalise_rewards: bool = False
     """Rewards by the running deviation of their discounted sums."""
+    reward_clip: float = hyper(10.0, above=0, later=True)
+    """Rewards divided by that deviation are cut at plus and minus this."""
     greedy: bool = False
     """Evaluate and ship the likeliest action instead of a drawn one."""
 
@@ -161,9 +166,6 @@ class PPO(Agent):
         )
         if rows % self.minibatches:
             raise ValueError(f"minibatches must divide the {rows} rows ({name}) of a pass, {self.minibatches} do not")
-        for field, known in (("normalise_advantage", ("none", "batch", "minibatch")), ("activation", ACTIVATIONS)):
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field} must be one of {', '.join(known)}, not {getattr(self, field)!r}")
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs one choice or a bounded vector as action, and numbers to normalise where it normalises."""
@@ -277,7 +279,8 @@ class PPO(Agent):
         reward, variant, figures = self.rewards(state, data, k_rewards)
         steps, scale, seen = data.steps, state.scale, state.seen
         if scale is not None:
-            reward, scale = normalise.scaled(scale, reward, steps.terminated | steps.truncated, self.gamma)
+            ended = steps.terminated | steps.truncated
+            reward, scale = normalise.scaled(scale, reward, ended, self.gamma, self.reward_clip)
         batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
         rate = self.rate(state.steps)
         start = (state.params, state.optimiser)

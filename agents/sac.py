@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Continuous, Figures
 from agents.nn.networks import MLP
 from agents.off_policy import OffPolicy
@@ -168,6 +168,8 @@ class SACUpdates(Continuous):
 @dataclass(frozen=True, kw_only=True)
 class SAC(SACUpdates, OffPolicy):
     """Soft actor-critic with a squashed Gaussian policy."""
+
+    default_run = DefaultRun("mujoco/reacher", 30_000)
 
     learning_starts: int = hyper(10_000, least=0)
     """Env steps with uniformly random actions, and without updates, at the beginning."""

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Continuous, Figures, when
 from agents.nn.networks import MLP
 from agents.off_policy import OffPolicy
@@ -148,6 +148,8 @@ class TD3Updates(Continuous):
 @dataclass(frozen=True, kw_only=True)
 class TD3(TD3Updates, OffPolicy):
     """Twin-delayed deep deterministic policy gradients."""
+
+    default_run = DefaultRun("mujoco/reacher", 40_000)
 
     exploration_noise: float = hyper(0.1, least=0)
     """Standard deviation of the noise on explored actions, which lie in [-1, 1]."""

@@ -15,7 +15,7 @@ from agents.bc import BC
 from agents.cde.base import AnyAction
 from agents.neuroevolution import Neuroevolution
 from agents.nn import mlp
-from agents.nn.encoder import codes_of
+from agents.nn.encoder import codes_of, scale_of
 from agents.nn.networks import MLP
 from agents.offline.base import Offline
 from agents.offline.weighted import Weighted
@@ -36,6 +36,7 @@ def policy_of(player: Player) -> Policy:
     about: dict[str, Any] = {
         "agent": type(agent).__name__, "env": player.spec.id, "activation": "relu", "last": "tanh", "draws": False,
         "clip": None, "choices": isinstance(player.spec.action, Discrete), "parts": [part(player.spec.obs)],
+        "start": getattr(player.spec.action, "start", 0),
     }  # fmt: skip
     arrays = limits(player.spec.action)
     if isinstance(agent, Neuroevolution):
@@ -97,17 +98,17 @@ def check(policy: Policy, player: Player, count: int = 16) -> None:
         if isinstance(space, Box):
             error = np.max(np.abs(policy(obs, deterministic=True) - wanted) / np.maximum(policy.arrays["half"], 1))
         else:
-            error = np.max(out) - out[wanted]  # of two choices alike, either will do
+            error = np.max(out) - out[wanted - policy.about["start"]]  # of two choices alike, either will do
         if not error <= TOLERANCE * max(1.0, float(np.max(np.abs(out)))):
             raise ValueError(f"the policy of {type(player.agent).__name__} in NumPy does not act as the agent does")
 
 
 def sample(space: Any, generator: np.random.Generator) -> Tree:
-    """ONE observation, uniform within its bounds, or standard normal where it has none."""
+    """ONE observation as gymnasium gives it, uniform within its bounds, or standard normal where it has none."""
     if isinstance(space, Dict):
         return {name: sample(s, generator) for name, s in space.items}
     if isinstance(space, Discrete):
-        return np.int32(generator.integers(space.n))
+        return np.int32(space.start + generator.integers(space.n))
     low, high = (np.broadcast_to(np.asarray(x, np.float64), space.shape) for x in (space.low, space.high))
     if not np.all(np.isfinite(low) & np.isfinite(high)):
         return np.clip(generator.standard_normal(space.shape), low, high).astype(space.dtype)
@@ -123,10 +124,11 @@ def limits(space: Any) -> Arrays:
     """What brings a network's output [A] into the bounds of an action space: as it is where there are none."""
     if not isinstance(space, Box):
         return {}
-    low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
+    low, high = space.bounds()
+    ends = dict(zip(("low", "high"), space.bounds(space.outside), strict=True))
     if not np.all(np.isfinite(low) & np.isfinite(high)):
-        return {"low": low, "high": high, "centre": np.zeros_like(low), "half": np.ones_like(low)}
-    return {"low": low, "high": high, "centre": (low + high) / 2, "half": (high - low) / 2}
+        return ends | {"centre": np.zeros_like(low), "half": np.ones_like(low)}
+    return ends | {"centre": (low + high) / 2, "half": (high - low) / 2}
 
 
 def dense(params: Tree) -> list[tuple[Any, Any]]:
@@ -148,11 +150,10 @@ def encoder(space: Any, params: Tree, path: tuple[str, ...] = (), at: int = 0) -
             parts, arrays = parts + found, arrays | more
         return parts, arrays
     if isinstance(space, Discrete):
-        return [{"kind": "codes", "path": path, "shape": (), "codes": (space.n,)}], {}
+        return [{"kind": "codes", "path": path, "shape": (), "codes": (space.n,), "start": space.start}], {}
     codes = codes_of(space)
     if codes is None:
-        integers = np.issubdtype(np.dtype(space.dtype), np.integer)
-        return [part(space, path, float(np.max(space.high)) if integers else 1.0)], {}
+        return [part(space, path, scale_of(space))], {}
     one = {"kind": "codes", "path": path, "shape": space.shape, "codes": codes}
     if len(space.shape) < 3:
         return [one], {}

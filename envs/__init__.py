@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
     from collections.abc import Callable
 
     import gymnasium
+    from gymnasium.envs.registration import EnvSpec
 
     from envs.api import Env
     from envs.gymnasium.inward import HostEnv
@@ -63,7 +64,7 @@ ENVS: dict[str, str] = {
 """Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
 
 
-def make(id: str, **fields: Any) -> Env:
+def make(id: str, /, **fields: Any) -> Env:
     """The environment registered as `id`, with other values for some of its fields.
 
     Raises ValueError with one line (and the nearest name) for an unknown id or field.
@@ -79,13 +80,14 @@ def make(id: str, **fields: Any) -> Env:
 
 
 def from_gymnasium(
-    id_or_fn: str | Callable[[], gymnasium.Env], num_envs: int, *, horizon: int | None = None
+    id_or_fn: str | EnvSpec | Callable[[], gymnasium.Env], num_envs: int | None = None, *, horizon: int | None = None
 ) -> HostEnv:
     """A gymnasium environment as one of Prospect's, so that agents train on it: see `envs.gymnasium.inward.HostEnv`.
 
     id_or_fn: what `gymnasium.make` takes, or a function that makes one. num_envs: the streams of the agent
     (`Segments.num_envs`). horizon: steps after which an episode is truncated (default: the environment's own limit).
-    Raises ValueError for spaces that have no counterpart, and where no limit is known.
+    Raises ValueError, in one line, for what makes no environment, for spaces that have no counterpart, and where no
+    number of streams is given or no limit known.
     """
     from envs.gymnasium.inward import from_gymnasium
 

@@ -24,15 +24,26 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from envs.fields import bounds, check
+
 Array = jax.Array
 Key = jax.Array
 Tree = Any
 """A pytree of arrays."""
 
 
-def static(default: Any) -> Any:
-    """A field of a `flax.struct.dataclass` environment that shapes the program (never traced)."""
-    return struct.field(pytree_node=False, default=default)
+def static(default: Any, **limits: float) -> Any:
+    """A field of a `flax.struct.dataclass` environment that shapes the program (never traced).
+
+    limits: `above`, `least`, `below`, `most`, checked when the environment is made (see `envs.fields`).
+    """
+    return struct.field(pytree_node=False, default=default, metadata=bounds(**limits))
+
+
+def check_goals(goals: tuple[tuple[float, float, float], ...]) -> None:
+    """Raise ValueError unless there is a reward area (x, y, radius), and each has a radius above 0."""
+    if not goals or min(radius for *_, radius in goals) <= 0:
+        raise ValueError(f"goals must be one or more (x, y, radius) with a radius above 0, not {goals}")
 
 
 # --- spaces ------------------------------------------------------------------------------------------
@@ -46,36 +57,72 @@ class Box:
     low: float | tuple[float, ...] = -math.inf
     high: float | tuple[float, ...] = math.inf
     dtype: str = "float32"
+    outside: str = ""
+    """Its type in gymnasium, where that is another one (`float64`, `int64`): what players take and give."""
 
     @property
     def size(self) -> int:
         """Number of components."""
         return math.prod(self.shape)
 
+    def bounds(self, dtype: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) [*shape] in a type (default: its own); an integer type's own limits where it cannot hold them."""
+        kind = np.dtype(dtype or self.dtype)
+        low, high = (np.broadcast_to(np.asarray(x, np.float64), self.shape) for x in (self.low, self.high))
+        if not np.issubdtype(kind, np.integer):
+            with np.errstate(over="ignore"):  # what a type cannot hold is no bound in it
+                return low.astype(kind), high.astype(kind)
+        least, most = np.iinfo(kind).min, np.iinfo(kind).max
+        top = float(most) if kind.itemsize < 8 else np.nextafter(float(most), 0)  # what a double holds of it
+        low, high = (np.where(x > top, kind.type(most), np.clip(x, least, top).astype(kind)) for x in (low, high))
+        return low, high
+
+    def clipped(self, x: Any, dtype: str = "") -> np.ndarray:
+        """Numbers [..., *shape] in a type (default: its own), within the bounds as that type has them."""
+        low, high = self.bounds(dtype)
+        return np.asarray(np.clip(np.clip(x, low, high).astype(low.dtype), low, high))  # rounding may carry beyond
+
     def sample(self, key: Key) -> Array:
-        """A uniform sample [*shape]; a standard normal one where real numbers have no bounds."""
-        low, high = np.broadcast_to(self.low, self.shape), np.broadcast_to(self.high, self.shape)
-        if np.issubdtype(np.dtype(self.dtype), np.integer):
-            return jax.random.randint(key, self.shape, low, high + 1).astype(self.dtype)
-        if np.all(np.isfinite(low)) and np.all(np.isfinite(high)):
+        """A sample [*shape]: uniform within the bounds of a component, half of a normal one beyond its only bound.
+
+        Components without bounds are standard normal; so is what float32 cannot tell from one without.
+        """
+        low, high = self.bounds()
+        if np.issubdtype(low.dtype, np.integer):
+            return integers(key, low, high)
+        wide = np.finfo(np.float32).max / 2
+        below, above = low > -wide, high < wide
+        if np.all(below & above):
             return jax.random.uniform(key, self.shape, self.dtype, low, high)
-        return jnp.clip(jax.random.normal(key, self.shape, self.dtype), low, high)
+        free = jax.random.normal(key, self.shape, self.dtype)
+        least, most = (np.where(ends, bound, 0).astype(self.dtype) for ends, bound in ((below, low), (above, high)))
+        half = jnp.where(below, least + jnp.abs(free), jnp.where(above, most - jnp.abs(free), free))
+        return jnp.where(below & above, jax.random.uniform(key, self.shape, self.dtype, least, most), half)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` has this shape and dtype, holds no NaN, and lies within the bounds."""
-        x = np.asarray(x)
-        return (
-            x.shape == self.shape
-            and x.dtype == self.dtype
-            and bool(np.all((x >= np.asarray(self.low)) & (x <= np.asarray(self.high))))
-        )
+        """Whether `x` has this shape and dtype, holds no NaN, and lies within the bounds, in its own precision."""
+        x, (low, high) = np.asarray(x), self.bounds()
+        return x.shape == self.shape and x.dtype == self.dtype and bool(np.all((x >= low) & (x <= high)))
+
+
+def integers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:
+    """Uniform integers from `low` to `high`, both among them, in their type (of all of int32 but the least one)."""
+    dtype, (least, most) = low.dtype, (-(2**31), 2**31 - 1)
+    shift = least if dtype == np.uint32 else 0
+    first, last = (np.clip(x.astype(np.int64) + shift, least, most) for x in (low, high))
+    full = last == most  # the end of the range is no int32: draw one less and add it
+    first = np.where(full, np.maximum(first, least + 1) - 1, first)
+    drawn = jax.random.randint(key, low.shape, first.astype(np.int32), np.where(full, last, last + 1).astype(np.int32))
+    return (drawn + full).astype(dtype) - np.asarray(shift).astype(dtype)
 
 
 @dataclass(frozen=True)
 class Discrete:
-    """The integers 0 to n - 1, as int32."""
+    """One of n choices: within programs an integer from 0 to n - 1, as int32."""
 
     n: int
+    start: int = 0
+    """What the first one is called in gymnasium: players take and give the numbers from `start` on."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +134,7 @@ class Discrete:
         return jax.random.randint(key, (), 0, self.n, jnp.int32)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is an integer scalar of this space."""
+        """Whether `x` is an integer scalar from 0 to n - 1."""
         x = np.asarray(x)
         return x.shape == () and np.issubdtype(x.dtype, np.integer) and 0 <= int(x) < self.n
 
@@ -157,10 +204,14 @@ class Env:
     """Base of the environments of this package; any object with `spec`, `reset` and `step` will do.
 
     Make a subclass a `flax.struct.dataclass`: its array fields (banks of levels, look-up tables) are then
-    arguments of compiled programs rather than constants inside them; mark the others `static`.
+    arguments of compiled programs rather than constants inside them; mark the others `static`. A subclass with a
+    `__post_init__` of its own calls this one first.
     """
 
     spec: Spec
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def reset(self, key: Key) -> tuple[Tree, Tree]:
         """The first (state, obs) of an episode."""

@@ -108,6 +108,8 @@ def make_with_card(name: str, **fields: Any) -> tuple[Dataset, dict[str, Any]]:
     if path.exists() and card_path.exists():
         try:
             return _read(path, card_path)
+        except PermissionError as error:
+            raise cache.refused(error) from None
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
     begun = time.monotonic()
@@ -273,7 +275,7 @@ def _read_elsewhere(name: str, made: Elsewhere) -> tuple[Dataset, dict[str, Any]
 
 
 def _read(path: Path, card_path: Path) -> tuple[Dataset, dict[str, Any]]:
-    card, arrays = json.loads(card_path.read_text()), safetensors.load(path.read_bytes())
+    card, arrays = json.loads(card_path.read_bytes()), safetensors.load(path.read_bytes())
     rows = unflatten_dict({key: jnp.asarray(x) for key, x in arrays.items()}, sep="/")["rows"]
     dataset = Dataset(rows=rows, firsts=jnp.asarray(arrays[FIRSTS]))
     if digest(dataset) != card["sha256"]:

@@ -108,7 +108,7 @@ def narrow(name: str, x: np.ndarray) -> np.ndarray:
 def free_memory() -> int:
     """Bytes that can still be had. On Linux what the system would give up for it, its file cache, counts as free."""
     try:
-        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         return int(facts["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

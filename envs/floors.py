@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
+from envs import cache
 from envs.api import Array, Box, Inputs, Key, Tree
 
 BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
@@ -43,7 +44,7 @@ def renew(
     """
     if strange := set(names) - set(ids):
         sys.exit(f"no such environment: {', '.join(sorted(strange))}")
-    before, _, rest = readme.read_text().partition(BEGIN)
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     old, mark, after = rest.partition(END)
     if not mark:
         sys.exit(f"{readme} lacks the marks {BEGIN} and {END}")
@@ -51,4 +52,5 @@ def renew(
     rows = {line.split("`")[1]: line for line in [*old.splitlines(), *found] if "`" in line}
     table = [rows[label] for pair in ids.items() for label in dict.fromkeys(pair) if label in rows]
     head = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
-    readme.write_text("\n".join([before + BEGIN, *head, *table, END + after]))
+    text = "\n".join([before + BEGIN, *head, *table, END + after])
+    cache.write(readme, lambda file: file.write(text.encode()))

@@ -52,25 +52,16 @@ class CombinationLock(Env):
     whether a step into the goal pays: here as said above, and that step does not pay yet.
     """
 
-    length: int = static(6)
+    length: int = static(6, least=1)
     """States before the goal."""
-    arms: int = static(3)
+    arms: int = static(3, least=2)
     """Actions in every state: the safe one, the right one, wrong ones."""
-    forward: float = static(0.9)
+    forward: float = static(0.9, least=0, most=1)
     """Probability that the right arm leads on."""
     safe: float = static(0.05)
     """Reward of the safe arm."""
-    horizon: int = static(7)
+    horizon: int = static(7, least=1)
     """Steps of an episode."""
-
-    def __post_init__(self) -> None:
-        if self.length < 1 or self.arms < 2 or self.horizon < 1:
-            raise ValueError(
-                "a lock needs length >= 1, arms >= 2 and horizon >= 1, "
-                f"not {self.length}, {self.arms} and {self.horizon}"
-            )
-        if not 0 <= self.forward <= 1:
-            raise ValueError(f"forward must be a probability, not {self.forward}")
 
     @property
     def spec(self) -> TabularSpec:

@@ -50,11 +50,14 @@ class Bandit(Env):
     Optimal return 1 (always `best`); a uniform policy gets 0.5 + 0.5 / arms, which is also the value of its obs.
     """
 
-    arms: int = static(4)
-    best: int = static(2)
+    arms: int = static(4, least=1)
+    """Actions to choose from."""
+    best: int = static(2, least=0)
+    """The one that pays 1."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.best < self.arms:
+        super().__post_init__()
+        if self.best >= self.arms:
             raise ValueError(f"best must be one of the {self.arms} arms, not {self.best}")
 
     @property
@@ -161,12 +164,8 @@ class Memory(Env):
     Value of a remembered cue s steps before the last one: gamma^s.
     """
 
-    delay: int = static(1)
+    delay: int = static(1, least=1)
     """Steps between the cue and the answer."""
-
-    def __post_init__(self) -> None:
-        if self.delay < 1:
-            raise ValueError(f"delay must be at least 1, not {self.delay}")
 
     @property
     def spec(self) -> Spec:
@@ -198,13 +197,10 @@ class Limit(Env):
     where it `terminates`: (1 - gamma^(horizon - time)) / (1 - gamma). Return of every policy: horizon.
     """
 
-    horizon: int = static(5)
+    horizon: int = static(5, least=1)
+    """Steps of an episode."""
     terminates: bool = static(False)
     """The limit is a true end."""
-
-    def __post_init__(self) -> None:
-        if self.horizon < 1:
-            raise ValueError(f"horizon must be at least 1, not {self.horizon}")
 
     @property
     def spec(self) -> Spec:

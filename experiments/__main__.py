@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from envs.names import unknown
+from envs.threads import threads
 from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
 from experiments.child import INTERRUPTED
-from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome
+from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_outcome, print_what_can_be
 from experiments.options import Parser
 from experiments.workers import worker_environment
 
@@ -26,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    print_what_can_be()
     if words == ["_work"]:
         from experiments.child import serve
 
         return serve()
     say = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        threads()  # refuses a bad NPROC before anything reads it
         return command(words)
     except SystemExit as end:  # argparse has printed a help
         return int(end.code or 0)
@@ -170,10 +173,12 @@ def cmd_report(words: list[str]) -> int:
     for name in EXPERIMENTS:
         if tier := reports.tier_of(reports.RESULTS / name):
             reports.report(load(name), tier, from_summary=True)
-    from experiments import bench
+    from experiments import bench, defaults
     from experiments.overview import overview, write_front
     from experiments.site.build import write
 
+    if (defaults.RESULTS / "summary.csv").exists():
+        defaults.write(defaults.collect([]))
     for path in (overview(), bench.page(), *write_front(), *write()):
         out().print(str(path), soft_wrap=True)
     return 0
@@ -270,6 +275,28 @@ def cmd_doctor(words: list[str]) -> int:
     return FAILED if any(what == "warning" for what, _ in found) else 0
 
 
+def cmd_defaults(words: list[str]) -> int:
+    """Measure every agent's default run against the floors, with three seeds: defaults [AGENT ...] [--workers N]."""
+    parser = Parser(prog="prospect defaults", description="Every agent's default run, held against the floors.")
+    parser.add_argument("agents", nargs="*", metavar="AGENT", help="only these agents (default: all)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
+    args = parser.parse_args(words)
+    from experiments import sweep as sweeps
+    from experiments.display import sweep_display
+    from experiments.workers import pool
+
+    with pool(args.workers, None) as workers:  # before JAX
+        from experiments import defaults
+
+        if strange := next((name for name in args.agents if name not in defaults.names()), None):
+            raise unknown("agent with a default run", strange, defaults.names())
+        jobs = defaults.plan(args.agents or defaults.names())
+        with sweep_display(err()) as display:
+            outcome = sweeps.sweep(jobs, workers, display=display)
+    out().print(str(defaults.write(defaults.collect(jobs))), soft_wrap=True)
+    return print_outcome(outcome)
+
+
 def cmd_bench(words: list[str]) -> int:
     """Measure what is promised about speed: bench [NAME] [--list]."""
     parser = Parser(prog="prospect bench", description="Measure what is promised about speed.")
@@ -287,7 +314,7 @@ def cmd_bench(words: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
     "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
-    "bench": cmd_bench,
+    "defaults": cmd_defaults, "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

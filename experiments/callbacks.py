@@ -19,7 +19,6 @@ from typing import Any, Literal
 from envs.names import unknown
 from experiments import checkpoint, play
 from experiments.hooks import Callback, Moment
-from experiments.program import EVAL, stream
 from experiments.watch import watch
 
 Better = Literal["higher", "lower"]
@@ -129,7 +128,7 @@ def best_folder(run: Path, metric: str = "eval/return") -> Path:
 
 @dataclass(frozen=True)
 class Video(Callback):
-    """Film one evaluation episode before training and after every so many evaluations: `videos/<used>.gif`."""
+    """Film the first episode of an evaluation, before training and after every so many: `videos/<used>.gif`."""
 
     every: int = 1
     """Evaluations from one film to the next."""
@@ -148,7 +147,7 @@ class Video(Callback):
         path = home(now) / "videos" / f"{now.used:012d}.gif"
         if (now.iteration and before // self.every == len(marks) // self.every) or path.exists():
             return
-        seen = watch(now.agent, now.env, now.behaviour(), stream(EVAL, now.run.seeds[0], len(marks)))
+        seen = watch(now.agent, now.env, now.behaviour(), now.run.seeds[0], max(len(marks) - 1, 0))
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}")
         play.save_gif(seen.frames, beside, self.fps)

@@ -127,8 +127,7 @@ def save(folder: Path, tree: Tree, manifest: dict[str, Any]) -> Path:
     files = {STATE: {"bytes": (temporary / STATE).stat().st_size, "sha256": _sha256_of(temporary / STATE)}}
     manifest = {"schema": SCHEMA, **manifest, "files": files}
     manifest["sha256"] = durable.hash_of(manifest)
-    (temporary / MANIFEST).write_text(durable.dumps(manifest, indent=1))
-    durable.sync_file(temporary / MANIFEST)
+    durable.write(temporary / MANIFEST, durable.dumps(manifest, indent=1).encode())
     durable.sync_folder(temporary)
     if target.exists():
         shutil.rmtree(target)
@@ -136,6 +135,19 @@ def save(folder: Path, tree: Tree, manifest: dict[str, Any]) -> Path:
     durable.sync_folder(folder)
     _prune(folder)
     return target
+
+
+def hand_over(folder: Path, old: str, new: str) -> None:
+    """Make the whole checkpoints of run `old` those of run `new`, which continues it."""
+    for path in steps(folder):
+        try:
+            manifest = read_manifest(path)
+        except DamagedError:
+            continue  # reading it will say so
+        if manifest["config_hash"] == old:
+            manifest["config_hash"] = new
+            manifest["sha256"] = durable.hash_of(manifest)
+            durable.write(path / MANIFEST, durable.dumps(manifest, indent=1).encode())
 
 
 def clear(folder: Path) -> None:
@@ -160,7 +172,7 @@ def _prune(folder: Path) -> None:
 def score_of(path: Path) -> float | None:
     """The stated score of a checkpoint; None also where the manifest is damaged (reading it will say so)."""
     try:
-        return json.loads((path / MANIFEST).read_text())["score"]
+        return json.loads((path / MANIFEST).read_bytes())["score"]
     except (OSError, ValueError, KeyError):
         return None
 
@@ -210,7 +222,7 @@ def read_manifest(path: Path, config_hash: str | None = None) -> dict[str, Any]:
     Raises DamagedError, naming the file; ValueError for another schema or another run's checkpoint.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = json.loads((path / MANIFEST).read_bytes())
         stated = manifest.pop("sha256")
         files = manifest["files"]
         schema = manifest["schema"]

@@ -122,7 +122,7 @@ def serve() -> int:
     from experiments.sweep import work
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it as ignored
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a job prints is no answer
     jobs: queue.Queue[bytes | None] = queue.Queue()
     busy = threading.Event()

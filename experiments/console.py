@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentTypeError
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +25,13 @@ def out() -> Console:
 def err() -> Console:
     """Where progress is shown."""
     return Console(stderr=True, highlight=False)
+
+
+def print_what_can_be() -> None:
+    """Print `?` for what the terminal's encoding lacks, rather than end the command there."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def positive(word: str) -> int:

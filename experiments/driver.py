@@ -30,7 +30,7 @@ from experiments.exams import METRIC
 from experiments.finish import finish
 from experiments.hooks import Audience, Callback, Moment, Progress
 from experiments.lock import Lock
-from experiments.program import Program, RunState
+from experiments.program import INVALID, Program, RunState
 from experiments.result import Interrupted, Result
 from experiments.runs import Folder, Run
 from experiments.signals import listening
@@ -43,6 +43,10 @@ SAVE_EVERY, SAVE_SHARE = 5.0, 0.1
 """Seconds between checkpoints, and the share of a run's time that they may take; the end has one anyway."""
 IDLE = 10_000
 """Iterations without an evaluation after which a run is taken to hang."""
+NOT_FINITE = (
+    f"some policies had a return or a behaviour descriptor that is not finite ({INVALID} counts them): "
+    "none of them is stored, nor selected while there are enough others"
+)
 
 
 class Spent(NamedTuple):
@@ -72,10 +76,10 @@ def train(
 
     budget: env steps for agents that want `Segments`, evaluations of policies for `Rollouts`, updates for
     `Batches`. seeds: several run as one vmapped program, in agents that allow it. out: the run's folder; a run
-    that is there goes on, a finished one is returned as it is. progress: called after every chunk with
-    {iteration, used, budget, unit, rows, notices}; rows and notices are those new since the last call. callbacks:
-    see `experiments.hooks`; when one fails the run is saved, and the error names it. A run that one of them ended is
-    not finished: without that callback the same call goes on to the full budget.
+    that is there goes on, one to a smaller budget too; a finished one is returned as it is. progress: called after
+    every chunk with {iteration, used, budget, unit, rows, notices}; rows and notices are those new since the last
+    call. callbacks: see `experiments.hooks`; when one fails the run is saved, and the error names it. A run that
+    one of them ended is not finished: without that callback the same call goes on to the full budget.
 
     Raises ValueError, in one line, for whatever cannot work, before anything is compiled; `Interrupted` after
     SIGINT or SIGTERM, where there is a folder.
@@ -137,7 +141,7 @@ class _Driver:
         self.run, self.program, self.env, self.chunk_s = run, program, env, chunk_s
         self.data = {f"data/{name}": x for name, x in datasets.count(dataset).items()} if dataset is not None else {}
         self.progress, self.audience = progress, audience
-        self.marks = [-(-run.budget * i // run.evals) for i in range(1, run.evals + 1)]
+        self.marks = run.marks
         self.mark = 0
         self.metrics: dict[str, np.ndarray] = {}
         self.rows: list[dict[str, Any]] = []
@@ -145,7 +149,7 @@ class _Driver:
         self.length = 0
         self.score: float | None = None
         self.limits = dict.fromkeys(range(len(program.wants)), 1)
-        self.save_every, self.saved, self.saved_at = SAVE_EVERY, time.monotonic(), -1
+        self.save_every, self.saved, self.saved_at = SAVE_EVERY, time.monotonic(), (-1, 0)
         self.told, self.spent = (0, 0), Spent()
 
     def go(self, folder: Folder | None, stopped: Callable[[], bool]) -> Result:
@@ -188,7 +192,8 @@ class _Driver:
         (iterations, used, following, broken), figures = np.asarray(status).tolist(), jax.device_get(figures)
         seconds = max(time.monotonic() - begun, 1e-6)
         if iterations:
-            self.metrics |= figures
+            counted = {INVALID: self.metrics.get(INVALID, 0) + figures[INVALID]} if INVALID in figures else {}
+            self.metrics |= figures | counted
             self.limits[phase] = max(1, min(GROWTH * limit, int(self.chunk_s * iterations / seconds)))
         self.spent = Spent(self.spent.seconds + seconds, self.spent.used + used - before, self.spent.chunks + 1)
         return state, (iterations, used - before, used, following, broken)
@@ -248,6 +253,10 @@ class _Driver:
             rows.append(finite(runs.row_of(seed, self.marks[self.mark], self.program.unit, *one) | self.data))
         if failed := sum(row.get("collect/failed", 0) for row in rows):
             self.notices.append(f"{failed} episodes were cut short by the simulator: {self.env.failure()}")
+        for row in rows:
+            self._tell_once(self.program.agent.notices(row))
+            if row.get(INVALID):
+                self._tell_once([NOT_FINITE])
         scores = [row["eval/return"] for row in rows]
         self.score = None if None in scores else float(np.mean(scores))
         self.mark += 1
@@ -257,6 +266,9 @@ class _Driver:
         if (streams := state.streams) is None:
             return state
         return replace(state, streams=replace(streams, ended=jax.tree.map(jnp.zeros_like, streams.ended)))
+
+    def _tell_once(self, notices: list[str]) -> None:
+        self.notices += [text for text in notices if text not in self.notices]
 
     # --- files ---------------------------------------------------------------------------------------
 
@@ -270,20 +282,23 @@ class _Driver:
             folder.cut(0)
             return None
         tree, manifest = found
-        self.mark, self.length = manifest["mark"], manifest["metrics_bytes"]
+        self.length = manifest["metrics_bytes"]
+        self.notices += folder.mend(self.length)
         # None stands for NaN
         self.metrics = {name: np.asarray(x, np.float32) for name, x in manifest["metrics"].items()}
-        self.rows, self.saved_at = folder.cut(self.length), manifest["iteration"]
+        self.rows, self.saved_at = folder.cut(self.length), (manifest["iteration"], self.length)
+        reached = self.rows[-1]["mark"] if self.rows else 0  # of other marks, where the run had a smaller budget
+        self.mark = sum(mark <= reached for mark in self.marks)
         # JAX may share the memory of a NumPy array, and the programs write in place: copy.
         return jax.tree.map(lambda x: jnp.array(x, copy=True), tree)
 
     def _save(self, folder: Folder, state: RunState) -> None:
         """A checkpoint of this very state, unless there is one."""
         begun, iteration = time.monotonic(), int(np.max(state.iteration))
-        if iteration == self.saved_at:
+        if (iteration, self.length) == self.saved_at:
             return
         checkpoint.save(folder.checkpoints, state, self._manifest(state))
-        self.saved, self.saved_at = time.monotonic(), iteration
+        self.saved, self.saved_at = time.monotonic(), (iteration, self.length)
         self.save_every = max(SAVE_EVERY, (self.saved - begun) / SAVE_SHARE)
         facts = {"iteration": iteration, **self.spent._asdict(), "save_seconds": self.saved - begun}
         folder.time({**facts, "speed": self.spent.used / self.spent.seconds if self.spent.chunks else None})

@@ -6,25 +6,32 @@ Every file that a later start relies on is written beside its place, synced to t
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+"""What file systems say that cannot sync a folder (shares of other systems): there a crash may undo a rename."""
 Json = Any
 """What `json` can write: None, bool, int, float, str, and lists and dicts of these."""
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last (a rename is durable only then)."""
+    """Make the names in a folder last (a rename is durable only then), where the file system can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNABLE:
+            raise
     finally:
         os.close(handle)
 
@@ -37,7 +44,7 @@ def sync_file(path: Path) -> None:
 
 def write(path: Path, data: bytes) -> None:
     """Replace a file as a whole: whoever reads it sees the old bytes or the new ones."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # process numbers repeat on other machines
     try:
         beside.write_bytes(data)
         sync_file(beside)
@@ -47,9 +54,13 @@ def write(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file. Raises ValueError, naming file and line, for one that is no row."""
-    lines = path.read_bytes().splitlines()
+def read_lines(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file. Raises ValueError, naming file and line, for one that is no row.
+
+    whole: leave out a last line that has no end.
+    """
+    data = path.read_bytes()
+    lines = (data[: data.rfind(b"\n") + 1] if whole else data).splitlines()
     return [_object(line, f"{path} is not readable in line {number}") for number, line in enumerate(lines, 1)]
 
 

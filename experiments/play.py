@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import zipfile
@@ -19,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import agents
-from agents.api import Agent, Rollouts, wants_of
+from agents.api import Agent
 from envs import rollout
 from envs.api import Env, Episodes, Tree
-from experiments import checkpoint, ledger
+from experiments import checkpoint, durable, ledger
 from experiments.api import Data, Exam
-from experiments.program import EVAL, START, stream
+from experiments.program import EVAL, START, starts_of, stream
 from experiments.records import entries, load_report
 from experiments.runs import Run, has_ended
 
@@ -61,7 +62,7 @@ def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> F
     Raises ValueError, in one line, for any other folder.
     """
     try:
-        known = json.loads((folder / "run.json").read_text())
+        known = json.loads((folder / "run.json").read_bytes())
         config, stated = known["config"], known["hash"]
         name, strange = config["agent"]["name"], "class" in config["env"] and env is None
     except (OSError, ValueError, KeyError, TypeError):
@@ -187,14 +188,11 @@ def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Play
 
 
 def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) -> Episodes:
-    want = wants_of(agent)[0]
-    starts = want.starts if isinstance(want, Rollouts) else "fresh"
-
     @jax.jit
     def go(env: Env, behaviour: Tree) -> Episodes:
         return rollout.episodes(
             env, agent, behaviour, jnp.ones(1, bool), stream(EVAL, seed), stream(START, seed), population=1,
-            starts=starts, shared=True, keep_steps=True, frames=frames,
+            starts=starts_of(agent), shared=True, keep_steps=True, frames=frames,
         )  # fmt: skip
 
     return go(env, behaviour)
@@ -240,9 +238,10 @@ def export(found: Finished, path: Path) -> int:
     columns = {name: arrays[name][rows] for name in ("fitness", "area") if name in arrays}
     for name, array in (("descriptor", arrays["descriptor"]), ("gene", arrays["genome"])):
         columns |= {f"{name}_{i}": array[rows, i] for i in range(array.shape[1])}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", *columns])
-        for number, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
-            writer.writerow([number, *(f"{x:.9g}" if x.dtype.kind == "f" else str(x) for x in values)])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", *columns])
+    for number, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        writer.writerow([number, *(f"{x:.9g}" if x.dtype.kind == "f" else str(x) for x in values)])
+    durable.write(path, text.getvalue().encode())
     return len(rows)

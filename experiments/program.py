@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from flax import struct
 
 from agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
 from envs import rollout
-from envs.api import Array, Dataset, Env, Key, Tree
+from envs.api import Array, Dataset, Env, Episodes, Key, Tree
 from envs.rollout import Streams
 from experiments import ledger as books
 from experiments.ledger import Ledger
@@ -39,6 +39,8 @@ ONCE = {"xla_backend_optimization_level": 0}
 """For what runs once: compiled in a third of the time."""
 ARCHIVE = "archive/best"
 """The metric [areas] from which the ledger knows what an archive holds."""
+INVALID = "collect/invalid"
+"""The metric [] that counts the policies so far whose return or behaviour descriptor was not finite."""
 
 
 def stream(name: int, seed: Array | int, number: Array | int = 0) -> Key:
@@ -61,6 +63,12 @@ class RunState:
     """int32 [] budget used."""
     broken: Array
     """Whether a loss has become NaN: the run stops there."""
+
+
+def starts_of(agent: Agent) -> Literal["fixed", "fresh"]:
+    """Where the evaluation episodes of an agent begin: as the episodes that it learns from."""
+    want = wants_of(agent)[0]
+    return want.starts if isinstance(want, Rollouts) else "fresh"
 
 
 def check_wants(agent: Agent) -> tuple[Want, ...]:
@@ -162,7 +170,7 @@ class Program:
     def _figures(
         self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
     ) -> dict[str, Array]:
-        """The metrics of a phase before its first iteration: all NaN.
+        """The metrics of a phase before its first iteration: all NaN but for what is counted.
 
         Raises ValueError where `learn` changes the structure of the state.
         A phase is traced when it is first needed; the trace is kept and becomes part of the phase's program.
@@ -171,7 +179,8 @@ class Program:
             partial(self._step, phase=phase), state, streams, world, seed, iteration
         )
         _check_same(state, after, f"{type(self.agent).__name__}.learn (phase {phase})")
-        return {name: jnp.full(x.shape, jnp.nan, jnp.float32) for name, x in figures.items()}
+        empty = {name: 0.0 if name == INVALID else jnp.nan for name in figures}
+        return {name: jnp.full(x.shape, empty[name], jnp.float32) for name, x in figures.items()}
 
     def _step_of(
         self, state: Tree, streams: Streams | None, world: Tree, seed: Array, iteration: Array, *, phase: int
@@ -198,6 +207,8 @@ class Program:
                 starts=want.starts,
             )  # fmt: skip
         state, metrics = self.agent.learn(state, data, k_learn, phase)
+        if isinstance(data, Episodes):
+            metrics |= {INVALID: invalid(data)}
         return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
 
     def _iterate(self, run: RunState, seed: Array, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
@@ -224,8 +235,10 @@ class Program:
             return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
 
         def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
-            run, count, _ = carry
+            run, count, before = carry
             run, metrics = self._over_seeds(partial(self._iterate, phase=phase))(run, seeds, world)
+            if INVALID in metrics:
+                metrics |= {INVALID: before[INVALID] + metrics[INVALID]}
             return run, count + 1, metrics
 
         before = self._over_seeds(partial(self._figures, phase=phase))
@@ -236,8 +249,7 @@ class Program:
         return run, status, figures
 
     def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
-        want, count = self.wants[0], self.eval_episodes
-        starts = want.starts if isinstance(want, Rollouts) else "fresh"
+        count, starts = self.eval_episodes, starts_of(self.agent)
 
         def one(state: Tree, seed: Array, world: Tree) -> dict[str, Array]:
             data = rollout.episodes(
@@ -248,6 +260,14 @@ class Program:
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
         return self._over_seeds(one)(state, seeds, world)
+
+
+def invalid(data: Episodes) -> Array:
+    """[] float32: active policies with a return or a behaviour descriptor that is not finite."""
+    sound = jnp.all(jnp.isfinite(data.returns), axis=1)
+    if (descriptor := data.info.get("descriptor")) is not None:
+        sound &= jnp.all(jnp.isfinite(descriptor), axis=(1, 2))
+    return jnp.sum(data.active & ~sound, dtype=jnp.float32)
 
 
 def _check_same(before: Tree, after: Tree, who: str) -> None:

@@ -7,9 +7,11 @@ Shapes: S seeds, M marks (evenly spaced parts of the budget), n archive entries.
 from __future__ import annotations
 
 import csv
+import io
 import math
+import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,26 +55,43 @@ def read(jobs: Iterable[Job], tier: str) -> list[Record]:
 
 
 def _read_one(job: Job, tier: str) -> list[Record]:
-    rows = read_rows(job.out / "metrics.jsonl")
     run, result = (durable.read_object(job.out / name) for name in ("run.json", "result.json"))
-    date = datetime.fromtimestamp((job.out / "result.json").stat().st_mtime, UTC).date().isoformat()
+    rows, minutes, date = _rows(job, result["rows"]), *_times(job.out)
     versions = "; ".join(f"{name} {version}" for name, version in sorted(run.get("versions", {}).items()))
     records = []
     for seed in job.seeds:
         mine = [row for row in rows if row["seed"] == seed]
-        mine[-1] = next(row for row in result["rows"] if row["seed"] == seed) | mine[-1]  # exams are in no other file
         head = {
             "tier": tier, "env": job.env, "label": job.label, "seed": seed, "budget": job.budget,
             "used": mine[-1]["used"], "unit": mine[-1]["unit"], "date": date, "digest": result["digest"],
-            "hash": job.hash, "versions": versions, "wall_minutes": _wall_minutes(job.out / "timing.jsonl"),
+            "hash": job.hash, "versions": versions, "wall_minutes": minutes,
         }  # fmt: skip
         records.append(Record(job, seed, mine, head))
     return records
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Metrics rows with missing values as NaN (see `NEVER`, `BEST`)."""
-    return [{name: value_of(name, value) for name, value in row.items()} for row in durable.read_lines(path)]
+def _rows(job: Job, last: list[Row]) -> list[Row]:
+    """The metrics rows of a finished run, with missing values as NaN (see `NEVER`, `BEST`).
+
+    The last ones are those of result.json, which has the exams too; where metrics.jsonl says something else, a
+    warning tells it. Raises ValueError where it has no row of a seed.
+    """
+    path, rows = job.out / "metrics.jsonl", durable.read_lines(job.out / "metrics.jsonl", whole=True)
+    for final in last:
+        mine = [i for i, row in enumerate(rows) if row["seed"] == final["seed"]]
+        if not mine:
+            raise ValueError(
+                f"{path} has no row of seed {final['seed']}, which has finished; move {job.out} away and run it anew"
+            )
+        there = rows[mine[-1]]
+        if there["mark"] < final["mark"]:
+            warnings.warn(f"{path} has lost the last row of seed {final['seed']}; result.json holds it", stacklevel=3)
+            rows.append(final)
+            continue
+        if there != {name: final.get(name) for name in there}:
+            warnings.warn(f"{path} contradicts result.json in line {mine[-1] + 1}, which is not used", stacklevel=3)
+        rows[mine[-1]] = final
+    return [{name: value_of(name, value) for name, value in row.items()} for row in rows]
 
 
 def value_of(name: str, value: Any) -> Any:
@@ -82,12 +101,20 @@ def value_of(name: str, value: Any) -> Any:
     return math.nan if name.startswith(NEVER) and value < 0 else value
 
 
-def _wall_minutes(path: Path) -> float:
-    """Total wall minutes of a run, over all its sessions."""
+def _times(folder: Path) -> tuple[float, str]:
+    """(total wall minutes of a run, over all its sessions; the day of its end).
+
+    A run of an older version has no date but that of its file, which a copy may have lost.
+    """
+    path = folder / "timing.jsonl"
     try:
-        return round(sum(row["seconds"] + row["save_seconds"] for row in read_lines(path)) / 60, 2)
+        rows = read_lines(path)
+        minutes = round(sum(row["seconds"] + row["save_seconds"] for row in rows) / 60, 2)
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is not readable; without it the run counts no time") from None
+    if rows and "date" in rows[-1]:
+        return minutes, rows[-1]["date"]
+    return minutes, datetime.fromtimestamp((folder / "result.json").stat().st_mtime, UTC).date().isoformat()
 
 
 # --- all three ---------------------------------------------------------------------------------------
@@ -133,7 +160,8 @@ def tables(experiment: Experiment, tier: str, records: Sequence[Record]) -> Tabl
 
 def tables_in(folder: Path) -> Tables:
     """Those that lie in a folder; empty ones where there are none."""
-    rows, lines = (read_csv(path) if path.exists() else [] for path in (folder / "summary.csv", folder / "curves.csv"))
+    rows = read_summary(folder) if (folder / "summary.csv").exists() else []
+    lines = read_csv(folder / "curves.csv") if (folder / "curves.csv").exists() else []
     arrays = dict[str, np.ndarray]()
     if (path := folder / "archive.npz").exists():
         with np.load(path, allow_pickle=False) as file:
@@ -258,10 +286,11 @@ def entries(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 def write_csv(path: Path, rows: Sequence[Row], head: Sequence[str]) -> None:
     """Rows with `head` first and the other columns in order of appearance; a missing value is an empty cell."""
     columns = list(dict.fromkeys([*head, *(name for row in rows for name in row)]))
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([[_cell(row.get(name, math.nan)) for name in columns] for row in rows])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[_cell(row.get(name, math.nan)) for name in columns] for row in rows])
+    durable.write(path, text.getvalue().encode())
 
 
 def _cell(value: Any) -> str:
@@ -272,11 +301,34 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def read_text_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, its cells by column) of a table. Raises ValueError, naming file and line, for a line that is no row."""
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"{path} has another number of cells in line {reader.line_num} than in its head")
+            yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not readable: {error}") from None
+
+
 def read_csv(path: Path) -> list[Row]:
     """The rows that `write_csv` wrote: text columns as text, all others as float (empty: NaN)."""
-    text = {*TEXT, "metric"}
-    with path.open(newline="") as file:
-        return [
-            {name: value if name in text else float(value or "nan") for name, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+    return [{name: _value(path, line, name, word) for name, word in row.items()} for line, row in read_text_csv(path)]
+
+
+def _value(path: Path, line: int, name: str, word: str) -> Any:
+    if name in TEXT or name == "metric":
+        return word
+    try:
+        return float(word or "nan")
+    except ValueError:
+        raise ValueError(f"{path} has no number under {name} in line {line}: {word!r}") from None
+
+
+def read_summary(folder: Path) -> list[Row]:
+    """The rows of a folder's summary.csv. Raises ValueError where it has none."""
+    if not (rows := read_csv(folder / "summary.csv")):
+        raise ValueError(f"{folder / 'summary.csv'} has no row in line 2: write it anew from the runs, or restore it")
+    return rows

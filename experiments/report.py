@@ -8,7 +8,7 @@ same runs give the same bytes.
 
 from __future__ import annotations
 
-import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,9 @@ def report(
         records.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
         (folder / "archive.npz").unlink(missing_ok=True)
         if tables.archives:
-            np.savez_compressed(folder / "archive.npz", **tables.archives)  # type: ignore[arg-type]
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **tables.archives)  # type: ignore[arg-type]
+            durable.write(folder / "archive.npz", packed.getvalue())
     return render(experiment, tier, folder)
 
 
@@ -81,7 +83,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     """Write README.md, claims.csv and the pictures from the tables in `folder`."""
     if not (folder / "summary.csv").exists():
         raise ValueError(f"there is no {folder / 'summary.csv'}")
-    rows = records.read_csv(folder / "summary.csv")
+    rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} holds tier {rows[0]['tier']!r}, not {tier!r}")
     budgets = {row["env"]: int(row["budget"]) for row in rows}
@@ -305,12 +307,11 @@ def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, l
 
 def read_claims(path: Path) -> list[dict[str, str]]:
     """The rows of a claims.csv, as text."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return [row for _, row in records.read_text_csv(path)]
 
 
 def tier_of(folder: Path) -> str | None:
     """The tier of the committed tables in a folder, if there are any."""
     path = folder / "summary.csv"
-    tier = records.read_csv(path)[0]["tier"] if path.exists() else None
+    tier = records.read_summary(folder)[0]["tier"] if path.exists() else None
     return tier if tier in TIERS else None

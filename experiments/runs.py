@@ -2,14 +2,16 @@
 
     run.json        configuration, its hash, versions, threads, commit, hashes of banks and data
     metrics.jsonl   one row a seed and a mark; nothing from a clock, so that two runs alike write the same bytes
-    timing.jsonl    seconds and speed between checkpoints
+    timing.jsonl    seconds, speed and date of each checkpoint
     checkpoints/    see `experiments.checkpoint`
     report.npz      the agent's arrays and the ledger's, at the end
     exams.json      figures of the finished agent's exams, as far as they have come (where the run declares any)
     result.json     the last rows and the digest of the final state, at the end (one that a callback chose: it says so)
     lock.json       see `experiments.lock`
 
-All but timing.jsonl and lock.json depend on the configuration and the machine's kind alone.
+All but timing.jsonl and lock.json depend on the configuration and the machine's kind alone. A run to a smaller budget
+goes on in its folder: the agent is then that of a run to the larger one, to the bit. So are the rows, where both have
+the same marks as far as the first one went; else the first one's rows stay, and run.json names it under `extends`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import platform
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,10 @@ import numpy as np
 
 import envs
 from agents.api import Agent, Batches, cost
-from envs import cache
+from envs import cache, identity
 from envs.api import Dataset, Env, Tree
+from envs.fields import unchanged
+from envs.threads import threads
 from experiments import checkpoint, durable
 from experiments import ledger as books
 from experiments.api import Data, Exam
@@ -72,7 +77,10 @@ class Run:
     def config(self) -> dict[str, Json]:
         """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
         return {
-            "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
+            "agent": {
+                "name": type(self.agent).__name__,
+                **durable.fields_of(self.agent, leave_out=("spec", *unchanged(self.agent))),
+            },
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
             **({"dataset": durable.fields_of(self.dataset)} if self.dataset else {}),
@@ -82,23 +90,25 @@ class Run:
     def _env_config(self) -> dict[str, Json]:
         if isinstance(self.env, str):
             return {"id": self.env, "fields": durable.canonical(dict(self.env_fields))}
-        fields = dataclasses.fields(self.env) if dataclasses.is_dataclass(self.env) else ()
-        static = [f.name for f in fields if not f.metadata.get("pytree_node", False) and f.name != "spec"]
-        return {
-            "id": self.env.spec.id,
-            "class": type(self.env).__qualname__,
-            "fields": {name: durable.canonical(getattr(self.env, name)) for name in static},
-        }
+        return env_config(self.env)
 
     @property
     def hash(self) -> str:
         """16 hexadecimal digits of the configuration."""
         return durable.hash_of(self.config())
 
+    @property
+    def marks(self) -> list[int]:
+        """The budget used at which rows of metrics are due."""
+        return [-(-self.budget * i // self.evals) for i in range(1, self.evals + 1)]
+
     def check(self, dataset: Dataset | None) -> None:
         """Raise ValueError, in one line, for what no run can be made of."""
+        if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+            raise ValueError("JAX's 64-bit mode is on, and all programs here are of 32 bits: unset JAX_ENABLE_X64")
         wants, name = check_wants(self.agent), type(self.agent).__name__
         first = wants[0]
+        threads()  # refuses a bad NPROC
         for what, value in [("evals", self.evals), ("eval_episodes", self.eval_episodes), ("seeds", len(self.seeds))]:
             if value < 1:
                 raise ValueError(f"{what} must be at least 1, not {value}")
@@ -129,12 +139,28 @@ class Run:
         return self.env
 
 
+def env_config(env: Any) -> dict[str, Json]:
+    """All that decides an environment object, and those within it, but for the arrays (see `data_hashes`)."""
+    about = {"id": env.spec.id, "class": type(env).__qualname__}
+    known = dataclasses.is_dataclass(env)
+    fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
+    held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
+    within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
+    if known:
+        static = {f.name for f in fields if not f.metadata.get("pytree_node", False)} - set(within)
+        said = {name: durable.canonical(held[name]) for name in held if name in static}
+    else:  # its attributes, as far as they are numbers, words and arrays
+        plain = {name: x for name, x in held.items() if identity.plain(x)}
+        said = identity.facts({"obs": env.spec.obs, "action": env.spec.action, "horizon": env.spec.horizon} | plain)
+    return {**about, "fields": said | within}
+
+
 # --- where a run happens -----------------------------------------------------------------------------
 
 
 def runs_root() -> Path:
     """Where runs live: $PROSPECT_RUNS, or results/runs under the current folder."""
-    return Path(os.environ.get("PROSPECT_RUNS") or Path("results") / "runs")
+    return cache.place("PROSPECT_RUNS", Path("results") / "runs")
 
 
 def enable_compilation_cache() -> Path:
@@ -157,13 +183,6 @@ def make_folder(path: Path) -> None:
         raise ValueError(f"{path} cannot be written to: {error.strerror}") from None
 
 
-def threads() -> int:
-    """Threads of XLA on the CPU: $NPROC, or the cores that this process may use. The bits depend on it."""
-    if nproc := os.environ.get("NPROC"):
-        return int(nproc)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def versions() -> dict[str, str]:
     """Versions of what the bits depend on."""
     found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
@@ -179,7 +198,7 @@ def git_commit() -> str | None:
     """The commit of this code, where it runs from a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -204,9 +223,10 @@ class Folder:
     def open(self, run: Run, data: dict[str, str | None]) -> list[str]:
         """Write run.json, or compare with the one that is there; gives notices about what may change the bits.
 
-        Raises ValueError, with every differing key, where the folder belongs to another configuration or data.
+        A run to a smaller budget that is there becomes this one. Raises ValueError, with every differing key, where
+        the folder belongs to another configuration or data.
         """
-        where = {"versions": versions(), "threads": threads()}
+        where = {"versions": versions() | getattr(run.env, "versions", {}), "threads": threads()}
         claims = {"config": run.config(), "data": data}
         path = self.path / "run.json"
         if not path.exists():
@@ -214,39 +234,83 @@ class Folder:
             durable.write(path, durable.dumps(facts, indent=1).encode())
             return []
         try:
-            known = json.loads(path.read_text())
+            known = json.loads(path.read_bytes())
             before = {name: known[name] for name in (*claims, *where)}
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not readable; move the folder away to begin anew") from None
         changed = durable.differences({n: before[n] for n in claims}, json.loads(durable.dumps(claims)))
+        notices = []
         if changed:
-            lines = ", ".join(line.removeprefix("config.") for line in changed)
-            raise ValueError(f"{self.path} holds a run with another configuration: {lines}")
+            lines = {line.partition(":")[0].removeprefix("config."): line.removeprefix("config.") for line in changed}
+            if not lines.keys() <= {"budget", "evals"} or "budget" not in lines:
+                raise ValueError(f"{self.path} holds a run with another configuration: {', '.join(lines.values())}")
+            notices.append(self._extend(known, run))
+        for earlier in known.get("extends", ()):
+            for folder in (self.checkpoints, *(self.path / "best").glob("*")):
+                checkpoint.hand_over(folder, earlier["hash"], run.hash)
         moved = durable.differences({n: before[n] for n in where}, where)
-        return [f"the bits may differ from an uninterrupted run: {', '.join(moved)}"] if moved else []
+        return [*notices, *([f"the bits may differ from an uninterrupted run: {', '.join(moved)}"] if moved else [])]
+
+    def _extend(self, known: dict[str, Any], run: Run) -> str:
+        """Make the folder that of a run to a larger budget, into `known` too; gives a notice on its rows.
+
+        Nothing is lost where a crash comes between: until run.json is written it is the old run, without a result.
+        """
+        config = known["config"]
+        old = dataclasses.replace(run, budget=config["budget"], evals=config["evals"])
+        if run.budget < old.budget:
+            raise ValueError(
+                f"{self.path} holds a run to budget {old.budget}, which does not go back to {run.budget}: "
+                "give another folder"
+            )
+        for name in ("result.json", "exams.json", "report.npz"):  # what the old run left at its end
+            (self.path / name).unlink(missing_ok=True)
+        earlier = {"hash": known["hash"], "budget": old.budget, "evals": old.evals}
+        known |= {"hash": run.hash, "config": run.config(), "extends": [*known.get("extends", ()), earlier]}
+        durable.write(self.path / "run.json", durable.dumps(known, indent=1).encode())
+        line = f"goes on from a run to budget {old.budget}"
+        if run.marks[: old.evals] == old.marks:
+            return line
+        return f"{line}, whose rows stay: those of a run to {run.budget} lie at other marks (the agent is the same)"
+
+    def mend(self, length: int) -> list[str]:
+        """Write the last rows of an ended run anew, from result.json, where they alone are lost; gives a notice."""
+        self.metrics.touch()
+        if (result := self.result) is None or self.metrics.stat().st_size >= length:
+            return []
+        rows = ({name: x for name, x in row.items() if not name.startswith("exam")} for row in result["rows"])
+        whole = self.metrics.read_bytes()
+        whole = whole[: whole.rfind(b"\n") + 1] + b"".join(durable.dumps(row).encode() + b"\n" for row in rows)
+        if len(whole) != length:
+            return []
+        durable.write(self.metrics, whole)
+        return [f"the last rows of {self.metrics} were lost, and are written anew from result.json"]
 
     def cut(self, length: int) -> list[dict[str, Any]]:
         """Bring metrics.jsonl back to a length in bytes and give its rows. Raises ValueError if it is shorter."""
         self.metrics.touch()
         if (size := self.metrics.stat().st_size) < length:
-            raise ValueError(f"{self.metrics} has {size} bytes where the checkpoint counts {length}: rows are lost")
+            raise ValueError(
+                f"{self.metrics} has {size} bytes where the checkpoint counts {length}: rows are lost; "
+                f"move {self.path} away, and the same command begins anew"
+            )
         os.truncate(self.metrics, length)
         return durable.read_lines(self.metrics)
 
     def append(self, rows: list[dict[str, Any]]) -> int:
         """Add rows of metrics, synced to the disk; gives the length of the file in bytes."""
-        with self.metrics.open("a") as f:
-            f.writelines(durable.dumps(row) + "\n" for row in rows)
+        with self.metrics.open("ab") as f:
+            f.writelines(durable.dumps(row).encode() + b"\n" for row in rows)
             f.flush()
             os.fsync(f.fileno())
         return self.metrics.stat().st_size
 
     def time(self, row: dict[str, Any]) -> None:
-        """Add a row to timing.jsonl; what a crash or a full disk has left of a row goes."""
+        """Add a row and its date to timing.jsonl; what a crash or a full disk has left of a row goes."""
         with (self.path / "timing.jsonl").open("ab+") as f:
             f.seek(0)
             f.truncate(f.read().rfind(b"\n") + 1)
-            f.write(durable.dumps(row).encode() + b"\n")
+            f.write(durable.dumps(row | {"date": datetime.now(UTC).date().isoformat()}).encode() + b"\n")
 
     def finish(self, arrays: dict[str, np.ndarray], result: dict[str, Any]) -> None:
         """Write report.npz and result.json."""

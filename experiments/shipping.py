@@ -71,7 +71,7 @@ def _make(folder: Path, names: set[str]) -> None:
 def read(folder: Path, seed: int | None = None) -> Player:
     """The player of such a folder. Raises ValueError, in one line, where a file is damaged or does not fit."""
     try:
-        facts = json.loads((folder / FACTS).read_text())
+        facts = json.loads((folder / FACTS).read_bytes())
         stated, schema = facts.pop("sha256"), facts["schema"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise ValueError(f"{folder / FACTS} is not readable") from None

@@ -124,7 +124,7 @@ def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> int:
     """Train in this process, with a bar. A finished run is opened for callbacks alone."""
     if job.finished() and not callbacks:
         err().print("finished before")
-        rows = json.loads((job.out / "result.json").read_text())["rows"]
+        rows = json.loads((job.out / "result.json").read_bytes())["rows"]
     else:
         with run_display(err(), job.title) as progress:
             result = train_run(resolve(job.payload), out=job.out, progress=progress, callbacks=callbacks)

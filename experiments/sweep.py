@@ -59,7 +59,7 @@ class Job:
     def finished(self) -> bool:
         """Whether the folder holds this very run, finished."""
         try:
-            result = json.loads((self.out / "result.json").read_text())
+            result = json.loads((self.out / "result.json").read_bytes())
         except (OSError, ValueError):
             return False
         return isinstance(result, dict) and result.get("hash") == self.hash and bool(result.get("finished"))
@@ -88,10 +88,10 @@ def seeds_name(seeds: Sequence[int]) -> str:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file that may be being written; nothing where there is none."""
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except OSError:
         return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
 
 # --- jobs --------------------------------------------------------------------------------------------
@@ -129,7 +129,11 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
 
 def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Fields as `Run` wants them, with the tuples that JSON has made lists of."""
-    return tuple((name, tuple(x) if isinstance(x, list) else x) for name, x in sorted(fields.items()))
+
+    def hashable(x: Any) -> Any:
+        return tuple(map(hashable, x)) if isinstance(x, list) else x
+
+    return tuple((name, hashable(x)) for name, x in sorted(fields.items()))
 
 
 def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
@@ -201,7 +205,7 @@ def work(message: dict[str, Any]) -> None:
                 time.sleep(1.0)
     except Exception:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "error.txt").write_text(traceback.format_exc())
+        (out / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 

@@ -16,11 +16,13 @@ from rich.text import Text
 
 from agents.api import Agent
 from envs import rollout
-from envs.api import Array, Env, Inputs, Key, Tree
+from envs.api import Array, Env, Inputs, Tree
+from envs.rollout import fold_in
 from experiments import play, runs
 from experiments.console import natural, out, positive
 from experiments.options import Parser
-from experiments.program import EVAL, stream
+from experiments.program import EVAL, START, starts_of, stream
+from experiments.runs import Folder
 
 MOST = 300
 """Pictures of an episode; of a longer one they are evenly spaced."""
@@ -45,7 +47,9 @@ def watch_run(words: Sequence[str]) -> int:
     parser = Parser(prog="prospect watch", description="Show an episode of a finished run's agent.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated picture; needs no terminal")
-    parser.add_argument("--episode", type=natural, default=0, metavar="N", help="which one (default: 0)")
+    parser.add_argument(
+        "--episode", type=natural, default=0, metavar="N", help="which one of its last evaluation (default: 0)"
+    )
     parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
     parser.add_argument("--unseen", action="store_true", help="in a level that is kept for evaluation")
     parser.add_argument("--fps", type=positive, default=20, metavar="N", help="pictures a second (default: 20)")
@@ -61,7 +65,8 @@ def watch_run(words: Sequence[str]) -> int:
             raise ValueError(f"{env.spec.id} keeps no levels for evaluation; leave out --unseen")
         env = unseen
     behaviour = play.behaviour_of(found, None)
-    seen = watch(found.run.agent.bind(env.spec), env, behaviour, stream(EVAL, found.seed, args.episode))
+    agent = found.run.agent.bind(env.spec)
+    seen = watch(agent, env, behaviour, found.seed, last_mark(found), args.episode)
     if args.gif:
         play.save_gif(seen.frames, args.gif, args.fps)
         console.print(str(args.gif), soft_wrap=True, markup=False)
@@ -71,28 +76,42 @@ def watch_run(words: Sequence[str]) -> int:
     return 0
 
 
-def watch(agent: Agent, env: Env, behaviour: Tree, key: Key) -> Watched:
-    """One episode of a bound agent. Raises ValueError where the environment draws no pictures."""
-    k_reset, k_memory, k_steps = jax.random.split(key, 3)
+def last_mark(found: play.Finished) -> int:
+    """The number of a finished run's last evaluation."""
+    result = Folder(found.folder).result
+    assert result is not None
+    reached = result["rows"][0]["mark"] if result["rows"] else 0
+    return max(sum(mark <= reached for mark in found.run.marks) - 1, 0)
+
+
+def watch(agent: Agent, env: Env, behaviour: Tree, seed: int, mark: int, episode: int = 0) -> Watched:
+    """An episode of a bound agent, by its number, of the evaluation of a seed at a mark, by its number.
+
+    The keys are those of `rollout.episodes` for one policy in `Program.evaluate`. Raises ValueError where the
+    environment draws no pictures.
+    """
+    key = stream(EVAL, seed, mark)
+    origin = stream(START, seed) if starts_of(agent) == "fixed" else fold_in(key, 0)
 
     @jax.jit
     def begin(env: Env, behaviour: Tree) -> tuple[Tree, Tree, Inputs]:
-        state, obs = env.reset(k_reset)
-        return state, agent.memory(behaviour, k_memory), rollout.first_inputs(env.spec, obs)
+        state, obs = env.reset(fold_in(origin, episode))
+        memory = agent.memory(behaviour, fold_in(fold_in(key, 1), episode))
+        return state, memory, rollout.first_inputs(env.spec, obs)
 
     @jax.jit
     def advance(env: Env, behaviour: Tree, carry: tuple[Tree, Tree, Inputs], t: Array) -> tuple[Any, Any]:
         state, memory, inputs = carry
-        k_act, k_step = jax.random.split(jax.random.fold_in(k_steps, t))
+        k_act, k_step = (fold_in(fold_in(fold_in(key, i), t), episode) for i in (2, 3))
         action, memory, _ = agent.act(behaviour, memory, inputs, k_act)
         state, step = env.step(state, action, k_step)
         return (state, memory, rollout.next_inputs(step.obs, action, step.reward)), step
 
     carry = begin(env, behaviour)
-    states, total, step = [(carry[0], "step 0")], 0.0, None
+    states, total, step = [(carry[0], "step 0")], np.float32(0), None
     for t in range(env.spec.horizon):
         carry, step = advance(env, behaviour, carry, np.int32(t))
-        total += float(step.reward)
+        total += np.float32(step.reward)  # summed up as in the kernel
         states.append((carry[0], f"step {t + 1}, return {total:.4g}"))
         if step.terminated or step.truncated:
             break
@@ -102,7 +121,7 @@ def watch(agent: Agent, env: Env, behaviour: Tree, key: Key) -> Watched:
         frames = [np.asarray(env.frame(states[i][0])) for i in chosen]
     except NotImplementedError as error:
         raise ValueError(str(error)) from None
-    facts = {"return": total, "length": len(states) - 1, "success": float(step.info["success"])}
+    facts = {"return": float(total), "length": len(states) - 1, "success": float(step.info["success"])}
     return Watched(frames, [states[i][1] for i in chosen], facts)
 
 

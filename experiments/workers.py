@@ -123,7 +123,8 @@ class Worker:
 def connect(workers: int | None, **options: Any) -> Any:
     """Join the cluster at RAY_ADDRESS, or start one here with so many CPUs (None: all); gives the module `ray`.
 
-    `options` are `ray.init`'s. Call it before JAX is imported. Raises ValueError where no cluster answers.
+    `options` are `ray.init`'s. Call it before JAX is imported. Raises ValueError where no cluster answers, and where
+    the temporary folder's path is too long for sockets.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
@@ -138,6 +139,14 @@ def connect(workers: int | None, **options: Any) -> Any:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except ConnectionError as error:
         raise ValueError(f"no Ray cluster answers at RAY_ADDRESS={address}: {last_line(str(error))}") from None
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        named = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+        raise ValueError(
+            f"{named} is too long a path for Ray's sockets ({os.environ.get(named)}): set RAY_TMPDIR to a shorter "
+            "folder, for instance RAY_TMPDIR=/tmp"
+        ) from None
     if address:
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         threading.Thread(target=watch_head, args=(host, int(port)), daemon=True).start()

@@ -22,9 +22,30 @@ AGENTS = {
     "novelty_search": ("point/sparse", 300, {}),
     "ppo": ("probe/discounting", 1000, {"hidden": (16,), "num_envs": 2}),
     "sac": ("probe/target", 400, {"learning_starts": 100, "hidden": (16,)}),
-    "mbpo": ("probe/target", 300, {"learning_starts": 100, "hidden": (16,), "model_hidden": (16,)}),
+    "mbpo": (
+        "probe/target",
+        300,
+        {
+            "learning_starts": 100,
+            "hidden": (16,),
+            "model_hidden": (16,),
+            "updates_per_step": 40.0,
+            "alpha": 0.2,
+            "tune_alpha": False,
+            "target_every": 4,
+            "members": 1,
+            "elites": 1,
+            "model_epochs": 1000,
+            "rollouts": 100_000,
+            "schedule": (20, 150, 1, 15),
+        },
+    ),  # fmt: skip
     "serene": ("point/sparse", 300, {}),
-    "noveld": ("minigrid/DoorKey-5x5-v0", 1000, {"hidden": (16,), "num_envs": 4}),
+    "noveld": (
+        "minigrid/DoorKey-5x5-v0",
+        1000,
+        {"hidden": (16,), "num_envs": 4, "learning_rate": 3e-4, "entropy": 0.0, "centre": False},
+    ),  # fmt: skip
 }
 """Name -> (environment, budget, fields)."""
 CASES = (*toys.CASES, *AGENTS)

@@ -29,16 +29,6 @@ class AnyAction(Offline):
     encoding: int = hyper(128, least=1)
     """Width of the dense layer behind a picture of codes (choices alone)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of(densities=("squashed", "raw"))
-
-    def one_of(self, **known: tuple[str, ...]) -> None:
-        """Raise ValueError, in one line, where a field has none of its known values."""
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be {' or '.join(values)}, not {getattr(self, name)!r}")
-
     def misfit(self, spec: Spec) -> str | None:
         """Needs choices, or one array of numbers as observation and bounded real actions."""
         return None if isinstance(spec.action, Discrete) else super().misfit(spec)

@@ -50,10 +50,6 @@ class CDE(OptiDICE):
     successes_only: bool = True
     """Whether only episodes whose last row pays count in the policy's loss (all, where they hold under 10 rows)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of(rejection=("any", "each"), mixing=("geometric", "arithmetic"))
-
     def weights(self, dataset: Dataset) -> np.ndarray:
         """1 for the rows [M] of episodes whose last row pays, else 0."""
         if not self.successes_only:

@@ -28,7 +28,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Batch, Batches, Dataset, Key, Tree, hyper
+from agents.api import Array, Batch, Batches, Dataset, DefaultRun, Key, Tree, hyper
 from agents.cde.actions import Looked
 from agents.cde.base import AnyAction
 from agents.cde.divergence import cost, log_ratio, ratio
@@ -94,13 +94,15 @@ class Learner:
 class OptiDICE(AnyAction):
     """Offline learning by stationary distribution correction, without bootstrapped maxima."""
 
+    default_run = DefaultRun("maze2d/medium", 10_000, "maze2d/medium/waypoints")
+
     batch_size: int = hyper(512, least=1)
     """Transitions of a gradient step (B), and first observations beside them."""
     learning_rate: float = hyper(3e-4, above=0)
     """Of every Adam."""
     alpha: float = hyper(0.001, above=0)
     """Weight of the divergence from the data: .001 on mazes, .01 on Adroit's hands, .1 on MuJoCo's runners."""
-    warm_up: int = hyper(20_000, least=0)
+    warm_up: int = hyper(2_000, least=0)
     """Updates before the policy's first one; a fifth of the budget."""
     advantage: Literal["mse", "minimax"] = "mse"
     """The loss of E."""
@@ -117,10 +119,6 @@ class OptiDICE(AnyAction):
     """Standard deviation of the rewards that are learned from."""
     centre_rewards: bool = True
     """Whether their mean is taken out, as released: it changes what is best where episodes terminate."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of(advantage=("mse", "minimax"), extraction=("projection", "weighted"))
 
     # --- the data ------------------------------------------------------------------------------------
 

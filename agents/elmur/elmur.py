@@ -74,12 +74,6 @@ class Elmur(SequenceBC):
             raise ValueError(f"width must be a multiple of 2 * heads = {2 * self.heads}, not {self.width}")
         if self.experts and max(1, self.top_k - self.shared_experts) > self.experts:
             raise ValueError(f"top_k - shared_experts must be at most the {self.experts} experts")
-        choices = (
-            ("first_write", ("replace", "blend")), ("positions", ("forward", "official")), ("norm", ("layer", "rms")),
-        )  # fmt: skip
-        for name, known in choices:
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
 
     @property
     def trunk(self) -> ElmurTrunk:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.api import hyper
+from agents.api import DefaultRun, hyper
 from agents.elmur.elmur import Elmur
 from agents.elmur.trunk import ElmurTrunk
 from agents.ppo import PPO
@@ -18,6 +18,12 @@ from agents.ppo import PPO
 class ElmurPPO(PPO):
     """Proximal policy optimisation whose policy and value remember by ELMUR's layers."""
 
+    default_run = DefaultRun("popgym/RepeatFirstEasy", 81_920)
+
+    learning_rate: float = hyper(1e-3, above=0)
+    """Step size of Adam."""
+    entropy: float = hyper(0.01, least=0)
+    """Weight of the policy's entropy in the loss: more keeps its choices varied."""
     width: int = hyper(64, least=2)
     """Of ELMUR's layers."""
     context: int = hyper(10, least=1)

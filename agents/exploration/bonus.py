@@ -29,8 +29,12 @@ from agents.ppo import PPO, State
 class Explorer(PPO):
     """PPO on r + beta b: a variant gives `bonus`."""
 
+    learning_rate: float = hyper(1e-3, above=0)
+    """Step size of Adam."""
+    entropy: float = hyper(0.01, least=0)
+    """Weight of the policy's entropy in the loss: more keeps its choices varied."""
     beta: float = hyper(0.01, least=0)
-    """Weight of the bonus."""
+    """Weight of the bonus beside the reward."""
     beta_steps: int = hyper(0, least=0)
     """Env steps over which the weight falls to 0 in a straight line; 0: it stays."""
 
@@ -61,8 +65,6 @@ class Counting(Explorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.view not in ("state", "obs"):
-            raise ValueError(f"view must be state or obs, not {self.view!r}")
         if self.slots & (self.slots - 1):
             raise ValueError(f"slots must be a power of two, not {self.slots}")
 
@@ -134,8 +136,10 @@ class Modelling(Explorer):
     """Of the model's hidden layers."""
     model_rate: float = hyper(3e-4, above=0)
     """Learning rate of the model's Adam."""
-    centre: bool = False
+    centre: bool = True
     """Take the running mean off the bonus, so that living on pays nothing by itself."""
+    bonus_clip: float = hyper(100.0, above=0, later=True)
+    """The bonus, in units of its standard deviation, is cut at plus and minus this."""
     model_epochs: int = hyper(1, least=1)
     """Passes of the model over a segment, in as many minibatches as the policy's (by rows, recurrent or not)."""
 
@@ -187,9 +191,10 @@ class Modelling(Explorer):
         return replace(model, params=params, optimiser=optimiser), figures
 
     def scaled(self, model: Model, bonus: Array) -> tuple[Array, Model]:
-        """(bonus [T, N] by the standard deviation of all bonuses so far, these included; the model with them)."""
+        """(bonus [T, N] by the standard deviation of all bonuses so far, these included, cut; the model with them)."""
         spread = normalise.include(model.spread, bonus.ravel())
-        return (bonus - spread.mean if self.centre else bonus) / spread.std, replace(model, spread=spread)
+        scaled = (bonus - spread.mean if self.centre else bonus) / spread.std
+        return jnp.clip(scaled, -self.bonus_clip, self.bonus_clip), replace(model, spread=spread)
 
 
 def over(function: Callable[..., Any], *trees: Tree) -> Any:

@@ -25,15 +25,15 @@ class Count(Counting):
     again. View: the full state, or with view=obs the policy's own observation.
     """
 
-    scope: Literal["episode", "run"] = "episode"
+    beta: float = hyper(0.005, least=0)
+    """Weight of the bonus beside the reward: with .01 living on pays more than finishing an easy task."""
+    scope: Literal["episode", "run"] = "run"
     """Where visits count: in the stream's running episode, or in all streams since the beginning."""
     run_slots: int = hyper(2**18, least=2)
     """Slots of the table of all streams (scope=run), a power of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scope not in ("episode", "run"):
-            raise ValueError(f"scope must be episode or run, not {self.scope!r}")
         if self.run_slots & (self.run_slots - 1):
             raise ValueError(f"run_slots must be a power of two, not {self.run_slots}")
 

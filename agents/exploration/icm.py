@@ -27,6 +27,8 @@ class ICM(Modelling):
     after the bonus was taken. A step that ends an episode counts like any other. View: the policy's own observation.
     """
 
+    beta: float = hyper(0.0003, least=0)
+    """Weight of the bonus beside the reward: with .01 living on pays more than finishing an easy task."""
     forward_weight: float = hyper(0.2, least=0, most=1)
     """beta of eq. 7: the share of the forward loss beside the inverse one."""
 

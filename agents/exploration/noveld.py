@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Segment, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Segment, Tree, hyper
 from agents.exploration.bonus import Counting, ended, over
 from agents.exploration.rnd import RND
 from agents.ops import visits
@@ -25,6 +25,8 @@ class NovelD(RND, Counting):
     e = |g(o) - f(o)| is the error of RND, a norm and not its square; b is divided by its running deviation. View: e the
     policy's own observation; first visits the full state, or with view=obs that observation.
     """
+
+    default_run = DefaultRun("minigrid/DoorKey-8x8-v0", 303_104)
 
     alpha: float = hyper(0.5, least=0)
     """How much of the novelty of where one came from is taken off."""

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Discrete, Episodes, Inputs, Key, Rollouts, Spec, Tree, hyper
+from agents.api import Agent, Array, DefaultRun, Discrete, Episodes, Inputs, Key, Rollouts, Spec, Tree, hyper
 from agents.ops import tabular
 
 AHEAD = 3.0
@@ -48,6 +48,8 @@ class State:
 class TabularMEX(Agent):
     """MEX with a tabular softmax model. Rewards are known (`spec.rewards` [S][A]), transitions are learned."""
 
+    default_run = DefaultRun("lock/combination", 150)
+
     weight: float = hyper(30.0, least=0)
     """Of the value of the first state, against a log-likelihood that is summed over all data; 0: no optimism."""
     starts: Literal["multi", "single"] = "multi"
@@ -69,11 +71,6 @@ class TabularMEX(Agent):
     epsilon: float = hyper(0.0, least=0, most=1)
     """A rival's exploration: probability of a random action in what explores. At 1 what is shipped is random too: the
     floor."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.starts not in ("multi", "single"):
-            raise ValueError(f'starts must be "multi" or "single", not {self.starts!r}')
 
     @property
     def wants(self) -> Rollouts:

@@ -4,7 +4,8 @@
     Discrete           one-hot
     small integers     codes of categories (MiniGrid's object, colour, state): one-hot each
     pictures of codes  one-hot each, an embedding a cell, then a dense layer over all cells and its activation
-    other integers     divided by their upper bound, flat
+    other integers     divided by the largest magnitude within their bounds, flat; as they are where these are those of
+                       a type of 32 bits, which say nothing of their size
     Dict               its parts one after the other
 
 An embedding is a matrix product with one-hot codes, the same for all cells: with it PPO's loop on MiniGrid's pictures
@@ -39,6 +40,13 @@ def codes_of(space: Box) -> tuple[int, ...] | None:
     if np.any(low < 0) or not np.all(high < CODES):
         return None
     return tuple(int(x) + 1 for x in high.reshape(-1, space.shape[-1]).max(axis=0))
+
+
+def scale_of(space: Box) -> float:
+    """What numbers that are no codes are divided by; 1 for real ones."""
+    most = float(max(np.max(np.abs(x).astype(np.float64)) for x in (np.asarray(space.low), np.asarray(space.high))))
+    bounded = np.issubdtype(np.dtype(space.dtype), np.integer) and 0 < most < 2**31 - 1
+    return most if bounded else 1.0
 
 
 def one_hot_codes(x: Array, codes: tuple[int, ...]) -> Array:
@@ -80,5 +88,5 @@ class Encoder(nn.Module):
             if len(self.space.shape) < 3:
                 return flat
             return self.activation(nn.Dense(self.width, kernel_init=nn.initializers.orthogonal(math.sqrt(2)))(flat))
-        flat = jnp.ravel(obs).astype(jnp.float32)
-        return flat / np.max(self.space.high) if jnp.issubdtype(obs.dtype, jnp.integer) else flat
+        scale = scale_of(self.space)
+        return jnp.ravel(obs).astype(jnp.float32) / scale if scale != 1 else jnp.ravel(obs).astype(jnp.float32)

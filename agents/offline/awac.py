@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.offline.weighted import Weighted
 from agents.ops.replay import Experience
@@ -43,9 +43,11 @@ class Learner:
 class AWAC(Weighted):
     """Advantage-weighted actor-critic, offline."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    default_run = DefaultRun("maze2d/medium", 20_000, "maze2d/medium/waypoints")
+
+    hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Widths of the hidden layers of all networks."""
-    temperature: float = hyper(1.0, above=0)
+    temperature: float = hyper(0.1, above=0)
     """By which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
 
     squashed_mean: ClassVar[bool] = False

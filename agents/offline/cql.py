@@ -22,7 +22,7 @@ import optax
 from flax import struct
 
 from agents import sac
-from agents.api import Array, Key, Tree, hyper
+from agents.api import Array, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.offline.base import Offline
 from agents.ops.replay import Experience
@@ -51,7 +51,9 @@ class Learner(sac.Learner):
 class CQL(SACUpdates, Offline):
     """Conservative Q-learning, at the settings of CORL for mazes."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")
+
+    hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Widths of the hidden layers of all networks."""
     actor_learning_rate: float = hyper(3e-5, above=0)
     """Of the Adams of actor and temperature."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.api import Dataset, hyper
+from agents.api import Dataset, DefaultRun, hyper
 from agents.bc import BC
 from agents.offline.base import kept, returns_of, spread
 
@@ -17,6 +17,8 @@ from agents.offline.base import kept, returns_of, spread
 @dataclass(frozen=True, kw_only=True)
 class FilteredBC(BC):
     """Behaviour cloning of the episodes with the highest returns."""
+
+    default_run = DefaultRun("maze2d/large", 100_000, "maze2d/large/waypoints")
 
     keep: float = hyper(0.1, above=0, most=1)
     """The share of the data's episodes that is cloned, at least one; of equal returns the earlier ones."""

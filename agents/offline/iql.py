@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Dataset, Key, Tree, hyper
+from agents.api import Array, Dataset, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.networks import MLP
 from agents.offline.base import returns_of
@@ -56,6 +56,8 @@ class Learner:
 @dataclass(frozen=True, kw_only=True)
 class IQL(Weighted):
     """Implicit Q-learning."""
+
+    default_run = DefaultRun("maze2d/large", 30_000, "maze2d/large/waypoints")
 
     expectile: float = hyper(0.7, above=0, below=1)
     """Of the values of the data's actions that V is: .5 is their mean, towards 1 their best."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Tree, hyper
+from agents.api import Array, DefaultRun, Tree, hyper
 from agents.offline.base import SMALL, Offline
 from agents.ops.replay import Experience
 from agents.td3 import TD3Updates
@@ -24,6 +24,8 @@ from agents.td3 import TD3Updates
 @dataclass(frozen=True, kw_only=True)
 class TD3BC(TD3Updates, Offline):
     """TD3 with a term of behaviour cloning."""
+
+    default_run = DefaultRun("maze2d/medium", 20_000, "maze2d/medium/waypoints")
 
     alpha: float = hyper(2.5, least=0)
     """Weight of the value beside the squared distance to the data's actions."""

@@ -106,7 +106,7 @@ def _nearest_in(query: Array, points: Array, count: Array, best: Array) -> Array
 
 
 def novelty(query: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, drop_first: bool = True) -> Array:
-    """[n] mean distance to the k nearest references.
+    """[n] mean distance to the k nearest references; -inf for a query that is not finite.
 
     drop_first: the smallest distance is left out, which is the query itself where it is among the references.
     Fewer references: the mean of what is left; none left: infinite.
@@ -114,7 +114,8 @@ def novelty(query: Array, references: Sequence[tuple[Array, Array | int]], k: in
     distance = nearest(query, references, k + 1 if drop_first else k)[:, int(drop_first) :]
     there = jnp.isfinite(distance)
     mean = jnp.sum(jnp.where(there, distance, 0.0), axis=1) / jnp.maximum(jnp.sum(there, axis=1), 1)
-    return jnp.where(jnp.any(there, axis=1), mean, jnp.inf)
+    known = jnp.all(jnp.isfinite(query), axis=1)
+    return jnp.where(jnp.any(there, axis=1), mean, jnp.where(known, jnp.inf, -jnp.inf))
 
 
 def novelty_where(

@@ -224,6 +224,9 @@ def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
     """
     slots = emitter.reservoir["fitness"].shape[0]
     fresh = novelty > bar
+    record = jnp.maximum(emitter.novelty, jnp.max(jnp.where(fresh, novelty, -jnp.inf)))
+    if not slots:
+        return replace(emitter, novelty=record)
 
     def put(carry: Any, inputs: Any) -> Any:
         reservoir, seen = carry
@@ -235,7 +238,6 @@ def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
 
     keys = jax.random.split(key, novelty.shape[0])
     carry, _ = jax.lax.scan(put, (emitter.reservoir, emitter.seen), (emitter.members, fresh, keys))
-    record = jnp.maximum(emitter.novelty, jnp.max(jnp.where(fresh, novelty, -jnp.inf)))
     return replace(emitter, reservoir=carry[0], seen=carry[1], novelty=record)
 
 

@@ -67,9 +67,10 @@ def scale(num_envs: int) -> Scale:
     return Scale(moments(), jnp.zeros(num_envs))
 
 
-def scaled(scale: Scale, reward: Array, ended: Array, gamma: float) -> tuple[Array, Scale]:
+def scaled(scale: Scale, reward: Array, ended: Array, gamma: float, bound: float) -> tuple[Array, Scale]:
     """(rewards [T, N] divided by the standard deviation of R_t = gamma R_(t-1) + r_t, the scale with them included).
 
+    What lies beyond plus or minus `bound` is cut: after long without reward the deviation is next to nothing.
     ended [T, N] marks the last step of an episode, after which R starts from 0. Rewards are not centred.
     """
 
@@ -79,4 +80,4 @@ def scaled(scale: Scale, reward: Array, ended: Array, gamma: float) -> tuple[Arr
 
     running, totals = jax.lax.scan(forth, scale.running, (reward, ended))
     seen = include(scale.seen, totals.ravel())
-    return reward / seen.std, Scale(seen, running)
+    return jnp.clip(reward / seen.std, -bound, bound), Scale(seen, running)

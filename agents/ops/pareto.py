@@ -21,7 +21,8 @@ def dominates(values: Array) -> Array:
 
 
 def first_front(values: Array, valid: Array) -> Array:
-    """[n] the valid points that no valid point dominates. values [n, m]; valid [n]."""
+    """[n] the valid points that no valid point dominates. values [n, m]; valid [n]; a point with a NaN is not."""
+    valid = valid & ~jnp.any(jnp.isnan(values), axis=1)
     beaten = jnp.any(dominates(values) & valid[:, None], axis=0)
     return valid & ~beaten
 
@@ -29,11 +30,11 @@ def first_front(values: Array, valid: Array) -> Array:
 def fronts(values: Array, valid: Array, *, enough: int | None = None) -> Array:
     """[n] int32 number of the front of each point: 0 is dominated by none, 1 by points of front 0 alone, ...
 
-    values [n, m]; valid [n]: the others come after all fronts, as number n. `enough` stops once so many
-    points have their number, and leaves the rest at n: selection asks for no more, and where one objective is
+    values [n, m]; valid [n]: the others, and points with a NaN, come after all fronts, as number n. `enough` stops once
+    so many points have their number, and leaves the rest at n: selection asks for no more, and where one objective is
     constant every front is a single point.
     """
-    count = values.shape[0]
+    count, valid = values.shape[0], valid & ~jnp.any(jnp.isnan(values), axis=1)
     enough = count if enough is None else enough
     wins = dominates(values) & valid[:, None] & valid[None]
     wins = wins.astype(jnp.float32)  # as numbers: one matrix-vector product a front

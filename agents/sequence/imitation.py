@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, Discrete, Inputs, Key, Spec, Tree, hyper
+from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
 from agents.nn.encoder import blank
 from agents.sequence.network import Network
 from agents.sequence.trunk import Trunk, advance
@@ -38,6 +38,8 @@ class State:
 class SequenceBC(Agent):
     """Behaviour cloning with a memory: the base of ELMUR and its rivals."""
 
+    default_run = DefaultRun("memory/tmaze", 1_000, "memory/tmaze/oracle")
+
     width: int = hyper(64, least=2)
     """Of all layers (D)."""
     context: int = hyper(10, least=1)
@@ -50,7 +52,7 @@ class SequenceBC(Agent):
     """Windows of a batch (B)."""
     updates: int = hyper(20, least=1)
     """Batches of an iteration (U)."""
-    learning_rate: float = hyper(3e-4, above=0)
+    learning_rate: float = hyper(1e-3, above=0)
     """Of AdamW, after the warm-up."""
     beta1: float = hyper(0.9, least=0, below=1)
     """Of AdamW."""
@@ -85,8 +87,6 @@ class SequenceBC(Agent):
         super().__post_init__()
         if self.segments % self.group:
             raise ValueError(f"bptt_segments must divide the {self.segments} segments, {self.group} does not")
-        if self.schedule not in ("cosine", "linear"):
-            raise ValueError(f"schedule must be one of cosine, linear, not {self.schedule!r}")
 
     @property
     def group(self) -> int:

@@ -6,15 +6,16 @@ Source: Hochreiter and Schmidhuber 1997; Cho et al. 2014. Initial states are zer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Tree
+from agents.api import Array, Key, Tree, hyper
 from agents.sequence.attention import Dense
-from agents.sequence.imitation import SequenceBC
+from agents.sequence.imitation import SequenceBC, State
 from agents.sequence.trunk import Trunk
 
 
@@ -80,6 +81,19 @@ class Latch(Trunk):
 @dataclass(frozen=True, kw_only=True)
 class BCLSTM(SequenceBC):
     """Behaviour cloning with an LSTM."""
+
+    forget_bias: float = hyper(1.0)
+    """First bias of the forget gate; at 0 an untrained cell forgets half of what it holds at every step."""
+
+    def init(self, key: Key) -> State:
+        """Random weights, with that bias."""
+        state = super().init(key)
+
+        def put(path: tuple[Any, ...], leaf: Array) -> Array:
+            names = [part.key for part in path[-2:]]
+            return jnp.full_like(leaf, self.forget_bias) if names == ["hf", "bias"] else leaf
+
+        return replace(state, params=jax.tree_util.tree_map_with_path(put, state.params))
 
     @property
     def trunk(self) -> Recurrent:

@@ -20,16 +20,17 @@ reservoir of the 5 that would be drawn from it; the novelty of an emitter's memb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
-from agents.novelty_search import NoveltySearch, Rows, best_genome, join, rows_of, take
+from agents.novelty_search import NoveltySearch, Rows, best_genome, full_up, join, rows_of, take
 from agents.ops import archive as archives
 from agents.ops import emitters, pareto
 from agents.ops.archive import Archive
@@ -86,6 +87,15 @@ class Serene(NoveltySearch):
     compat: Literal["sane", "official"] = "sane"
     """Official: the novelty of an emitter's members drops their nearest neighbour, as the original does by mistake."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 <= self.max_emitter_steps <= TRIAL_STEPS:
+            taken = f"-1 or above {TRIAL_STEPS}, the steps that an emitter has taken in its trial"
+            raise ValueError(f"max_emitter_steps must be {taken}, not {self.max_emitter_steps}")
+        if self.reward_capacity < self.trials:
+            needed = f"{self.trials}, the trials that may run side by side"
+            raise ValueError(f"reward_capacity must be at least {needed}, not {self.reward_capacity}")
+
     @property
     def wants(self) -> tuple[Rollouts, ...]:
         """One entry a phase; emitters do not count towards coverage (the official metric)."""
@@ -108,6 +118,11 @@ class Serene(NoveltySearch):
     def trials(self) -> int:
         """Trials that may begin in a chunk: one begins while more than a third of the chunk is left."""
         return -(-(2 * self.chunk) // (3 * self.trial_cost))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the trials of a chunk can spend all of it."""
+        return self.trials * self.trial_cost >= self.chunk
 
     @property
     def window(self) -> int:
@@ -171,6 +186,19 @@ class Serene(NoveltySearch):
         """The stored policy with the highest fitness."""
         stored = best_genome(state.rewards)
         return jnp.where(state.rewards.count > 0, stored, super().exploit(state))
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """Full archives, a full table of emitters, and a chunk that trials can spend alone."""
+        found = super().notices(row)
+        if row["archive/overflow"] > 0 and row["archive/rewards"] >= self.reward_capacity:
+            what = "reward archive (from which emitters are born)"
+            found.append(full_up(what, "reward_capacity", self.reward_capacity))
+        elif row["archive/overflow"] > 0 and not found:
+            found.append(full_up("table of emitters", "emitter_capacity", self.emitter_capacity))
+        if self.crowded:
+            why = f"trials may take the whole chunk of {self.chunk} evaluations, and emitters then never climb"
+            found.append(f"{why}; give a chunk above {self.trials * self.trial_cost}")
+        return found
 
     def report(self, state: State) -> dict[str, Array]:
         """The rows of both archives, which of them are filled, and which belong to the reward archive."""
@@ -284,6 +312,7 @@ class Serene(NoveltySearch):
         novelty = archives.novelty(
             emitter.members["descriptor"], self._references(state), self.neighbours, drop_first=official
         )
+        novelty = jnp.where(jnp.isfinite(emitter.members["fitness"]), novelty, -jnp.inf)  # a failed one is not novel
         emitter = emitters.offer(emitter, novelty, state.bar, k_offer)
         stop = emitters.stagnant(emitter) | (emitter.steps == self.max_emitter_steps)
         emitter = replace(emitter, active=~stop)

@@ -8,7 +8,8 @@ left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -21,8 +22,24 @@ from agents.serene.serene import Serene, State
 class EmitterStudy(Serene):
     """`ancestors` emitters that climb side by side to the end of the budget."""
 
+    default_run = None
+
     ancestors: int = hyper(5, least=1)
     """Emitters, one an ancestor."""
+
+    idle: ClassVar[tuple[str, ...]] = ("chunk", "max_emitter_steps", "compat")
+    """Fields of SERENE that decide nothing here."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for f in fields(self):
+            if f.name in self.idle and getattr(self, f.name) != f.default:
+                raise ValueError(f"{f.name} decides nothing in this study: leave it at {f.default!r}")
+
+    @property
+    def crowded(self) -> bool:
+        """There are no chunks."""
+        return False
 
     @property
     def trials(self) -> int:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, static
+from envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
 
 JOINTS = 20
 LINK = 0.05
@@ -23,12 +23,10 @@ UPDATES = 2
 """Updates of DT in one step; the first illegal one ends the episode."""
 TIME_LIMIT = 250
 """Steps after which the environment ends an episode by its own rule, and pays."""
-RADIUS = 0.05
 BASE = 0.5
 START = np.linspace(0.2 * np.pi, 0.05 * np.pi, JOINTS)
 WALLS = ((0.49, 0.0, 0.02, 0.2), (0.49, 0.8, 0.02, 0.2), (0.0, 0.49, 0.2, 0.02), (0.8, 0.49, 0.2, 0.02))
 """x, y of the lower corner, width, height."""
-GOALS = ((0.25, 0.25), (0.85, 0.85), (0.25, 0.90))
 
 CUMULATE = np.triu(np.ones((JOINTS, JOINTS), np.float32))
 """x @ CUMULATE is the running sum of x [J]: a small matrix product, several times faster than a scan on a CPU."""
@@ -59,14 +57,19 @@ class RedundantArm(Env):
     Reward (radius - distance) / radius in the first goal disc that holds the hand, when the episode ends.
     """
 
-    horizon: int = static(100)
+    horizon: int = static(100, least=1, most=TIME_LIMIT)
     """Steps until the evaluator cuts the episode; at most 250."""
     pay_at_cut: bool = static(False)
     """Pay also where the evaluator cuts. The official rule does not: only an illegal move, or step 250, pays."""
 
+    goals: tuple[tuple[float, float, float], ...] = static(
+        ((0.25, 0.25, 0.05), (0.85, 0.85, 0.05), (0.25, 0.90, 0.05)), least=0, most=1
+    )
+    """(x, y, radius) of each reward area; the first that holds the hand pays."""
+
     def __post_init__(self) -> None:
-        if not 1 <= self.horizon <= TIME_LIMIT:
-            raise ValueError(f"horizon must be from 1 to {TIME_LIMIT}, not {self.horizon!r}")
+        super().__post_init__()
+        check_goals(self.goals)
 
     @property
     def spec(self) -> Spec:
@@ -78,13 +81,8 @@ class RedundantArm(Env):
             horizon=self.horizon,
             info=("success", "descriptor", "area"),
             descriptor=Box((2,), 0.0, 1.0),
-            areas=len(GOALS),
+            areas=len(self.goals),
         )
-
-    @property
-    def goals(self) -> tuple[tuple[float, float, float], ...]:
-        """(x, y, radius) of each reward area, in units of the descriptor."""
-        return tuple((x, y, RADIUS) for x, y in GOALS)
 
     def reset(self, key: Key) -> tuple[ArmState, Array]:
         """Always the same spiral, at rest."""
@@ -113,14 +111,14 @@ class RedundantArm(Env):
         time = state.time + 1
         terminated, truncated = made < UPDATES, time >= self.horizon
         pays = terminated | (truncated if self.pay_at_cut else time >= TIME_LIMIT)
-        reward, area = payment(hand, pays)
+        reward, area = payment(hand, pays, self.goals)
         info = {"success": reward > 0, "descriptor": hand, "area": area}
         obs = angles / np.float32(np.pi)
         return ArmState(angles, speeds, hand, time), Step(obs, reward, terminated, truncated & ~terminated, info)
 
     def frame(self, state: ArmState) -> Array:
         """Goals red, walls grey, the arm blue with a black hand, on white; row 0 is the top."""
-        image = jnp.asarray(scene(64, goals=True))
+        image = jnp.asarray(scene(64, self.goals))
         pixel = jnp.asarray(pixels(64))[:, :, :, None]  # [64, 64, 2, 1]
         xy = nodes(state.angles)
         a, b = xy[:, :-1], xy[:, 1:]
@@ -132,7 +130,7 @@ class RedundantArm(Env):
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """The walls as a picture, uint8 [H, W, 3] with row 0 at the top, and its extent (left, right, bottom, top)."""
-        return scene(400, goals=False), (0.0, 1.0, 0.0, 1.0)
+        return scene(400), (0.0, 1.0, 0.0, 1.0)
 
 
 def nodes(angles: Array) -> Array:
@@ -173,13 +171,13 @@ def inside(xy: Array) -> Array:
     return jnp.all(ok, -1)
 
 
-def payment(hand: Array, pays: Array) -> tuple[Array, Array]:
+def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], ...]) -> tuple[Array, Array]:
     """(reward, area) for a hand [2] at the end of an episode; (0, -1) where it does not pay."""
     reward, area = jnp.zeros(()), jnp.int32(-1)
-    for i, (x, y) in reversed(list(enumerate(GOALS))):
+    for i, (x, y, radius) in reversed(list(enumerate(goals))):
         distance = jnp.sqrt(jnp.square(hand[0] - x) + jnp.square(hand[1] - y))
-        here = pays & (distance < RADIUS)
-        reward, area = jnp.where(here, (RADIUS - distance) / RADIUS, reward), jnp.where(here, i, area)
+        here = pays & (distance < radius)
+        reward, area = jnp.where(here, (radius - distance) / radius, reward), jnp.where(here, i, area)
     return reward, area
 
 
@@ -189,12 +187,12 @@ def pixels(size: int) -> np.ndarray:
     return np.stack(np.meshgrid(centre, centre[::-1]), -1)
 
 
-def scene(size: int, goals: bool) -> np.ndarray:
-    """Walls, and goals if asked for, on white: uint8 [size, size, 3]."""
+def scene(size: int, goals: tuple[tuple[float, float, float], ...] = ()) -> np.ndarray:
+    """Walls and goals on white: uint8 [size, size, 3]."""
     x, y = np.moveaxis(pixels(size), -1, 0)
     image = np.full((size, size, 3), 255, np.uint8)
-    for gx, gy in GOALS if goals else ():
-        image[(x - gx) ** 2 + (y - gy) ** 2 < RADIUS**2] = (220, 50, 40)
+    for gx, gy, radius in goals:
+        image[(x - gx) ** 2 + (y - gy) ** 2 < radius**2] = (220, 50, 40)
     for left, low, width, height in WALLS:
         image[(x > left) & (x < left + width) & (y > low) & (y < low + height)] = 150
     return image

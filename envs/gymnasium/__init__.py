@@ -5,15 +5,19 @@
     envs.from_gymnasium("Pendulum-v1", num_envs=8)                     the other way round
 
 `envs.gymnasium.outward` holds the adapters `GymEnv` and `GymVectorEnv`, `envs.gymnasium.inward` the way back.
-Keyword arguments of `gymnasium.make` are fields of the environment, as in `envs.make`.
+Keyword arguments of `gymnasium.make` are fields of the environment, as in `envs.make`. gymnasium ends the episodes of
+a registered id at `max_episode_steps`, the horizon that it has without any; for a longer one take an adapter itself.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
+import envs
 from envs import ENVS
 
 if TYPE_CHECKING:
@@ -42,11 +46,35 @@ def names() -> dict[str, str]:
     return {id_of(name): name for name in ENVS}
 
 
+@cache
+def horizon_of(name: str) -> int:
+    """The horizon of the environment registered as `name`, without values for its fields."""
+    return envs.make(name).spec.horizon
+
+
+class Registered(EnvSpec):
+    """A spec that looks up `max_episode_steps` when it is first asked for: registering all imports no JAX."""
+
+    def __post_init__(self) -> None:
+        """Remember the name: copies of a spec lose their keyword arguments."""
+        super().__post_init__()
+        self._name = self.kwargs["env"]
+
+    @property
+    def max_episode_steps(self) -> int | None:  # type: ignore[override]
+        """The horizon, or what it was set to."""
+        return horizon_of(self._name) if self._steps is None else self._steps
+
+    @max_episode_steps.setter
+    def max_episode_steps(self, steps: int | None) -> None:
+        self._steps = steps
+
+
 def register() -> None:
     """Register in gymnasium what is not yet; for names that were added to `envs.ENVS` after this module's import."""
     for id, name in names().items():
         if id not in gymnasium.registry:
-            gymnasium.register(
+            gymnasium.registry[id] = Registered(
                 id,
                 entry_point="envs.gymnasium.outward:GymEnv",
                 vector_entry_point="envs.gymnasium.outward:GymVectorEnv",

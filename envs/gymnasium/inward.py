@@ -13,6 +13,7 @@ the streams. The host side is NumPy alone, since JAX called in a callback can ha
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,10 +25,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from gymnasium.envs.registration import EnvSpec
 from jax.experimental import io_callback
 
+from envs import ENVS
 from envs.api import Array, Dict, Discrete, Env, Key, Space, Spec, Step, Tree
 from envs.gymnasium import spaces
+from envs.identity import facts, name_of
 
 # --- on the host -------------------------------------------------------------------------------------
 
@@ -48,9 +52,9 @@ class Pool:
 class Host:
     """The simulators behind a `HostEnv`."""
 
-    def __init__(self, make: Callable[[], gymnasium.Env], probe: gymnasium.Env, spec: Spec) -> None:
-        self.make, self.spare, self.spec = make, [probe], spec
-        self.obs_space, self.action_space = probe.observation_space, probe.action_space
+    def __init__(self, make: Callable[[], gymnasium.Env], made: list[gymnasium.Env], spec: Spec) -> None:
+        self.make, self.spare, self.spec = make, made, spec
+        self.obs_space, self.action_space = made[0].observation_space, made[0].action_space
         self.pools: dict[tuple[int, ...], Pool] = {}
         self.told = False
 
@@ -93,7 +97,9 @@ class Host:
         )
 
     def _step_one(self, pool: Pool, i: int, action: np.ndarray, given: dict[str, np.ndarray]) -> None:
-        obs, reward, terminated, truncated, info = pool.envs[i].step(spaces.inward_action(self.action_space, action))
+        obs, reward, terminated, truncated, info = pool.envs[i].step(
+            spaces.inward_action(self.action_space, action, self.spec.id)
+        )
         spaces.store(self.obs_space, pool.obs, i, obs, self.spec.id)
         pool.clock[i] += 1
         pool.time[i] += 1
@@ -169,9 +175,10 @@ def shapes(space: Space, batch: tuple[int, ...]) -> Tree:
 class HostEnv(Env):
     """A gymnasium environment (see `envs.from_gymnasium`), for every agent that wants `Segments`, and for evaluation.
 
-    Observations are float32 (integers int32, dicts stay dicts). `success` is what the environment says in its info
-    as `success` or `is_success`; where it says nothing, False. Every reset is seeded from its key, so that a run
-    is decided by its seed as far as the environment is. Actions are handed on as the agent gives them.
+    Observations keep their type where programs have it: real numbers are float32, choices int32 from 0 on, dicts stay
+    dicts. Actions are given in the environment's own type, within its bounds. `success` is what the environment says
+    in its info as `success` or `is_success`; where it says nothing, False. Every reset is seeded from its key, so that
+    a run is decided by its seed as far as the environment is.
 
     What it cannot do: go on from a checkpoint bit for bit (the episodes that were open are truncated where they
     stood, with a warning), be branched from or shared by two runs at a time (an error), run several seeds in one
@@ -181,6 +188,10 @@ class HostEnv(Env):
     id: str
     num_envs: int
     horizon: int
+    made: dict[str, Any] = field(repr=False)
+    """Of what and how the environment is made (see `identity`): part of a run's configuration."""
+    versions: dict[str, str] = field(repr=False, metadata={"pytree_node": True})  # noted beside the configuration
+    """Those of gymnasium and of the packages that the environment and its wrappers come from."""
     spec: Spec = field(repr=False)
     host: Host = field(repr=False, metadata={"pytree_node": True})  # no part of the configuration
 
@@ -244,24 +255,105 @@ class HostEnv(Env):
         return HostState(clock, obs), obs
 
 
-def from_gymnasium(
-    id_or_fn: str | Callable[[], gymnasium.Env], num_envs: int, *, horizon: int | None = None
-) -> HostEnv:
+# --- what it is --------------------------------------------------------------------------------------
+
+SILENT = ("OrderEnforcing", "PassiveEnvChecker")
+"""Wrappers of gymnasium that only complain."""
+BESIDE = {"env", "render_mode", "spec", "_cached_spec"}
+"""Attributes that decide nothing of what an agent meets, or stand elsewhere."""
+
+
+def layers(env: gymnasium.Env) -> list[gymnasium.Env]:
+    """The environment within all wrappers, then these, from the innermost on."""
+    found = [env]
+    while isinstance(found[-1], gymnasium.Wrapper):
+        found.append(found[-1].env)
+    return [layer for layer in reversed(found) if type(layer).__name__ not in SILENT]
+
+
+def recorded(layer: gymnasium.Env) -> dict[str, Any] | None:
+    """The arguments that gymnasium keeps of an environment or a wrapper; None where it keeps none."""
+    if not isinstance(layer, gymnasium.Wrapper):
+        if (spec := layer.spec) is None:
+            return None
+        kwargs = {name: x for name, x in spec.kwargs.items() if name not in BESIDE - {"env"}}
+        return {"id": spec.id, "entry_point": spec.entry_point, "kwargs": kwargs}
+    return getattr(layer, "_saved_kwargs", None)
+
+
+def seen(layer: gymnasium.Env) -> dict[str, Any]:
+    """The attributes and spaces of an environment or a wrapper."""
+    return {**vars(layer), "observation_space": layer.observation_space, "action_space": layer.action_space}
+
+
+def identity(made: list[gymnasium.Env]) -> dict[str, Any]:
+    """What is known of how an environment was made: its spec in gymnasium, and its wrappers with their arguments.
+
+    Of what gymnasium keeps no record of: class, spaces, and the attributes that all of `made`, new ones, have alike.
+    """
+    found: dict[str, Any] = {}
+    for place, alike in enumerate(zip(*(layers(env) for env in made), strict=True)):
+        known = [seen(layer) if (held := recorded(layer)) is None else held for layer in alike]
+        first, *others = ({x: facts(held[x]) for x in held if x not in BESIDE} for held in known)
+        kind = type(alike[0])
+        found[f"{place} {kind.__name__}"] = {
+            "class": name_of(kind), **{x: fact for x, fact in first.items() if all(o.get(x) == fact for o in others)},
+        }  # fmt: skip
+    return found
+
+
+def packages(env: gymnasium.Env) -> dict[str, str]:
+    """Versions of gymnasium, and of the packages that an environment and its wrappers come from."""
+    names = {"gymnasium", *(type(layer).__module__.partition(".")[0] for layer in layers(env))}
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)}
+    return {name: str(version) for name, version in found.items() if version}
+
+
+def number(name: str, value: Any) -> int:
+    """A count. Raises ValueError, naming it, for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < 2**31:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def maker(id_or_fn: Any) -> tuple[Callable[[], Any], str]:
+    """(what makes one environment, that as Python code). Raises ValueError, in one line, for what makes none."""
+    if isinstance(id_or_fn, gymnasium.Env):
+        code = "env.spec" if id_or_fn.spec else f"lambda: {type(id_or_fn).__name__}(...)"
+        raise ValueError(f"give what makes an environment, not one: envs.from_gymnasium({code}, num_envs=...)")
+    if isinstance(id_or_fn, str | EnvSpec):
+        if isinstance(id_or_fn, str) and id_or_fn in ENVS:
+            raise ValueError(f"{id_or_fn} is Prospect's own: train in {id_or_fn!r}, without from_gymnasium")
+        code = f"gymnasium.make({id_or_fn!r})" if isinstance(id_or_fn, str) else "gymnasium.make(spec)"
+        return lambda: gymnasium.make(id_or_fn, disable_env_checker=True), code  # it costs time at every step
+    if not callable(id_or_fn):
+        raise ValueError(f"give an id of gymnasium, its spec, or a function that makes one, not {id_or_fn!r}")
+    name = getattr(id_or_fn, "__name__", "")
+    return id_or_fn, f"{name}()" if name.isidentifier() else "env"
+
+
+def from_gymnasium(id_or_fn: Any, num_envs: int | None = None, *, horizon: int | None = None) -> HostEnv:
     """See `envs.from_gymnasium`."""
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be at least 1, not {num_envs}")
-
-    def make() -> gymnasium.Env:
-        if isinstance(id_or_fn, str):
-            return gymnasium.make(id_or_fn, disable_env_checker=True)  # it costs time at every step
-        return id_or_fn()
-
-    probe = make()
+    make, code = maker(id_or_fn)
+    if num_envs is None:
+        raise ValueError("say for how many streams: envs.from_gymnasium(..., num_envs=agent.num_envs)")
+    num_envs = number("num_envs", num_envs)
+    horizon = None if horizon is None else number("horizon", horizon)
+    try:
+        probe = make()
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    if not isinstance(probe, gymnasium.Env):
+        raise ValueError(f"{code} must give a gymnasium.Env, not {type(probe).__name__}")
+    parts = layers(probe)
     name = f"gymnasium/{probe.spec.id if probe.spec else type(probe.unwrapped).__name__}"
-    limit = probe.spec.max_episode_steps if probe.spec else None
-    horizon = horizon or limit
-    if horizon is None:
+    limits = [x.spec.max_episode_steps for x in (probe,) if x.spec and x.spec.max_episode_steps]
+    limits += [x._max_episode_steps for x in parts if isinstance(x, gymnasium.wrappers.TimeLimit)]
+    if horizon is None and not limits:
         raise ValueError(f"{name} has no time limit that gymnasium knows: give a horizon")
-    obs, action = spaces.inward(probe.observation_space, name), spaces.inward_action_space(probe.action_space, name)
+    horizon = horizon or min(limits)
+    obs = spaces.inward(probe.observation_space, name, code)
+    action = spaces.inward_action_space(probe.action_space, name)
+    made = [probe] if all(recorded(x) is not None for x in parts) else [probe, make()]
     spec = Spec(name, obs, action, horizon=horizon)
-    return HostEnv(name, num_envs, horizon, spec, Host(make, probe, spec))
+    return HostEnv(name, num_envs, horizon, identity(made), packages(probe), spec, Host(make, made, spec))

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import jax
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -22,11 +23,11 @@ from gymnasium.vector.utils import batch_space
 
 import envs
 from envs.api import Array, Env, Step, Tree
-from envs.gymnasium import spaces
+from envs.gymnasium import horizon_of, spaces
 from envs.rollout import reset_if, select, step_if
 
 FPS = 30
-"""Frames a second of a film; environments have no clock of their own."""
+"""Frames a second of a film of an environment that has no clock of its own."""
 
 # --- compiled programs -------------------------------------------------------------------------------
 # `static` and `arrays` together are an environment (see `split`); they are arguments, so that every adapter of the
@@ -112,7 +113,23 @@ def metadata_of(env: Env, render_mode: str | None) -> dict[str, Any]:
     if render_mode is not None and render_mode not in modes:
         choice = " or ".join([*modes, "None"])
         raise ValueError(f"{env.spec.id}: render_mode must be {choice}, not {render_mode!r}{why}")
-    return {"render_modes": modes, "render_fps": FPS}
+    return {"render_modes": modes, "render_fps": fps(env)}
+
+
+def fps(env: Env) -> int:
+    """Frames a second: steps in a second of the simulated time, where there is one."""
+    physics = getattr(env, "physics", None)
+    return FPS if physics is None else round(1 / (physics.model.opt.timestep * physics.substeps))
+
+
+def check_limit(env: Env, limit: int | None) -> None:
+    """Raise ValueError where gymnasium would end episodes at their usual horizon, though fields give a longer one."""
+    name = env.spec.id
+    if name in envs.ENVS and env.spec.horizon > horizon_of(name) == limit:
+        raise ValueError(
+            f"{name}: gymnasium ends its episodes after {limit} steps, and these fields ask for {env.spec.horizon}: "
+            f"make it without gymnasium.make, by envs.gymnasium.GymEnv({name!r}, ...) or GymVectorEnv"
+        )
 
 
 def episode_seed(generator: np.random.Generator) -> np.uint32:
@@ -141,6 +158,18 @@ class GymEnv(gymnasium.Env):
         self._world = split(self.env)
         self._state: Tree = None
         self._seed, self._time, self._over = np.uint32(0), 0, True
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """How gymnasium made it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None and spec.id in gymnasium.registry:
+            check_limit(self.env, gymnasium.registry[spec.id].max_episode_steps)
+        self._spec = spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """A fresh episode; `options` are not used."""
@@ -197,12 +226,16 @@ class GymVectorEnv(VectorEnv):
         *,
         render_mode: str | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
         **fields: Any,
     ) -> None:
-        """env: a registered name, with values for its fields, or an object."""
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+        """env: a registered name, with values for its fields, or an object. max_episode_steps: a shorter time limit."""
+        for name, count in [("num_envs", num_envs), ("max_episode_steps", max_episode_steps or 1)]:
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, not {count}")
         self.env, self.num_envs, self.autoreset_mode = build(env, fields), num_envs, AutoresetMode(autoreset_mode)
+        check_limit(self.env, max_episode_steps)
+        self._limit = max_episode_steps or self.env.spec.horizon
         self.render_mode = render_mode
         self.metadata = {**metadata_of(self.env, render_mode), "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = spaces.outward(self.env.spec.obs)
@@ -249,7 +282,8 @@ class GymVectorEnv(VectorEnv):
         state, step = advance_all(*self._world, live, self._state, actions, self._seeds, self._time)
         self._state, self._obs, step = state, step.obs, jax.device_get(step)
         reward = np.where(live, step.reward, 0).astype(np.float64)
-        terminated, truncated = step.terminated & live, step.truncated & live
+        terminated = step.terminated & live
+        truncated = (step.truncated | (self._time >= self._limit)) & live & ~terminated
         self._over, infos = terminated | truncated, {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
             infos, live = self._finals(step, self._over), live & ~self._over

@@ -18,14 +18,11 @@ from envs.api import Box, Dict, Discrete, Space, Tree
 def outward(space: Space) -> gymnasium.Space:
     """The gymnasium space with the same members; bounds that an integer type cannot hold become its own."""
     if isinstance(space, Discrete):
-        return gymnasium.spaces.Discrete(space.n)
+        return gymnasium.spaces.Discrete(space.n, start=space.start)
     if isinstance(space, Dict):
         return gymnasium.spaces.Dict({name: outward(part) for name, part in space.items})
-    dtype = np.dtype(space.dtype)
-    low, high = (np.broadcast_to(bound, space.shape).astype(np.float64) for bound in (space.low, space.high))
-    if np.issubdtype(dtype, np.integer):
-        low, high = (np.clip(bound, np.iinfo(dtype).min, np.iinfo(dtype).max) for bound in (low, high))
-    return gymnasium.spaces.Box(low.astype(dtype), high.astype(dtype), space.shape, dtype.type)
+    dtype = space.outside or space.dtype
+    return gymnasium.spaces.Box(*space.bounds(dtype), space.shape, np.dtype(dtype).type)
 
 
 def outward_obs(space: Space, obs: Tree) -> Any:
@@ -33,8 +30,8 @@ def outward_obs(space: Space, obs: Tree) -> Any:
     if isinstance(space, Dict):
         return {name: outward_obs(part, obs[name]) for name, part in space.items}
     if isinstance(space, Discrete):
-        return np.array(obs, np.int64)[()]
-    return np.array(obs, space.dtype)
+        return np.array(obs, np.int64)[()] + space.start
+    return np.array(obs, space.outside or space.dtype)
 
 
 def outward_action(space: Space, action: Any, who: str, live: np.ndarray) -> np.ndarray:
@@ -51,61 +48,117 @@ def outward_action(space: Space, action: Any, who: str, live: np.ndarray) -> np.
     if not np.issubdtype(given.dtype, np.integer if isinstance(space, Discrete) else np.number):
         wanted = "an integer" if isinstance(space, Discrete) else "numbers"
         raise ValueError(f"{who}: an action must be {wanted}, not {given.dtype}")
-    given = np.where(live.reshape(live.shape + (1,) * len(space.shape)), given, 0)
+    given = np.where(live.reshape(live.shape + (1,) * len(space.shape)), given, getattr(space, "start", 0))
     if isinstance(space, Discrete):
-        if np.any((given < 0) | (given >= space.n)):
-            raise ValueError(f"{who}: an action must lie between 0 and {space.n - 1}, not {given.tolist()}")
-        return given.astype(np.int32)
+        least, most = space.start, space.start + space.n - 1
+        if np.any((given < least) | (given > most)):
+            raise ValueError(f"{who}: an action must lie between {least} and {most}, not {given.tolist()}")
+        return (given - least).astype(np.int32)
     if not np.all(np.isfinite(given)):
         raise ValueError(f"{who}: an action must be finite, not {given.tolist()}")
-    return np.clip(given, space.low, space.high).astype(space.dtype)
+    return space.clipped(given)
 
 
 # --- from gymnasium to Prospect ----------------------------------------------------------------------
 
 
-def inward(space: gymnasium.Space, who: str) -> Space:
-    """The space of Prospect for a gymnasium one; every Box becomes one of float32.
+def inward(space: gymnasium.Space, who: str, make: str = "env") -> Space:
+    """The space of Prospect for a gymnasium one.
 
-    Bounds that differ between the components of an array with several axes become the widest ones. Raises
-    ValueError for spaces without a counterpart (Tuple, Text, Graph, ...).
+    Real numbers become float32. Integers keep their type; of 64 bits they become int32 where their bounds allow it,
+    else float32. Bounds that differ between the components of an array with several axes become the widest ones.
+    Raises ValueError for what has no counterpart (Tuple, Text, Graph, ...), with a way round it.
+    make: Python code of the environment, for that advice.
     """
+    if strange := unknown(space):
+        raise ValueError(f"{who} has a space that Prospect does not know ({strange}): {advice(space, make)}")
+    return counterpart(space)
+
+
+def counterpart(space: gymnasium.Space, exact: bool = False) -> Space:
+    """See `inward`; `exact` keeps the bounds of each component."""
     if isinstance(space, gymnasium.spaces.Discrete):
-        return Discrete(int(space.n))
+        return Discrete(int(space.n), int(space.start))
     if isinstance(space, gymnasium.spaces.Dict):
-        return Dict(tuple((name, inward(part, who)) for name, part in space.items()))
-    if isinstance(space, gymnasium.spaces.Box):
-        return Box(space.shape, _bound(space.low, np.min), _bound(space.high, np.max))
-    raise ValueError(
-        f"{who} has a space that Prospect does not know, {space}: wrap the environment, for instance in "
-        "gymnasium.wrappers.FlattenObservation"
-    )
+        return Dict(tuple((name, counterpart(part)) for name, part in space.items()))
+    assert isinstance(space, gymnasium.spaces.Box)
+    bounds = _bound(space.low, np.min, exact), _bound(space.high, np.max, exact)
+    dtype = within(space)
+    return Box(space.shape, *bounds, dtype, "" if dtype == space.dtype else str(space.dtype))
 
 
-def _bound(bound: np.ndarray, widest: Any) -> float | tuple[float, ...]:
-    bound = bound.astype(np.float32)
-    if bound.ndim == 1 and np.any(bound != bound[0]):
-        return tuple(bound.tolist())
-    return float(widest(bound))
+def within(space: gymnasium.spaces.Box) -> str:
+    """The type of a Box's numbers within programs."""
+    if not np.issubdtype(space.dtype, np.integer):
+        return "float32"
+    if space.dtype.itemsize < 8:
+        return str(space.dtype)
+    narrow = np.iinfo(np.int32)
+    return "int32" if np.all(space.low >= narrow.min) and np.all(space.high <= narrow.max) else "float32"
+
+
+def _bound(bound: np.ndarray, widest: Any, exact: bool) -> Any:
+    """A bound as one number, or as one each; what float32 cannot hold is none."""
+    if np.issubdtype(bound.dtype, np.floating):
+        bound = np.where(np.abs(bound) >= np.finfo(np.float32).max, np.copysign(np.inf, bound), bound)
+    if (exact or bound.ndim == 1) and np.any(bound != bound.flat[0]):
+        return _tuples(bound.tolist())
+    return widest(bound).item()
+
+
+def _tuples(x: Any) -> Any:
+    return tuple(_tuples(part) for part in x) if isinstance(x, list) else x
+
+
+def unknown(space: gymnasium.Space) -> str:
+    """The parts of a space that have no counterpart, in words; empty where all have one."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return ", ".join(f"{name}: {found}" for name, part in space.items() if (found := unknown(part)))
+    known = gymnasium.spaces.Discrete, gymnasium.spaces.Box
+    return "" if isinstance(space, known) else str(space)
+
+
+def advice(space: gymnasium.Space, make: str) -> str:
+    """A way round a space without a counterpart, as Python code where one is sure to do."""
+    wrapped = "envs.from_gymnasium(lambda: gymnasium.wrappers.{}, ...)".format
+    try:
+        flat = isinstance(gymnasium.spaces.flatten_space(space), gymnasium.spaces.Box)
+    except NotImplementedError:  # a space of somebody's own
+        flat = False
+    if flat:
+        return "flatten it, " + wrapped(f"FlattenObservation({make})")
+    if isinstance(space, gymnasium.spaces.Dict) and (kept := [name for name, x in space.items() if not unknown(x)]):
+        return "leave that out, " + wrapped(f"FilterObservation({make}, {kept})")
+    return "turn it into numbers, " + wrapped(f"TransformObservation({make}, FUNCTION, BOX)")
 
 
 def inward_action_space(space: gymnasium.Space, who: str) -> Space:
     """The space of actions. Raises ValueError unless it is Discrete, or a Box of real numbers."""
     real = isinstance(space, gymnasium.spaces.Box) and np.issubdtype(space.dtype, np.floating)
     if real or isinstance(space, gymnasium.spaces.Discrete):
-        return inward(space, who)
+        return counterpart(space, exact=True)
     raise ValueError(f"{who}: actions must be Discrete or a Box of real numbers, not {space}")
 
 
 def store(space: gymnasium.Space, buffer: Tree, index: int, obs: Any, who: str) -> None:
-    """Write an observation into row `index` of `buffer` [B, ...]. Raises ValueError for a wrong shape."""
+    """Write an observation into row `index` of `buffer` [B, ...].
+
+    Raises ValueError for a wrong shape, and for numbers that the declared type or the choices do not have.
+    """
     if isinstance(space, gymnasium.spaces.Dict):
         for name, part in space.items():
             store(part, buffer[name], index, obs[name], who)
         return
-    if np.shape(obs) != buffer.shape[1:]:
-        raise ValueError(f"{who} observes the shape {np.shape(obs)}, but declares {buffer.shape[1:]}")
-    buffer[index] = obs - space.start if isinstance(space, gymnasium.spaces.Discrete) else obs
+    given = np.asarray(obs)
+    if given.shape != buffer.shape[1:]:
+        raise ValueError(f"{who} observes the shape {given.shape}, but declares {buffer.shape[1:]}")
+    if isinstance(space, gymnasium.spaces.Discrete):
+        given = given - space.start
+    buffer[index] = given
+    if np.issubdtype(buffer.dtype, np.integer) and np.any(buffer[index] != given):
+        raise ValueError(f"{who} observes {np.asarray(obs).ravel()[:4].tolist()}, which is not in its own {space}")
+    if isinstance(space, gymnasium.spaces.Discrete) and not 0 <= given < space.n:
+        raise ValueError(f"{who} observes {obs}, which is not in its own {space}")
 
 
 def empty(space: Space, size: int) -> Tree:
@@ -115,6 +168,14 @@ def empty(space: Space, size: int) -> Tree:
     return np.zeros((size, *space.shape), np.int32 if isinstance(space, Discrete) else space.dtype)
 
 
-def inward_action(space: gymnasium.Space, action: np.ndarray) -> Any:
-    """One action as the gymnasium environment takes it."""
-    return action + space.start if isinstance(space, gymnasium.spaces.Discrete) else action.astype(space.dtype)
+def inward_action(space: gymnasium.Space, action: np.ndarray, who: str) -> Any:
+    """One action as the gymnasium environment takes it: in its type, clipped to its bounds.
+
+    Raises ValueError for one that is not finite.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return action + space.start
+    assert isinstance(space, gymnasium.spaces.Box)
+    if not np.all(np.isfinite(action)):
+        raise ValueError(f"{who}: an action must be finite, not {action.tolist()}")
+    return np.asarray(np.clip(action.astype(space.dtype), space.low, space.high))

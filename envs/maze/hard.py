@@ -12,19 +12,19 @@ disc, measured BEFORE the last move, as the original does.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, Tree, static
+from envs.api import Array, Box, Env, Key, Spec, Step, Tree, check_goals, static
 from envs.maze import geometry
 
-START = (60.0, 450.0)
-GOALS = ((60.0, 60.0, 50.0), (100.0, 200.0, 50.0))
-"""(x, y, rho) in world units; the first that holds the robot pays."""
 WORLD = geometry.SIZE * geometry.UNIT
+"""Width and height of the world; the unit of the descriptor."""
 AXLE = 20.0
 """Distance between the wheels (world units)."""
 ROOT_HALF = float(np.sqrt(0.5))
@@ -58,19 +58,36 @@ class Bank:
 @lru_cache(1)
 def bank() -> Bank:
     """The tables of the one map (about a second, once a process)."""
-    wall = geometry.bitmap()
-    lasers = geometry.laser_tables(wall)
-    contact = geometry.contacts(wall).reshape(-1)
-    return Bank(*(jnp.asarray(table) for table in (contact, *lasers)))
+    lasers = geometry.laser_tables(geometry.bitmap())
+    return Bank(*(jnp.asarray(table) for table in (obstacles().reshape(-1), *lasers)))
+
+
+@lru_cache(1)
+def obstacles() -> np.ndarray:
+    """What a robot on a pixel touches, int32 [SIZE, SIZE]; 0 where it is free (see `geometry.contacts`)."""
+    return geometry.contacts(geometry.bitmap())
 
 
 @struct.dataclass
 class HardMaze(Env):
     """See the module. Action: wheel speeds (left, right) in [-1, 1] units a step."""
 
-    horizon: int = static(2000)
+    horizon: int = static(2000, least=1)
     """Steps in an episode; the reward comes with the last one."""
+    start: tuple[float, float] = static((60 / WORLD, 450 / WORLD), least=0, most=1)
+    """Where the robot starts (x, y), in units of the descriptor; its heading is 45 degrees."""
+    goals: tuple[tuple[float, float, float], ...] = static(
+        ((60 / WORLD, 60 / WORLD, 50 / WORLD), (100 / WORLD, 200 / WORLD, 50 / WORLD)), least=0, most=1
+    )
+    """(x, y, radius) of each reward area, in units of the descriptor; the first that holds the robot pays."""
     tables: Bank = struct.field(default_factory=bank)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_goals(self.goals)
+        x, y = (math.floor(WORLD * number / geometry.UNIT + 0.5) for number in self.start)
+        if not (x < geometry.SIZE and y < geometry.SIZE and obstacles()[y, x] == 0):
+            raise ValueError(f"start must be where the robot touches no wall, not {self.start}")
 
     @property
     def spec(self) -> Spec:
@@ -82,18 +99,18 @@ class HardMaze(Env):
             horizon=self.horizon,
             info=("success", "descriptor", "area"),
             descriptor=Box((2,), 0.0, 1.0),
-            areas=len(GOALS),
+            areas=len(self.goals),
             fixed_length=True,
         )
 
     @property
-    def goals(self) -> tuple[tuple[float, float, float], ...]:
-        """(x, y, radius) of the reward areas, in descriptor units."""
-        return tuple((x / WORLD, y / WORLD, rho / WORLD) for x, y, rho in GOALS)
+    def discs(self) -> list[tuple[float, ...]]:
+        """(x, y, radius) of each reward area, in world units."""
+        return [tuple(WORLD * number for number in goal) for goal in self.goals]
 
     def reset(self, key: Key) -> tuple[State, Array]:
-        """The one start: (60, 450), heading 45 degrees (down and to the right)."""
-        x, y, half = jnp.float32(START[0]), jnp.float32(START[1]), jnp.float32(ROOT_HALF)
+        """The one start, heading 45 degrees (down and to the right)."""
+        x, y, half = (jnp.float32(number) for number in (WORLD * self.start[0], WORLD * self.start[1], ROOT_HALF))
         state = State(x, y, half, half, jnp.int32(0))
         return state, self._observe(state, (jnp.zeros(()), jnp.zeros(())))
 
@@ -114,7 +131,7 @@ class HardMaze(Env):
         free = contact == 0
         moved = State(jnp.where(free, x, state.x), jnp.where(free, y, state.y), cos, sin, state.t + 1)
         last = moved.t >= self.horizon
-        reward, area = _pay(state.x, state.y, last)
+        reward, area = _pay(state.x, state.y, last, self.discs)
         info = {"success": reward > 0, "descriptor": jnp.stack([moved.x, moved.y]) / WORLD, "area": area}
         obs = self._observe(moved, _bumpers(contact, cos, sin))
         return moved, Step(obs, reward, jnp.zeros((), bool), last, info)
@@ -148,7 +165,7 @@ class HardMaze(Env):
         y, x = jnp.mgrid[0 : geometry.SIZE, 0 : geometry.SIZE] * geometry.UNIT
         picture = jnp.where((self.tables.contact.reshape(geometry.SIZE, geometry.SIZE) >> 16)[..., None] > 0, 60, 255)
         picture = jnp.broadcast_to(picture, (geometry.SIZE, geometry.SIZE, 3))
-        discs = [(gx, gy, rho, (213, 94, 0)) for gx, gy, rho in GOALS]
+        discs = [(gx, gy, rho, (213, 94, 0)) for gx, gy, rho in self.discs]
         for cx, cy, radius, colour in (*discs, (state.x, state.y, 10.0, (0, 90, 200))):
             inside = (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
             picture = jnp.where(inside[..., None], jnp.asarray(colour), picture)
@@ -168,11 +185,11 @@ def _bumpers(contact: Array, cos: Array, sin: Array) -> tuple[Array, Array]:
     return jnp.any(ahead & (side < 0)).astype(jnp.float32), jnp.any(ahead & (side > 0)).astype(jnp.float32)
 
 
-def _pay(x: Array, y: Array, last: Array) -> tuple[Array, Array]:
+def _pay(x: Array, y: Array, last: Array, discs: Sequence[tuple[float, ...]]) -> tuple[Array, Array]:
     """(reward [], area []): what the first goal that holds (x, y) pays at the last step; 0 and -1 else."""
     reward, area = jnp.zeros(()), jnp.int32(-1)
-    for index in reversed(range(len(GOALS))):
-        gx, gy, rho = GOALS[index]
+    for index in reversed(range(len(discs))):
+        gx, gy, rho = discs[index]
         near = 1 - jnp.sqrt((x - gx) ** 2 + (y - gy) ** 2) / rho
         reward, area = jnp.where(near > 0, near, reward), jnp.where(near > 0, index, area)
     return jnp.where(last, reward, 0.0), jnp.where(last, area, -1)

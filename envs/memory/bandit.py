@@ -35,13 +35,10 @@ class MultiarmedBandit(Env):
 
     id: str = static("")
     """The registered name."""
-    arms: int = static(10)
-    horizon: int = static(200)
+    arms: int = static(10, least=1)
+    """Arms to choose from."""
+    horizon: int = static(200, least=1)
     """Steps of an episode; then it is truncated."""
-
-    def __post_init__(self) -> None:
-        if self.arms < 1 or self.horizon < 1:
-            raise ValueError(f"arms and horizon must be at least 1, not {self.arms} and {self.horizon}")
 
     @property
     def spec(self) -> Spec:

@@ -48,13 +48,14 @@ class Battleship(Env):
 
     id: str = static("")
     """The registered name."""
-    width: int = static(8)
+    width: int = static(8, least=2)
     """Of the board, in cells."""
-    ships: tuple[int, ...] = static((2, 3, 3, 4))
+    ships: tuple[int, ...] = static((2, 3, 3, 4), least=1)
     """Their lengths, in the order in which they are placed."""
 
     def __post_init__(self) -> None:
-        if not self.ships or min(self.ships) < 1 or 3 * sum(self.ships) > self.width**2 or max(self.ships) > self.width:
+        super().__post_init__()
+        if not self.ships or 3 * sum(self.ships) > self.width**2 or max(self.ships) > self.width:
             raise ValueError(f"ships must fit the board and fill at most a third of it, not {self.ships}, {self.width}")
 
     @property
@@ -138,12 +139,14 @@ class MineSweeper(Env):
 
     id: str = static("")
     """The registered name."""
-    width: int = static(4)
+    width: int = static(4, least=2)
     """Of the board, in cells."""
-    mines: int = static(2)
+    mines: int = static(2, least=1)
+    """Cells that hold one."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.mines <= self.width**2 - 3:
+        super().__post_init__()
+        if self.mines > self.width**2 - 3:
             raise ValueError(f"mines must be 1 to {self.width**2 - 3} on a board {self.width} wide, not {self.mines}")
 
     @property

@@ -49,12 +49,8 @@ class CardGame(Env):
 
     id: str = static("")
     """The registered name."""
-    decks: int = static(1)
+    decks: int = static(1, least=1)
     """Decks of 52 cards."""
-
-    def __post_init__(self) -> None:
-        if self.decks < 1:
-            raise ValueError(f"decks must be at least 1, not {self.decks}")
 
     @property
     def cards(self) -> int:
@@ -129,12 +125,12 @@ class RepeatPrevious(CardGame):
     cards are dealt. Success: no wrong answer.
     """
 
-    k: int = static(4)
+    k: int = static(4, least=1)
     """How far back, counted from the next card."""
 
     def __post_init__(self) -> None:
-        CardGame.__post_init__(self)
-        if not 1 <= self.k < self.cards:
+        super().__post_init__()
+        if self.k >= self.cards:
             raise ValueError(f"k must be 1 to {self.cards - 1}, not {self.k}")
 
     @property

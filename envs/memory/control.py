@@ -7,6 +7,7 @@ gymnasium's states are float64. Rules: popgym 1.0.7 and gymnasium 1.4.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,18 +44,12 @@ class CartPole(Env):
 
     id: str = static("")
     """The registered name."""
-    sees: str = static("position")
+    sees: Literal["position", "velocity"] = static("position")
     """What is observed: position or velocity."""
-    sigma: float = static(0.0)
+    sigma: float = static(0.0, least=0)
     """Standard deviation of the noise on observed positions."""
-    horizon: int = static(200)
+    horizon: int = static(200, least=1)
     """Steps of an episode at most."""
-
-    def __post_init__(self) -> None:
-        if self.sees not in ("position", "velocity"):
-            raise ValueError(f"sees must be position or velocity, not {self.sees!r}")
-        if self.sigma < 0 or self.horizon < 1:
-            raise ValueError(f"sigma must be at least 0 and horizon at least 1, not {self.sigma} and {self.horizon}")
 
     X, ANGLE = 2.4, 12 * math.pi / 180
     """Where the cart and the pole may be."""
@@ -114,14 +109,10 @@ class Pendulum(Env):
 
     id: str = static("")
     """The registered name."""
-    sigma: float = static(0.0)
+    sigma: float = static(0.0, least=0)
     """Standard deviation of the noise on observations."""
-    horizon: int = static(200)
+    horizon: int = static(200, least=1)
     """Steps of an episode."""
-
-    def __post_init__(self) -> None:
-        if self.sigma < 0 or self.horizon < 1:
-            raise ValueError(f"sigma must be at least 0 and horizon at least 1, not {self.sigma} and {self.horizon}")
 
     @property
     def spec(self) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,13 +42,8 @@ class Concentration(CardGame):
     What lies in a place is drawn when it is first turned, from the cards that are left.
     """
 
-    face: str = static("colors")
+    face: Literal["colors", "ranks"] = static("colors")
     """What must match: colors or ranks (of 13 suits' cards one would be left over)."""
-
-    def __post_init__(self) -> None:
-        CardGame.__post_init__(self)
-        if self.face not in ("colors", "ranks"):
-            raise ValueError(f"face must be colors or ranks, not {self.face!r}")
 
     @property
     def kinds(self) -> int:

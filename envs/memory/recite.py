@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -95,13 +97,8 @@ class CountRecall(CardGame):
     kind. Reward +-1 / (cards - 1) for a right and a wrong answer. Success: no wrong one. Queries come from a deck too.
     """
 
-    face: str = static("colors")
+    face: Literal["colors", "suits", "ranks"] = static("colors")
     """What kinds are: colors, suits or ranks."""
-
-    def __post_init__(self) -> None:
-        CardGame.__post_init__(self)
-        if self.face not in KINDS:
-            raise ValueError(f"face must be one of {', '.join(KINDS)}, not {self.face!r}")
 
     @property
     def kinds(self) -> int:

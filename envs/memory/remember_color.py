@@ -8,7 +8,7 @@ mikasa_robo_suite/rl/memory_envs/remember_color.py.
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -53,16 +53,11 @@ class RememberColor(Tabletop):
     whoever has time may look for success at a neighbour, as in MIKASA, where no wrong choice ends an episode either.
     """
 
-    colours: int = static(3)
+    colours: Literal[3, 5, 9] = static(3)
     """K: 3, 5 or 9."""
 
     file: ClassVar[str] = "remember_color.xml"
     horizon: ClassVar[int] = 60
-
-    def __post_init__(self) -> None:
-        """Refuse other numbers of colours."""
-        if self.colours not in (3, 5, 9):
-            raise ValueError(f"colours must be 3, 5 or 9, not {self.colours}")
 
     @property
     def id(self) -> str:

@@ -5,6 +5,8 @@ Source: the T-Maze of ELMUR and RATE, after twni2016/Memory-RL, with the numbers
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,6 @@ from flax import struct
 from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 
 RIGHT, UP, LEFT, DOWN = range(4)
-DECIDES = ("first", "last", "product")
 COLUMNS, CELL = 33, 8
 """A picture's width in cells, and a cell's in pixels."""
 WALL, FLOOR, AGENT, GOAL, TRAP = (48, 48, 56), (232, 232, 224), (40, 96, 216), (56, 168, 72), (208, 72, 64)
@@ -45,32 +46,27 @@ class TMaze(Env):
     steps. Optimal return 1 after `length` - 1 steps; without memory 0.5 is the best there is. Success: return 1.
     """
 
-    length: int = static(30)
+    length: int = static(30, least=3, most=1_000_000)
     """Steps of an episode at most; 3 to 1,000,000."""
-    shortest: int | None = static(None)
+    shortest: int | None = static(None, least=1)
     """Draw the junction's x uniformly from so much to `length` - 2, at every reset."""
-    cue_steps: int = static(1)
+    cue_steps: int = static(1, least=1)
     """Steps for which a cue is shown."""
-    delay: int = static(0)
+    delay: int = static(0, least=0)
     """Steps before the first cue."""
-    cues: int = static(1)
+    cues: Literal[1, 2] = static(1)
     """One cue or two, drawn independently."""
-    gap: int = static(1)
+    gap: int = static(1, least=0)
     """Steps between the end of the first cue and the second."""
-    decides: str = static("first")
+    decides: Literal["first", "last", "product"] = static("first")
     """Which of two cues gives the side: first, last, or their product (up where they agree)."""
-    distractors: int = static(0)
+    distractors: int = static(0, least=0)
     """More numbers in the observation that mean nothing."""
 
     def __post_init__(self) -> None:
-        if not 3 <= self.length <= 1_000_000:
-            raise ValueError(f"length must be 3 to 1,000,000 steps, not {self.length}")
-        if self.shortest is not None and not 1 <= self.shortest <= self.length - 2:
-            raise ValueError(f"shortest must be 1 to length - 2 = {self.length - 2}, not {self.shortest}")
-        if self.cues not in (1, 2) or self.decides not in DECIDES:
-            raise ValueError(f"cues must be 1 or 2, decides one of {', '.join(DECIDES)}: {self.cues}, {self.decides!r}")
-        if self.cue_steps < 1 or min(self.delay, self.gap, self.distractors) < 0:
-            raise ValueError("cue_steps must be at least 1; delay, gap and distractors at least 0")
+        super().__post_init__()
+        if self.shortest is not None and self.shortest > self.length - 2:
+            raise ValueError(f"shortest must be at most length - 2 = {self.length - 2}, not {self.shortest}")
         last, junction = self._shown(self.cues - 1), self.shortest or self.length - 2
         if last > junction:
             raise ValueError(f"the last cue would come at step {last}, after the junction may be reached at {junction}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -138,7 +139,9 @@ def load(name: str, first: int, levels: int, progress: Callable[[int], None] | N
     if path.exists():
         try:
             return _read(path, name, levels)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except PermissionError as error:
+            raise cache.refused(error) from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
     bank = generate(name, first, levels, progress)
     leaves = {f.name: getattr(bank, f.name) for f in fields(State)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,7 @@ from envs.minigrid import bank, generators, picture, view
 from envs.minigrid.rules import RULES, act
 from envs.minigrid.state import State
 from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, SLOTS, TASKS, Family, Task, say
-
-VIEWS = ("partial", "full", "onehot", "flat")
+from envs.names import unknown
 
 
 @jax.tree_util.register_pytree_node_class
@@ -57,30 +56,25 @@ class MiniGrid(Env):
 
     name: str = static("Empty-8x8-v0")
     """Farama's id without `MiniGrid-`."""
-    levels: int = static(512)
+    levels: int = static(512, least=1)
     """Levels in the bank."""
-    first_level: int = static(0)
+    first_level: int = static(0, least=0)
     """The seed of the first one; from 1,000,000 on they are for evaluation (see `unseen`)."""
-    view: str = static("partial")
+    view: Literal["partial", "full", "onehot", "flat"] = static("partial")
     """What is observed: partial, full, onehot or flat."""
-    view_size: int = static(7)
+    view_size: Literal[3, 5, 7, 9] = static(7)
     """Width of what the agent sees (3, 5, 7 or 9 cells)."""
-    source: str = static("bank")
+    source: Literal["bank", "generator"] = static("bank")
     """Who makes the levels: bank (Farama, from seeds) or generator (ours, fresh ones; see `generators`)."""
     bank: Bank = struct.field(pytree_node=True, default=None)  # type: ignore[assignment]  # made below
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bank is None:
-            if self.view not in VIEWS:
-                raise ValueError(f"view must be one of {', '.join(VIEWS)}, not {self.view!r}")
-            if self.view_size not in (3, 5, 7, 9):
-                raise ValueError(f"view_size must be 3, 5, 7 or 9, not {self.view_size}")
-            if self.source not in ("bank", "generator"):
-                raise ValueError(f"source must be bank or generator, not {self.source!r}")
+            if type(self).task is MiniGrid.task and self.name not in TASKS:
+                raise unknown("MiniGrid task", self.name, TASKS)
             if self.source == "generator" and not generators.has(self.name):
                 raise ValueError(f"{self.id} has no generator; there is one for {', '.join(generators.GENERATORS)}")
-            if self.levels < 1 or self.first_level < 0:
-                raise ValueError(f"a bank has levels >= 1 from first_level >= 0, not {self.levels}, {self.first_level}")
             if self.first_level < bank.UNSEEN < self.first_level + self.levels:
                 raise ValueError(f"a bank lies below the level {bank.UNSEEN:,} (training) or above it (evaluation)")
             object.__setattr__(self, "bank", Bank(partial(self.generate, self.first_level, self.levels)))

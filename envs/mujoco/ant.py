@@ -26,7 +26,7 @@ class Ant(Faller):
     """Four legs in space: 27 numbers seen (105 in v5, with contact forces), 8 motors, 0.05 s a step."""
 
     id: str = static("mujoco/ant")
-    control_weight: float = static(0.5)
+    control_weight: float = static(0.5, least=0)
     observe_contacts: bool = static(True)
     """v5: whether the 78 contact forces are seen, clipped at 1. v4 never shows them."""
 

@@ -44,7 +44,7 @@ class Simulation(Env):
 
     id: str = static("")
     """The registered name."""
-    horizon: int = static(1000)
+    horizon: int = static(1000, least=1)
     """Steps after which an episode is truncated."""
 
     substeps: ClassVar[int]
@@ -162,9 +162,3 @@ class Simulation(Env):
         from envs.mujoco import picture
 
         return picture.draw(self, state.row)
-
-
-def choose(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ValueError unless a field has one of the values that it may have."""
-    if value not in known:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from envs.api import Array, Key, Step, static
-from envs.mujoco.base import Reads, Simulation, State, choose
+from envs.mujoco.base import Reads, Simulation, State
 from envs.native import Read
 from envs.probes import never
 
@@ -42,11 +42,11 @@ class Robot(Simulation):
     """Which of gymnasium's versions; all but HalfCheetah and Swimmer differ in it."""
     reward: Kind = static("dense")
     """See the module."""
-    control_weight: float = static(0.1)
+    control_weight: float = static(0.1, least=0)
     """Weight of |action|^2."""
     target: float = static(1.5)
     """velocity: the middle of the band (m/s)."""
-    band: float = static(0.6)
+    band: float = static(0.6, least=0)
     """velocity: half the width of the band (m/s)."""
     distance: float = static(1.0)
     """far: x beyond which a step pays (m)."""
@@ -62,9 +62,7 @@ class Robot(Simulation):
     """What one unit of the descriptor stands for (m)."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown choices."""
-        choose("version", self.version, ("v4", "v5"))
-        choose("reward", self.reward, ("dense", "velocity", "far"))
+        super().__post_init__()
         if self.threshold is not None and self.reward != "dense":
             raise ValueError(f"threshold is one of the dense reward's return: it goes with no {self.reward!r}")
 
@@ -150,7 +148,7 @@ class Swimmer(Robot):
     """Three links in a viscous plane: 8 numbers seen, 2 motors, 0.04 s a step. Never terminates."""
 
     id: str = static("mujoco/swimmer")
-    control_weight: float = static(1e-4)
+    control_weight: float = static(1e-4, least=0)
 
     substeps: ClassVar[int] = 4
     noise: ClassVar[float] = 0.1
@@ -196,7 +194,7 @@ class Hopper(Faller):
     """One leg in a plane: 11 numbers seen, velocities clipped at 10, 3 motors, 0.008 s a step."""
 
     id: str = static("mujoco/hopper")
-    control_weight: float = static(1e-3)
+    control_weight: float = static(1e-3, least=0)
 
     substeps: ClassVar[int] = 4
     noise: ClassVar[float] = 5e-3
@@ -228,7 +226,7 @@ class Walker2d(Faller):
     """Two legs in a plane: 17 numbers seen, velocities clipped at 10, 6 motors, 0.008 s a step."""
 
     id: str = static("mujoco/walker2d")
-    control_weight: float = static(1e-3)
+    control_weight: float = static(1e-3, least=0)
 
     substeps: ClassVar[int] = 4
     noise: ClassVar[float] = 5e-3

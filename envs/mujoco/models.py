@@ -31,7 +31,7 @@ def load(file: str) -> mujoco.MjModel:
     if not path.is_file():
         raise ValueError(f"the installed gymnasium has no MuJoCo model {file} ({path})")
     # `settotalmass` is deprecated and warns into a file in the working folder; what it does is done by hand below
-    text, marked = re.subn(r'\ssettotalmass="14"', "", path.read_text())
+    text, marked = re.subn(r'\ssettotalmass="14"', "", path.read_text(encoding="utf-8"))
     model = mujoco.MjModel.from_xml_string(text)
     if marked:
         mujoco.mj_setTotalmass(model, 14)

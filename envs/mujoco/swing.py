@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from envs.api import Array, Key, static
-from envs.mujoco.base import Reads, Simulation, choose
+from envs.mujoco.base import Reads, Simulation
 from envs.native import Read
 
 
@@ -26,14 +26,10 @@ class SwingUp(Simulation):
 
     reward: Literal["sparse", "dense"] = static("sparse")
     """See the module."""
-    spread: float = static(0.01)
+    spread: float = static(0.01, least=0, most=math.pi)
     """The first angle is uniform within this of hanging (rad)."""
 
     substeps: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        """Refuse unknown rewards."""
-        choose("reward", self.reward, ("sparse", "dense"))
 
     def start(self, key: Key) -> tuple[Array, Array]:
         """Hanging, nearly at rest."""

@@ -55,17 +55,23 @@ def build() -> Path:
     if command is None:
         raise NoCompilerError("no C++ compiler was found ($CXX, c++, g++, clang++)")
     try:
-        told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True)
+        told = subprocess.run(
+            [command, "--version"], capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE,
+            check=True,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         raise NoCompilerError(f"the compiler {command} does not run: {error}") from None
     extra = os.environ.get("PROSPECT_CXXFLAGS", "").split()
-    facts = (SOURCE.read_text(), *FLAGS, *extra, told.stdout, platform.machine(), version("jaxlib"), version("mujoco"))
+    facts = (
+        SOURCE.read_text(encoding="utf-8"), *FLAGS, *extra, told.stdout, platform.machine(), version("jaxlib"),
+        version("mujoco"),
+    )  # fmt: skip
     name = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:20]
     library = cache.folder("native") / f"batch-{name}.so"
     if library.exists():
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
-    with open(library.parent / "lock", "w") as lock:
+    with open(library.parent / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # many workers may start at once: one builds, the others wait
         if library.exists():
             return library
@@ -73,7 +79,7 @@ def build() -> Path:
         done = subprocess.run(
             [command, *FLAGS, *extra, f"-I{jax.ffi.include_dir()}", f"-I{Path(mujoco.__file__).parent / 'include'}",
              str(SOURCE), "-o", str(half), str(engine), f"-Wl,-rpath,{engine.parent}"],
-            capture_output=True, text=True, timeout=PATIENCE,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE,
         )  # fmt: skip
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])

@@ -8,7 +8,6 @@ NumPy alone happens here: a callback that calls JAX can hang.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,12 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch, SimulationError
 
+from envs.threads import threads
+
 if TYPE_CHECKING:
     from envs.native.physics import Physics
 
-THREADS = int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
+THREADS = threads()
 """Of a call, the compiled one too: $NPROC (which XLA reads as well), or the cores that this process may use."""
 FATAL = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{name}")) for name in ("QPOS", "QVEL", "QACC", "CTRL")]
 _lock = threading.Lock()

@@ -29,7 +29,6 @@ MAPS: dict[str, tuple[str, ...]] = {
 GOALS = {"umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
 """(row, column) of the fixed goals."""
 HORIZONS = {"umaze": 300, "medium": 600, "large": 800}
-FAMILIES = ("maze2d", "pointmaze")
 SHIFT = 0.2
 """In maze2d the position (row, column) is so far beyond that cell's middle, along both axes: D4RL has the middles of
 walls at whole numbers, and the point's origin at 1.2."""

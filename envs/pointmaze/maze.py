@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,9 @@ import numpy as np
 from flax import struct
 
 from envs.api import Array, Box, Env, Key, Spec, Step, static
-from envs.mujoco.base import choose
 from envs.native import Physics, failure
 from envs.pointmaze import layout
-from envs.pointmaze.layout import FAMILIES, GOALS, HORIZONS, MAPS, RADIUS, Layout
+from envs.pointmaze.layout import GOALS, HORIZONS, MAPS, RADIUS, Layout
 from envs.probes import never
 
 SPEED = slice(6, 10)
@@ -72,15 +72,10 @@ class PointMaze(Env):
     episode has paid. An action that is no number counts as none; that step pays nothing, and info["failed"] says so.
     """
 
-    family: str = static("maze2d")
+    family: Literal["maze2d", "pointmaze"] = static("maze2d")
     """Whose rules and frame: maze2d (D4RL) or pointmaze (gymnasium-robotics v3)."""
-    maze: str = static("umaze")
+    maze: Literal["umaze", "medium", "large"] = static("umaze")
     """umaze, medium or large."""
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names."""
-        choose("family", self.family, FAMILIES)
-        choose("maze", self.maze, tuple(MAPS))
 
     @property
     def layout(self) -> Layout:
@@ -209,5 +204,5 @@ def clip_speed(row: Array) -> Array:
     return row.at[SPEED].set(jnp.stack([low, high], 1).ravel())
 
 
-maze2d_umaze, maze2d_medium, maze2d_large = (partial(PointMaze, "maze2d", maze) for maze in MAPS)
-pointmaze_umaze, pointmaze_medium, pointmaze_large = (partial(PointMaze, "pointmaze", maze) for maze in MAPS)
+maze2d_umaze, maze2d_medium, maze2d_large = (partial(PointMaze, "maze2d", m) for m in MAPS)  # type: ignore[arg-type]
+pointmaze_umaze, pointmaze_medium, pointmaze_large = (partial(PointMaze, "pointmaze", m) for m in MAPS)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ import numpy as np
 from flax import struct
 
 from envs.api import Array, Dataset, Inputs, Key, Tree
-from envs.mujoco.base import choose
+from envs.fields import bounded, check
 from envs.pointmaze.maze import MazeState, PointMaze, pick
 from envs.rollout import select
 
@@ -96,35 +96,31 @@ class Waypoints:
     pointmaze for the goal that is walked to. Raises ValueError for fields out of range.
     """
 
-    maze: str = "umaze"
+    maze: Literal["umaze", "medium", "large"] = "umaze"
     """umaze, medium or large."""
-    family: str = "maze2d"
+    family: Literal["maze2d", "pointmaze"] = "maze2d"
     """maze2d or pointmaze."""
-    rows: int = 1_000_000
+    rows: int = bounded(1_000_000, least=1)
     """Before `share`."""
-    noise: float = 0.5
+    noise: float = bounded(0.5, least=0)
     """Standard deviation of what is added to each action, before it is clipped."""
     seed: int = 0
     """Of all that is drawn but the share."""
-    streams: int = 250
+    streams: int = bounded(250, least=1)
     """Walkers side by side."""
-    share: float = 1.0
+    share: float = bounded(1.0, above=0, most=1)
     """Keep whole trajectories, drawn at random, until this share of the rows is reached."""
     subset_seed: int = 0
     """Of that draw."""
     stratified: bool = True
     """Cut those whose last row pays and the others to that share each; at least one that pays stays."""
-    reward_of: str = "next"
+    reward_of: Literal["next", "this"] = "next"
     """next: what the environment pays for the step; this: for the place where it begins, as in D4RL."""
 
     def __post_init__(self) -> None:
-        PointMaze(self.family, self.maze)  # refuses unknown names
-        choose("reward_of", self.reward_of, ("next", "this"))
-        if not (1 <= self.streams <= self.rows and 0 < self.share <= 1 and self.noise >= 0):
-            raise ValueError(
-                f"streams must be 1 to rows, share above 0 to 1 and noise at least 0, "
-                f"not {self.streams} of {self.rows}, {self.share} and {self.noise}"
-            )
+        check(self)
+        if self.streams > self.rows:
+            raise ValueError(f"streams must be at most the number of rows ({self.rows}), not {self.streams}")
 
     def build(self) -> Dataset:
         """Walk. Rows: obs, action, reward, terminated, truncated, next_obs."""

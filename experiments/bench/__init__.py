@@ -24,7 +24,6 @@ from rich.table import Table
 
 from envs.names import unknown
 from experiments import durable
-from experiments.durable import dumps, read_object
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",
@@ -110,7 +109,7 @@ def page_text(folder: Path = RESULTS) -> str:
     """The figures of all files in `folder` beside their targets."""
     parts = ["# Speed and memory", PAGE]
     for path in sorted(folder.glob("*.json")):
-        found = read_object(path)
+        found = durable.read_object(path)
         module = import_module(BENCHES[path.stem]) if path.stem in BENCHES else None
         targets = module.TARGETS if module else {}
         figures = {name: x for name, x in found.items() if isinstance(x, int | float) and name != "threads"}
@@ -156,12 +155,12 @@ def write(path: Path, figures: dict[str, float], *, threads: int, command: str) 
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, (dumps(figures | about, indent=2) + "\n").encode())
+    durable.write(path, (durable.dumps(figures | about, indent=2) + "\n").encode())
 
 
 def cpu_model() -> str:
     """The processor's name, or its architecture where the system does not tell."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

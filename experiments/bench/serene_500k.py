@@ -40,7 +40,7 @@ def training(agent: str, out: str, budget: int) -> dict[str, float]:
 
     train(agents.make(agent), envs.make("maze/hard"), budget=budget, evals=50, out=out)
     minutes = (time.perf_counter() - begun) / 60
-    rows = [json.loads(line) for line in (Path(out) / "timing.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (Path(out) / "timing.jsonl").read_bytes().splitlines()]
     return {
         "minutes": minutes,
         "minutes_compute": sum(row["seconds"] for row in rows) / 60,

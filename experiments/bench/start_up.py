@@ -32,7 +32,7 @@ def measure() -> dict[str, float]:
 
 def first_row(cache: str) -> float:
     """Seconds until the command has written its first metrics row; RuntimeError if it never does."""
-    with tempfile.TemporaryDirectory() as runs, tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryDirectory() as runs, tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         environment = os.environ | {"PROSPECT_CACHE": cache, "PROSPECT_RUNS": runs}
         begun = time.perf_counter()
         child = subprocess.Popen(

@@ -35,7 +35,7 @@ def measure() -> dict[str, float]:
 def one_sweep(folder: str, runs: int) -> float:
     """Seconds of a sweep, in a process of its own: Ray must start before JAX."""
     command = [sys.executable, "-c", SCRIPT, folder, str(runs)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     return float(said.splitlines()[-1])
 
 

@@ -38,7 +38,7 @@ def finishing(folder: str) -> None:
     """What finished runs leave."""
     for job in planned(folder):
         job.out.mkdir(parents=True)
-        (job.out / "result.json").write_text(json.dumps({"finished": True, "hash": job.hash}))
+        (job.out / "result.json").write_bytes(json.dumps({"finished": True, "hash": job.hash}).encode())
 
 
 def restarting(folder: str) -> dict[str, float]:

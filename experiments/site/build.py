@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from experiments import durable
 from experiments.api import EXPERIMENTS, load
 from experiments.report import RESULTS
 from experiments.site import experiment, front
@@ -40,5 +41,5 @@ def _save(path: Path, title: str, body: Html) -> Path:
     page = Template(parts["page.html"]).substitute(
         title=element("title", title), body=body, style=parts["style.css"], script=parts["sort.js"]
     )
-    path.write_text(page, "utf-8")
+    durable.write(path, page.encode())
     return path

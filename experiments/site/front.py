@@ -131,7 +131,7 @@ def _benches(folder: Path) -> Html:
     """The promised figures with their targets; the others, and where all were taken, are folded away."""
     promised, others, facts = [], [], []
     for path in sorted(folder.glob("*.json")):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_bytes())
         facts.append((path.stem, _taken(found)))
         targets = import_module(BENCHES[path.stem]).TARGETS if path.stem in BENCHES else {}
         for name, value in found.items():

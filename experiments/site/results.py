@@ -91,7 +91,7 @@ class Results:
 
 def read(experiment: Experiment, folder: Path) -> Results:
     """The committed files of an experiment. Raises ValueError where they are of another declaration."""
-    rows, curves = (records.read_csv(folder / name) for name in ("summary.csv", "curves.csv"))
+    rows, curves = records.read_summary(folder), records.read_csv(folder / "curves.csv")
     judged = read_claims(folder / "claims.csv")
     known = {claim.name: claim for claim in experiment.claims}
     tier = rows[0]["tier"]

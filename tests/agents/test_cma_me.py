@@ -102,5 +102,5 @@ def test_in_an_environment():
 def test_bad_settings():
     with pytest.raises(ValueError, match="parallel must be at most the number of emitters"):
         CMAME(emitters=4, parallel=5)
-    with pytest.raises(ValueError, match="ranking must be optimising or improvement"):
+    with pytest.raises(ValueError, match="ranking must be 'optimising' or 'improvement'"):
         CMAME(ranking="random")

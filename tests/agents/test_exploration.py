@@ -15,6 +15,7 @@ from agents.exploration.icm import ICM
 from agents.exploration.noveld import NovelD
 from agents.exploration.ride import RIDE
 from agents.exploration.rnd import RND
+from agents.ops import normalise
 from agents.ppo import PPO
 from tests.agents.on_policy import Ring, played, program, same
 
@@ -112,6 +113,14 @@ def test_rnd_pays_the_squared_error_by_its_spread():
     np.testing.assert_allclose(centred, (error - error.mean()) / error.std(), rtol=1e-3, atol=1e-5)
     assert same(kept.params["target"], params["target"]) and not same(kept.params["guess"], params["guess"])
     assert kept.spread.variance == pytest.approx(error.var(), rel=1e-4)
+
+
+def test_a_bonus_after_long_without_one_is_cut():
+    agent, state, *_ = case("rnd")
+    spread = normalise.include(normalise.moments(), jnp.zeros(1_000_000))
+    for bonus, seen in ((1.0, 100.0), (0.0, 0.0)):
+        got, _ = agent.scaled(replace(state.variant, spread=spread), jnp.array([[bonus]]))
+        assert got == pytest.approx(seen)
 
 
 def test_rnd_grows_tired_of_what_it_sees_again():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import toys
@@ -175,6 +176,35 @@ def test_a_spec_comes_back_as_it_was():
         back = shipping.spec_of(json.loads(json.dumps(canonical(facts))))
         assert {name: getattr(back, name) for name in facts} == facts
     assert shipping.spec_of(json.loads(json.dumps(canonical(vars(spec(PICTURE, Discrete(3))))))).obs == PICTURE
+    for action in (Discrete(3, start=5), Box((2, 1), ((-0.1,), (0.0,)), 0.7, outside="float64")):
+        assert shipping.spec_of(json.loads(json.dumps(canonical(vars(spec(PICTURE, action)))))).action == action
+
+
+class Switch(gymnasium.Env):
+    """The one choice of 5 and 6 that pays is 6; what is none of them is an error."""
+
+    observation_space = gymnasium.spaces.Discrete(2, start=3)
+    action_space = gymnasium.spaces.Discrete(2, start=5)
+
+    def reset(self, *, seed=None, options=None):
+        return 4, {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return 3, float(action == 6), True, False, {}
+
+
+@pytest.mark.slow  # a callback keeps its programs out of the cache
+def test_a_run_on_gymnasium_acts_there_as_it_was_trained(tmp_path):
+    """Choices count from their start in training, in the player of its folder, in a shipped one and in NumPy."""
+    env = envs.from_gymnasium(Switch, 8, horizon=1)
+    agent = agents.PPO(num_envs=8, length=16, learning_rate=0.03, hidden=(8,), epochs=4, minibatches=1)
+    result = train(agent, env, budget=1024, evals=1, eval_episodes=1, out=tmp_path / "run")
+    assert result.rows[-1]["collect/return"] > 0.6, "it learns"
+    player = agents.load(tmp_path / "run", env=envs.from_gymnasium(Switch, 8, horizon=1))
+    shipping.write(player, tmp_path / "player")
+    for act in (player, agents.load(tmp_path / "player"), player.to_numpy()):
+        assert act(4, deterministic=True) == 6
 
 
 def test_agents_have_one_door_upwards():

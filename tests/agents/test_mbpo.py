@@ -21,13 +21,14 @@ NOISE = 0.1
 SMALL = dict(
     hidden=(8,), model_hidden=(16,), capacity=512, batch_size=16, model_batch_size=16, learning_starts=20,
     updates_per_step=2.0, model_every=10, model_epochs=3, rollouts=12, retain=2, schedule=(1, 2, 1, 3),
+    members=1, elites=1, tune_alpha=False, target_every=4,
 )  # fmt: skip
 
 QUICK = dict(
     hidden=(16,), model_hidden=(32,), learning_starts=200, num_envs=4, batch_size=32, actor_learning_rate=5e-3,
     critic_learning_rate=5e-3, tau=0.05, capacity=4000, alpha=0.01, target_every=1, updates_per_step=1.0,
     model_every=100, model_epochs=20, model_learning_rate=3e-3, model_batch_size=32, rollouts=400,
-    schedule=(20, 150, 1, 1), explore_with_mean=False,
+    schedule=(20, 150, 1, 1), explore_with_mean=False, members=1, elites=1, tune_alpha=False,
 )  # fmt: skip
 """What learns a task of one step in seconds."""
 
@@ -339,8 +340,8 @@ def test_misfits_and_bad_values():
     for fields, said in (
         ({"schedule": (150, 20, 1, 1)}, "two rising epochs"),
         ({"schedule": (20, 150, 0, 1)}, "lengths of at least 1"),
-        ({"elites": 2}, "elites 2 are more than the 1 members"),
-        ({"members": 7, "elites": 3}, "rollouts 100000 is not a multiple of the 3 elites"),
+        ({"elites": 6}, "elites 6 are more than the 5 members"),
+        ({"members": 7, "elites": 3}, "rollouts 10000 is not a multiple of the 3 elites"),
         ({"model_batch_size": 1}, "model_batch_size must be at least 2"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from agents import PPO, Floor, Player
-from agents.api import Agent, Box, Discrete, Inputs, Segments
+from agents.api import Agent, Box, Dict, Discrete, Inputs, Segments
+from envs.gymnasium import spaces
 from tests.agents.players import KEY, PICTURE, newborn, observations, recurrent
 
 
@@ -46,6 +47,32 @@ def test_actions_are_what_gymnasium_takes():
     player = newborn(PPO(greedy=True), Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5)))
     large = Player(player.agent, jax.tree.map(lambda x: 1e3 * x if x.dtype == np.float32 else x, player.behaviour))
     assert all(player.spec.action.contains(large(obs)) for obs in observations(Box((3,))))
+
+
+def test_numbers_are_those_of_gymnasium_on_both_sides():
+    """Choices count from `start`, vectors have gymnasium's type and lie within its bounds."""
+    seen = Dict((("place", Discrete(3, start=-1)), ("x", Box((2,), outside="float64"))))
+    still = newborn(Floor(action="zero"), seen, Discrete(3, start=5))
+    assert [still({"place": place, "x": np.zeros(2)}) for place in (np.uint8(1), -1)] == [5, 5]
+    with pytest.raises(ValueError, match="place: an observation has numbers outside its space"):
+        still({"place": 2, "x": np.zeros(2)})
+    for bounds in [(-0.1, 0.1), ((-0.1, 0.3), (0.1, 0.7))]:
+        for dtype in ("float64", "float16"):
+            player = newborn(PPO(greedy=True), Box((3,)), Box((2,), *bounds, outside=dtype))
+            large = Player(player.agent, jax.tree.map(lambda x: 1e3 * x if x.ndim else x, player.behaviour))
+            space = spaces.outward(player.spec.action)
+            actions = [large(obs) for obs in observations(Box((3,)))]
+            assert all(space.contains(action) and action.dtype == dtype for action in actions)
+    scalar = newborn(Floor(), Box((3,)), Box((), -0.1, 0.1, outside="float64"))
+    assert spaces.outward(scalar.spec.action).contains(scalar(np.zeros(3)))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "1"])
+def test_a_seed_that_would_be_wrapped_round_is_refused(seed):
+    player = newborn(Floor(), Box((3,)), Discrete(4), seed=2**32 - 1)
+    for refused in (lambda: newborn(Floor(), Box((3,)), Discrete(4), seed=seed), lambda: player.reset(seed=seed)):
+        with pytest.raises(ValueError, match=r"a seed must be a whole number between 0 and 2\*\*32 - 1, not "):
+            refused()
 
 
 def test_a_policy_that_draws_is_seeded_and_can_be_made_likeliest():

@@ -121,6 +121,17 @@ def batch_of(agent, seed=0):
     return Batch(rows, jnp.arange(shape[2]) < jax.random.randint(keys[2], (*shape[:2], 1), 2, shape[2]))
 
 
+def test_the_forget_gate_begins_open():
+    """Its bias is `forget_bias`, all others are 0; the other weights do not depend on it."""
+    new, old = (jax.jit(BCLSTM(**SMALL, forget_bias=b).bind(SPEC).init)(jax.random.key(0)) for b in (1.0, 0.0))
+    cell = new.params["params"]["trunk"]["unit"]
+    biases = {name: float(x["bias"].mean()) for name, x in cell.items() if "bias" in x}
+    assert biases == {"hf": 1, "hg": 0, "hi": 0, "ho": 0}
+    assert (cell["hf"]["bias"] == BCLSTM().forget_bias).all()
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), new.params, old.params)
+    assert sum(jax.tree.leaves(changed)) == 1
+
+
 LEARNER = BCLSTM(**{**SMALL, "segments": 4}, batch_size=3, updates=2)
 
 

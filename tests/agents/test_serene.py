@@ -8,6 +8,7 @@ import pytest
 from agents import NoveltySearch, Serene
 from agents.ops import emitters
 from agents.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
+from agents.serene.study import EmitterStudy
 from envs.api import Episodes
 from tests.agents.evolution import Point, evolve, play, replayed
 
@@ -57,7 +58,7 @@ def test_without_reward_it_is_novelty_search_bit_for_bit():
 
 
 def test_a_chunk_that_never_ends_is_novelty_search_too():
-    agent = Serene(**FIELDS, **MORE | {"chunk": 10**6, "emitter_capacity": 8}).bind(Point.spec)
+    agent = Serene(**FIELDS, **MORE | {"chunk": 10**5, "emitter_capacity": 8}).bind(Point.spec)
     assert agent.trials > 100  # as many as would fit: only the size of the table of trials depends on it
     small = Serene(**FIELDS, **MORE | {"chunk": 3000}).bind(Point.spec)
     ours, *_ = evolve(small, evaluate, 100)
@@ -90,6 +91,58 @@ def test_trials_are_as_many_as_begin_before_two_thirds_are_spent():
     assert Serene().bind(Point.spec).trials == 11  # K = 1000, 66 each: the eleventh begins at 660 < 667
     assert Serene().bind(Point.spec).trial_cost == 66
     assert Serene(emitter="cmaes").bind(Point.spec).trial_cost == 36
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"max_emitter_steps": 5}, "max_emitter_steps must be -1 or above 5"),
+        ({"reward_capacity": 5}, "reward_capacity must be at least 11, .* not 5"),
+        ({"additions": 201}, "additions must be at most the 200 offspring"),
+        ({"compat": "Official"}, "did you mean 'official'"),
+    ],
+)
+def test_settings_that_cannot_act_are_refused(fields, line):
+    with pytest.raises(ValueError, match=line):
+        Serene(**fields)
+
+
+def test_the_study_refuses_settings_that_do_nothing():
+    for fields in ({"chunk": 10}, {"max_emitter_steps": 9}, {"compat": "official"}):
+        with pytest.raises(ValueError, match="decides nothing in this study"):
+            EmitterStudy(**fields)
+    assert EmitterStudy(ancestors=100).notices(ROW) == []
+
+
+ROW = {"archive/size": 10, "archive/rewards": 10, "archive/overflow": 0}
+
+
+def test_notices_name_the_field_to_raise():
+    agent = Serene(archive_capacity=20, reward_capacity=30)
+    assert agent.notices(ROW) == [] == NoveltySearch(archive_capacity=20).notices(ROW)
+    full = ROW | {"archive/overflow": 1}
+    (text,) = agent.notices(full | {"archive/rewards": 30})
+    assert "raise reward_capacity above 30" in text
+    (text,) = agent.notices(full | {"archive/size": 20})
+    assert "raise archive_capacity above 20" in text
+    assert NoveltySearch(archive_capacity=20).notices(full | {"archive/size": 20}) == [text]
+    (text,) = agent.notices(full)
+    assert "raise emitter_capacity above 2048" in text
+
+
+def test_a_chunk_that_trials_can_spend_is_told():
+    """One trial takes 66 evaluations: of these chunks emitters may never get a turn."""
+    told = [chunk for chunk in range(1, 400) if Serene(chunk=chunk).notices(ROW)]
+    assert told == [*range(1, 67), *range(100, 133)]
+    assert "give a chunk above 132" in Serene(chunk=100).notices(ROW)[0]
+
+
+@pytest.mark.slow
+def test_additions_may_be_none():
+    agent = Serene(**FIELDS, **MORE, additions=0).bind(Point.spec)
+    state, _, metrics = evolve(agent, evaluate, 300)
+    assert state.archive.count == 0 and state.rewards.count > 0 and metrics[-1]["archive/best"][0] > 0.9
+    assert int(state.table.steps.max()) == 20, "emitters have climbed"
 
 
 def test_ledger_and_flags(run):

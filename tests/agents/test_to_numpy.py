@@ -5,11 +5,13 @@ import pytest
 
 import agents
 from agents import BC, CDE, PPO, SAC, TD3, Floor
-from agents.api import Box, Discrete
+from agents.api import Box, Dict, Discrete
 from agents.portable import Policy
+from envs.gymnasium import spaces
 from tests.agents.players import PICTURE, newborn, observations, recurrent
 
 FLAT, REACH = Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5))
+FINE = Box((2,), (-0.1, 0.3), (0.1, 0.7), outside="float64")
 EXPRESSED = {
     "td3": (TD3(hidden=(8, 7)), Box((3, 2)), REACH),
     "sac": (SAC(hidden=(8,)), FLAT, REACH),
@@ -26,6 +28,11 @@ EXPRESSED = {
     "ppo-minigrid": (PPO(encoding=16), PICTURE, Discrete(7)),
     "ppo-codes": (PPO(), Discrete(5), Discrete(3)),
     "ppo-integers": (PPO(), Box((4, 4, 3), 0, 255, "uint8"), Discrete(3)),
+    "ppo-start": (PPO(), Dict((("place", Discrete(5, start=-2)), ("x", FLAT))), Discrete(3, start=5)),
+    "ppo-unscaled": (PPO(), Box((40,), dtype="int32"), Discrete(3)),
+    "ppo-below-zero": (PPO(), Box((40,), -9, 0, "int32"), Discrete(3)),
+    "ppo-fine": (PPO(), FLAT, FINE),
+    "td3-fine": (TD3(hidden=(8,)), FLAT, FINE),
 }
 
 
@@ -50,6 +57,18 @@ def test_a_policy_that_draws_draws_alike_in_numpy(action):
     theirs, ours = (np.array([f(obs) for _ in range(1500)], float).ravel() for f in (player, policy))
     for moment in (np.mean, np.std):
         assert moment(ours) == pytest.approx(moment(theirs), abs=0.12 * np.std(theirs))
+
+
+def test_actions_in_numpy_are_those_of_gymnasium():
+    policy = newborn(PPO(), FLAT, FINE).to_numpy()
+    policy.arrays |= {name: 1e3 * policy.arrays[name] for name in policy.arrays if name.startswith("layer")}
+    space = spaces.outward(FINE)
+    assert all(space.contains(policy(obs)) for obs in observations(FLAT, 40))
+    choose = newborn(PPO(), Discrete(5, start=3), Discrete(3, start=5)).to_numpy()
+    assert {choose(obs) for obs in range(3, 8) for _ in range(20)} == {5, 6, 7}
+    for outside in (2, 8):
+        with pytest.raises(ValueError, match="an observation has numbers outside its space"):
+            choose(outside)
 
 
 def test_what_numpy_cannot_express_is_one_clear_line():

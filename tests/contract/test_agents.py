@@ -4,6 +4,7 @@ One set of compiled programs an agent, shared by all of its tests (which share a
 """
 
 import dataclasses
+import typing
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from experiments.checkpoint import digest
 from experiments.metrics import metric_of
 from experiments.program import Program
 from experiments.runs import Folder, Run
+from tests.contract import bad
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
 """Small environments: an agent is tested in the first that it fits."""
@@ -117,16 +119,20 @@ def test_hyper_parameters_have_bounds_and_help(name):
     from experiments.options import docs_of
 
     cls = agents.AGENTS[name]
-    help_texts = docs_of(cls)
+    help_texts, hints = docs_of(cls), typing.get_type_hints(cls)
     for f in dataclasses.fields(cls):
         assert help_texts.get(f.name), f"{name}.{f.name} has no docstring under it"
         if f.metadata.get("above", -np.inf) > -np.inf or f.metadata.get("least", -np.inf) > -np.inf:
-            bad = f.metadata["above"] if f.metadata["above"] > -np.inf else f.metadata["least"] - 1
+            low = f.metadata["above"] if f.metadata["above"] > -np.inf else f.metadata["least"] - 1
+            low = (low,) * max(1, len(f.default)) if isinstance(f.default, tuple) else low
             with pytest.raises(ValueError, match=f.name):
-                agents.make(name, **{f.name: bad})
-        if isinstance(f.default, int | float) and not isinstance(f.default, bool):
-            with pytest.raises(ValueError, match=f.name):
-                agents.make(name, **{f.name: "many"})
+                agents.make(name, **{f.name: low})
+        wrong, _ = bad.values(hints[f.name])
+        assert wrong or f.name == "spec"
+        for value in wrong:
+            with pytest.raises(ValueError, match=f"^{f.name} must be .*") as error:
+                agents.make(name, **{f.name: value})
+            assert "\n" not in str(error.value)
 
 
 def test_its_metrics_are_registered(name):

@@ -1,5 +1,7 @@
 """What every registered environment must keep; adding one to `envs.ENVS` adds its tests."""
 
+import dataclasses
+import typing
 from functools import lru_cache
 
 import jax
@@ -10,6 +12,7 @@ from toys import MINIGRID, POPGYM
 
 import envs
 from envs.api import Box, Dict, Discrete, Spec
+from tests.contract import bad
 
 SLOW = [f"mujoco/{name}" for name in (
     "half_cheetah", "half_cheetah_sparse", "half_cheetah_far", "hopper", "hopper_vel_sparse", "hopper_far", "walker2d",
@@ -22,6 +25,7 @@ ids = pytest.mark.parametrize(
     "id", [pytest.param(id, marks=pytest.mark.slow) if id in SLOW else id for id in sorted(envs.ENVS)]
 )
 N = 4
+KEY = jax.random.key(0)
 
 
 @lru_cache
@@ -202,6 +206,32 @@ def test_frame(id):
         return
     assert len(shape.shape) == 3 and shape.shape[-1] == 3 and shape.dtype == jnp.uint8
     assert len(np.unique(np.asarray(jax.jit(lambda e, s: e.frame(s))(env, state)))) > 1
+
+
+@ids
+def test_fields_have_bounds_and_types(id):
+    """A bad value is refused in one line when the environment is made; where bounds allow an edge, it works."""
+    env = build(id)
+    hints = typing.get_type_hints(type(env))
+    for f in dataclasses.fields(env):
+        if f.metadata.get("pytree_node", True):
+            continue
+        wrong, edge = bad.values(hints[f.name])
+        assert wrong, f"{f.name}: {hints[f.name]}"
+        for value in wrong:
+            with pytest.raises(ValueError, match=f.name) as error:
+                envs.make(id, **{f.name: value})
+            assert "\n" not in str(error.value)
+        for value in edge:
+            try:
+                made = envs.make(id, **{f.name: value})
+            except ValueError as error:
+                assert f.name in str(error) and "\n" not in str(error)  # noqa: PT017
+            else:
+                hash(made.spec)
+                assert made.spec.horizon >= 1
+                state, _ = jax.eval_shape(made.reset, jax.random.key(0))
+                jax.eval_shape(made.step, state, jax.eval_shape(made.spec.action.sample, jax.random.key(0)), KEY)
 
 
 @ids

@@ -223,8 +223,19 @@ def test_sincos():
 
 @pytest.mark.parametrize("horizon", [0, 251])
 def test_bad_horizon(horizon):
-    with pytest.raises(ValueError, match="horizon must be from 1 to 250"):
+    with pytest.raises(ValueError, match="horizon must be at least 1 and at most 250"):
         envs.make("arm/redundant", horizon=horizon)
+
+
+def test_what_is_drawn_pays():
+    env = RedundantArm(horizon=1, pay_at_cut=True, goals=((0.1, 0.9, 0.05), (0.3065, 0.6917, 0.02)))
+    state, _ = env.reset(KEY)
+    _, step = jax.jit(env.step)(state, jnp.zeros(20), KEY)
+    assert env.spec.areas == 2 and step.info["area"] == 1 and step.reward > 0.9
+    frame = np.asarray(jax.jit(env.frame)(state))
+    assert (frame[int((1 - 0.9) * 64), int(0.1 * 64)] == (220, 50, 40)).all()
+    with pytest.raises(ValueError, match="a radius above 0"):
+        RedundantArm(goals=((0.1, 0.9, 0.0),))
 
 
 def test_pictures():

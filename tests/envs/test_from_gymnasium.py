@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Discrete, Text, Tuple
 from gymnasium.spaces import Dict as DictSpace
 
 import envs
+from agents.nn.encoder import Encoder
 from agents.td3 import TD3
 from envs import rollout
 from envs.api import Box as OurBox
@@ -210,14 +211,142 @@ def test_spaces():
     assert spaces.inward(Box(np.float32([0, -np.inf]), np.float32([1, 2])), "x") == OurBox(
         (2,), (0.0, -np.inf), (1.0, 2.0)
     )
-    assert spaces.inward(Box(0, 255, (8, 8, 3), np.uint8), "x") == OurBox((8, 8, 3), 0.0, 255.0)
     assert spaces.inward(Box(np.float32([[0], [-1]]), np.float32([[1], [2]])), "x") == OurBox((2, 1), -1.0, 2.0)
-    assert spaces.inward(DictSpace(a=Discrete(3, start=1)), "x") == OurDict((("a", OurDiscrete(3)),))
-    with pytest.raises(ValueError, match="x has a space that Prospect does not know.*FlattenObservation"):
-        spaces.inward(Tuple([Discrete(2)]), "x")
+    assert spaces.inward(DictSpace(a=Discrete(3, start=1)), "x") == OurDict((("a", OurDiscrete(3, 1)),))
+    assert spaces.inward(Box(-0.1, 1e300, (), np.float64), "x") == OurBox((), -0.1, np.inf, outside="float64")
     for space in (Text(3), Box(0, 3, (1,), np.int32)):
         with pytest.raises(ValueError, match="x: actions must be Discrete or a Box of real numbers"):
             spaces.inward_action_space(space, "x")
+    most = np.array([[0.5], [1.0]])
+    each = spaces.inward_action_space(Box(-most, most, dtype=np.float64), "x")
+    assert (each.low, each.high, each.outside) == (((-0.5,), (-1.0,)), ((0.5,), (1.0,)), "float64")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "high", "within"),
+    [("uint8", 255, "uint8"), ("int16", 9, "int16"), ("uint32", 2**32 - 1, "uint32"), ("int64", 9, "int32"),
+     ("int64", 2**40, "float32"), ("uint64", 9, "int32"), ("bool", 1, "float32"), ("float16", 1, "float32")],
+)  # fmt: skip
+def test_numbers_keep_their_type_where_programs_have_it(dtype, high, within):
+    space = Box(0, high, (8, 8, 3), dtype)
+    ours = spaces.inward(space, "x")
+    assert (ours.dtype, ours.low, ours.high) == (within, 0, high)
+    assert spaces.outward(ours) == space, "outside it has the type that it came with"
+
+
+class Sighted(gymnasium.Env):
+    """Pictures of bytes that say which of two choices, 5 and 6, pays; choices and bytes come as gymnasium has them."""
+
+    observation_space = Box(0, 255, (2, 2, 1), np.uint8)
+    action_space = Discrete(2, start=5)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.full((2, 2, 1), 255, np.uint8), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return np.zeros((2, 2, 1), np.uint8), float(action == 6), True, False, {}
+
+
+def test_pictures_reach_the_encoder_as_bytes():
+    """The encoder divides them by their bound, as it does those of an environment of Prospect."""
+    env = envs.from_gymnasium(Sighted, 1, horizon=1)
+    obs, _ = env.host.reset(np.ones(1, bool), np.zeros(1, np.uint32))
+    vector = Encoder(env.spec.obs).apply({}, jnp.asarray(obs[0]))
+    assert obs.dtype == np.uint8 and vector.tolist() == [1.0] * 4
+    assert spaces.outward(env.spec.action) == Sighted.action_space
+
+
+class Narrow(gymnasium.Env):
+    """Bounds that float32 rounds outwards."""
+
+    observation_space = Box(-1.0, 1.0, (1,), np.float64)
+    action_space = Box(np.array([-0.1, 0.3]), np.array([0.1, 0.7]), dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1), {}
+
+    def step(self, action):
+        return np.zeros(1), float(self.action_space.contains(action)), False, False, {}
+
+
+def step(env, actions):
+    """The rewards of one step of all streams, without a program."""
+    streams = len(actions)
+    obs, clock = env.host.reset(np.ones(streams, bool), np.zeros(streams, np.uint32))
+    return env.host.step(np.ones(streams, bool), clock, obs, np.asarray(actions, np.float32))[2]["reward"].tolist()
+
+
+def test_no_action_lies_outside():
+    env = envs.from_gymnasium(Narrow, 4, horizon=9)
+    assert float(np.float32(0.1)) > 0.1
+    assert step(env, [[0.1, 0.7], [-0.1, 0.3], [7, -7], [0, 0.5]]) == [1, 1, 1, 1]
+    for dtype in (np.float16, np.float32):
+        space = Box(-0.1, 0.3, (1,), dtype)
+        for action in ([-9], [9], [-0.1], [0.3]):
+            assert space.contains(spaces.inward_action(space, np.float32(action), "x"))
+    scalar = Box(-0.1, 0.1, (), np.float64)
+    assert scalar.contains(spaces.inward_action(scalar, np.float32(0.1), "x"))
+    with pytest.raises(ValueError, match=r"gymnasium/Narrow: an action must be finite, not \[nan"):
+        step(env, [[np.nan, 0]] * 4)
+
+
+@pytest.mark.parametrize(
+    ("space", "obs"),
+    [(Box(0, 255, (1,), np.uint8), [0.5]), (Box(0, 255, (1,), np.uint8), [256]), (Discrete(3, start=5), 2),
+     (Discrete(3), 3), (Box(0, 9, (1,), np.int64), [2**40])],
+)  # fmt: skip
+def test_an_observation_that_its_space_does_not_hold_is_named(space, obs):
+    buffer = spaces.empty(spaces.inward(space, "x"), 1)
+    with pytest.raises(ValueError, match="x observes .* which is not in its own"):
+        spaces.store(space, buffer, 0, np.asarray(obs), "x")
+
+
+class Own(gymnasium.Space):
+    """A space that gymnasium cannot flatten, as MiniGrid's missions are."""
+
+    def __init__(self):
+        super().__init__((), None)
+
+    def contains(self, x):
+        return True
+
+
+class Spoken(Sighted):
+    """A picture, a place and a mission in words."""
+
+    observation_space = DictSpace(image=Box(0, 9, (2,), np.uint8), place=Discrete(4), mission=Own())
+
+
+class Paired(Sighted):
+    observation_space = Tuple([Discrete(2), Box(-1.0, 1.0, (2,))])
+
+
+class Mute(Sighted):
+    observation_space = Own()
+
+
+def advised(make, **known):
+    """What the advice of the message makes."""
+    with pytest.raises(ValueError, match="has a space that Prospect does not know") as error:
+        envs.from_gymnasium(make, 2, horizon=5)
+    line = str(error.value)
+    assert "\n" not in line
+    code = line.partition("envs.from_gymnasium")[2].replace(", ...)", ", 2, horizon=5)")
+    return eval(f"envs.from_gymnasium{code}", {"envs": envs, "gymnasium": gymnasium, **known}).spec.obs
+
+
+def test_advice_on_spaces_does_what_it_says():
+    assert [name for name, _ in advised(Spoken, Spoken=Spoken).items] == ["image", "place"]
+    assert advised(Paired, Paired=Paired).shape == (4,)
+    own = {"FUNCTION": lambda obs: np.zeros(3, np.float32), "BOX": Box(-1.0, 1.0, (3,))}
+    assert advised(Mute, Mute=Mute, **own).shape == (3,)
+
+
+def test_advice_on_minigrid_does_what_it_says():
+    pytest.importorskip("minigrid")
+    assert [name for name, _ in advised("MiniGrid-Empty-5x5-v0").items] == ["direction", "image"]
 
 
 class Shifted(gymnasium.Env):
@@ -237,7 +366,7 @@ class Shifted(gymnasium.Env):
 def test_integers_begin_at_zero_and_dicts_stay_dicts():
     env = envs.from_gymnasium(Shifted, 1, horizon=3)
     state, obs = env.reset(jax.random.key(0))
-    assert obs["n"] == 0 and obs["x"].tolist() == [0, 255] and obs["x"].dtype == jnp.float32
+    assert obs["n"] == 0 and obs["x"].tolist() == [0, 255] and obs["x"].dtype == jnp.uint8
     state, step = env.step(state, jnp.int32(2), jax.random.key(0))
     assert step.obs["n"] == 4 and step.truncated and not step.info["success"]
 
@@ -251,12 +380,47 @@ def test_a_registered_one_brings_its_limit():
 def test_what_cannot_be_is_one_line():
     with pytest.raises(ValueError, match="gymnasium/Counter has no time limit that gymnasium knows: give a horizon"):
         envs.from_gymnasium(Counter, N)
-    with pytest.raises(ValueError, match="num_envs must be at least 1, not 0"):
-        envs.from_gymnasium(Counter, 0, horizon=6)
+    for name, value in [("num_envs", 0), ("num_envs", 2.5), ("num_envs", True), ("horizon", -5), ("horizon", 0)]:
+        with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least 1, not {value}$"):
+            envs.from_gymnasium(Counter, **{"num_envs": N, "horizon": 6, name: value})
     with pytest.raises(ValueError, match="gymnasium/Counter was made for num_envs=4 streams, not 3"):
         train(toys.Walker(), counters(4), budget=42)
     with pytest.raises(ValueError, match="gymnasium/Counter runs one seed at a time"):
         train(toys.Walker(), counters(), seeds=(0, 1), budget=42)
+
+
+def test_what_makes_no_environment_is_one_line():
+    with pytest.raises(ValueError, match=r"num_envs=agent.num_envs"):
+        envs.from_gymnasium("CartPole-v1")
+    with pytest.raises(ValueError, match="Did you mean: `Pendulum`"):
+        envs.from_gymnasium("Pendulm-v1", 2)
+    with pytest.raises(ValueError, match="maze/hard is Prospect's own: train in 'maze/hard', without"):
+        envs.from_gymnasium("maze/hard", 2)
+    for nothing, line in [
+        (None, "give an id of gymnasium, .* not None"),
+        (dict, r"dict\(\) must give a gymnasium.Env"),
+    ]:
+        with pytest.raises(ValueError, match=line):
+            envs.from_gymnasium(nothing, 2)
+
+
+def test_an_environment_where_many_are_made_is_one_line_that_helps():
+    env = gymnasium.wrappers.TimeLimit(gymnasium.make("CartPole-v1", sutton_barto_reward=True), 7)
+    with pytest.raises(ValueError, match=r"give what makes an environment.*: envs.from_gymnasium\(env.spec, num_envs"):
+        envs.from_gymnasium(env, 2)
+    again = envs.from_gymnasium(env.spec, 2)
+    assert again.horizon == 7 and again.made["0 CartPoleEnv"]["kwargs"] == {"sutton_barto_reward": True}
+    with pytest.raises(ValueError, match=r"envs.from_gymnasium\(lambda: Hill\(...\), num_envs=...\)"):
+        envs.from_gymnasium(Hill(), 2)
+
+
+def test_a_time_limit_without_a_spec_is_found():
+    assert envs.from_gymnasium(lambda: gymnasium.wrappers.TimeLimit(Hill(), 7), 2).horizon == 7
+
+
+def test_prospects_own_come_back():
+    env = envs.from_gymnasium("envs.gymnasium:prospect/PointSparse-v0", 2)
+    assert env.horizon == envs.make("point/sparse").spec.horizon and step(env, [[1, 1], [0, 0]]) == [0, 0]
 
 
 def test_a_wrong_observation_is_named():

@@ -1,5 +1,6 @@
 """Prospect's environments as gymnasium's: checkers, seeding, autoreset as gymnasium does it, error lines."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ import envs.gymnasium
 from envs.api import Box, Dict, Discrete, Env, Spec, Step, static
 from envs.gymnasium import GymEnv, GymVectorEnv, spaces
 from envs.gymnasium.outward import advance, part
+from envs.gymnasium.outward import fps as fps_of
 
 ROOT = Path(__file__).parents[2]
 IDS = envs.gymnasium.names()
@@ -217,6 +219,64 @@ def test_pictures():
         assert GymEnv("point/sparse").render() is None
 
 
+@pytest.mark.parametrize(
+    ("name", "fps"),
+    [("Hopper", 125), ("Walker2d", 125), ("HalfCheetah", 20), ("Ant", 20), ("Swimmer", 25), ("Reacher", 50),
+     ("HopperVelSparse", 125), ("PendulumSwingupSparse", 50), ("PointmazeUmaze", 100), ("PointSparse", 30)],
+)  # fmt: skip
+def test_films_have_the_speed_of_the_task(name, fps):
+    assert fps_of(envs.make(IDS[f"prospect/{name}-v0"])) == fps
+    if f"{name}-v5" in gymnasium.registry:
+        assert gymnasium.make(f"{name}-v5").metadata["render_fps"] == fps
+
+
+class Counted(Drunkard):
+    """Choices that count from 5, inwards from 0."""
+
+    @property
+    def spec(self):
+        return Spec("test/counted", Box((2,), -9.0, 9.0), Discrete(3, start=5), horizon=6)
+
+
+def test_choices_count_from_their_start():
+    env, vec = GymEnv(Counted()), GymVectorEnv(Counted(), 2)
+    plain = GymEnv(Drunkard())
+    for world in (env, vec, plain):
+        world.reset(seed=1)
+    assert (env.step(7)[0] == plain.step(2)[0]).all() and env.action_space.start == 5
+    assert (vec.step(np.array([7, 7]))[0][0] == plain.unwrapped._state[0] * np.array([1, -1])).all()
+    for wrong in (4, 8):
+        with pytest.raises(ValueError, match=f"an action must lie between 5 and 7, not {wrong}"):
+            env.step(wrong)
+
+
+def test_an_id_brings_its_limit():
+    for id, name in list(IDS.items())[:8]:
+        assert gymnasium.spec(id).max_episode_steps == envs.make(name).spec.horizon
+    env = gymnasium.make("prospect/ProbeLimit-v0")
+    assert env.spec.max_episode_steps == gymnasium.make(env.spec).spec.max_episode_steps == 5
+    timed = gymnasium.wrappers.TimeAwareObservation(env)
+    timed.reset(seed=0)
+    ends = [timed.step(0)[2:4] for _ in range(5)]
+    assert ends == [(False, False)] * 4 + [(False, True)]
+    assert gymnasium.make("prospect/ProbeLimit-v0", max_episode_steps=2).spec.max_episode_steps == 2
+    vec = gymnasium.make_vec("prospect/ProbeLimit-v0", num_envs=2, max_episode_steps=2)
+    vec.reset(seed=0)
+    assert [vec.step(np.zeros(2, int))[3].all() for _ in range(2)] == [False, True]
+
+
+def test_a_horizon_beyond_the_limit_of_its_id_is_not_cut_in_silence():
+    for make in (gymnasium.make, lambda *a, **k: gymnasium.make_vec(*a, num_envs=2, **k)):
+        with pytest.raises(ValueError, match="ends its episodes after 5 steps, and these fields ask for 9") as error:
+            make("prospect/ProbeLimit-v0", horizon=9)
+    advised = re.search(r"envs\.gymnasium\.(GymEnv\(.*?), \.\.\.\)", str(error.value)).group(1)
+    assert eval(f"{advised}, horizon=9)").env.spec.horizon == 9
+    assert GymVectorEnv("probe/limit", 2, horizon=9).env.spec.horizon == 9
+    longer = gymnasium.make_vec("prospect/ProbeLimit-v0", num_envs=2, horizon=9, max_episode_steps=9)
+    assert longer.env.spec.horizon == 9
+    assert gymnasium.make("prospect/ProbeLimit-v0", horizon=3).unwrapped.env.spec.horizon == 3
+
+
 def test_unknown_names_and_fields():
     with pytest.raises(ValueError, match="did you mean 'maze/hard'"):
         GymEnv("maze/hrad")
@@ -234,6 +294,9 @@ def test_spaces():
     assert spaces.outward(Box((4, 4, 3), 0, 255, "uint8")) == gymnasium.spaces.Box(0, 255, (4, 4, 3), np.uint8)
     assert spaces.outward(Box((1,), dtype="int32")).low == -(2**31)
     both = spaces.outward(Dict((("b", Discrete(3)), ("a", Box((), 0.0, 1.0)))))
+    assert spaces.outward(Discrete(3, start=5)) == gymnasium.spaces.Discrete(3, start=5)
+    fine = spaces.outward(Box((2,), -0.1, 0.1, outside="float64"))
+    assert fine.dtype == np.float64 and fine.high.tolist() == [0.1, 0.1]
     assert both == gymnasium.spaces.Dict(b=gymnasium.spaces.Discrete(3), a=gymnasium.spaces.Box(0, 1, ()))
     with pytest.raises(ValueError, match="must be a Box or Discrete, not a Dict"):
         spaces.outward_action(Dict((("a", Discrete(2)),)), {"a": 0}, "x", np.ones((), bool))

@@ -10,7 +10,7 @@ import pytest
 import envs
 from agents import RandomSearch
 from envs.maze import geometry
-from envs.maze.hard import GOALS, State
+from envs.maze.hard import HardMaze, State
 from envs.rollout import episodes
 
 WALL = geometry.bitmap()
@@ -161,7 +161,30 @@ def test_the_reward_comes_once_and_from_where_the_robot_was_before_its_last_move
     np.testing.assert_allclose(out.reward, [0.8, 1.0, 0.0], rtol=1e-6)
     assert out.info["area"].tolist() == [1, 0, -1] and out.info["success"].tolist() == [True, True, False]
     assert out.truncated.all() and not out.terminated.any()
-    assert len(GOALS) == len(ENV.goals) == 2 and ENV.goals[0] == (0.1, 0.1, pytest.approx(1 / 12))
+
+
+def test_what_is_drawn_is_what_pays():
+    """A maze with another start and other goals is paid, pictured and described by its own."""
+    assert ENV.goals[0] == (0.1, 0.1, pytest.approx(1 / 12)) and ENV.discs == [(60, 60, 50), (100, 200, 50)]
+    env = HardMaze(horizon=1, start=(0.5, 0.9), goals=((0.9, 0.1, 0.01), (0.1, 0.1, 0.01), (0.5, 0.9, 0.05)))
+    state, _ = env.reset(jax.random.key(0))
+    assert (state.x, state.y) == (300, 540)
+    _, out = jax.jit(env.step)(state, jnp.zeros(2), jax.random.key(0))
+    assert env.spec.areas == 3 and out.info["area"] == 2 and out.reward == 1
+    assert (np.asarray(jax.jit(env.frame)(state))[20, 180] == (213, 94, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"start": (0.0, 0.0)}, "touches no wall"), ({"start": (1.0, 1.0)}, "touches no wall"),
+        ({"goals": ()}, "one or more"), ({"goals": ((0.1, 0.1, 0.0),)}, "a radius above 0"),
+        ({"goals": ((0.1, 0.1),)}, "a tuple of 3"), ({"goals": ((0.1, 2.0, 0.1),)}, "at most 1"),
+    ],
+)  # fmt: skip
+def test_bad_starts_and_goals_are_one_line(fields, line):
+    with pytest.raises(ValueError, match=line):
+        HardMaze(**fields)
 
 
 def test_random_policies_cover_what_the_prototype_covered():

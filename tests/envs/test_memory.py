@@ -99,9 +99,9 @@ def test_tmaze_of_a_million_steps():
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"length": 2}, "length must be 3 to 1,000,000 steps, not 2"),
+    ({"length": 2}, "length must be at least 3 and at most 1,000,000, not 2"),
     ({"length": 1_000_001}, "length must be"),
-    ({"length": 9, "shortest": 8}, "shortest must be 1 to length - 2 = 7, not 8"),
+    ({"length": 9, "shortest": 8}, "shortest must be at most length - 2 = 7, not 8"),
     ({"cues": 3}, "cues must be 1 or 2"),
     ({"cue_steps": 0}, "cue_steps must be at least 1"),
     ({"length": 9, "delay": 8}, "the last cue would come at step 8, after the junction may be reached at 7"),

@@ -114,9 +114,9 @@ def small(name="Empty-5x5-v0", text=VAULT, **fields):
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"view": "rgb"}, "view must be one of partial, full, onehot, flat, not 'rgb'"),
+    ({"view": "rgb"}, "view must be 'partial', 'full', 'onehot' or 'flat', not 'rgb'"),
     ({"view_size": 4}, "view_size must be 3, 5, 7 or 9, not 4"),
-    ({"levels": 0}, "levels >= 1"),
+    ({"levels": 0}, "levels must be at least 1, not 0"),
 ])  # fmt: skip
 def test_bad_fields(fields, message):
     with pytest.raises(ValueError, match=re.escape(message)):

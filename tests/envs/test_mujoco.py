@@ -251,7 +251,7 @@ def test_the_cheetah_weighs_what_its_file_says_without_a_warning(tmp_path, monke
     ("id", "fields", "said"),
     [
         ("mujoco/ant", {"version": "v3"}, "version must be 'v4' or 'v5', not 'v3'"),
-        ("mujoco/hopper_far", {"reward": "none"}, "reward must be 'dense' or 'velocity' or 'far'"),
+        ("mujoco/hopper_far", {"reward": "none"}, "reward must be 'dense', 'velocity' or 'far'"),
         ("mujoco/pendulum_swingup_sparse", {"reward": "far"}, "reward must be 'sparse' or 'dense'"),
         ("mujoco/hopper_far", {"threshold": 1.0}, "threshold is one of the dense reward's return"),
         ("mujoco/hoper", {}, "did you mean 'mujoco/hopper'"),

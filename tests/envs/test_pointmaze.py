@@ -364,8 +364,9 @@ def test_a_stratified_share_cuts_successes_and_the_others_alike():
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"rows": 10, "streams": 11}, "streams must be 1 to rows"), ({"share": 0.0}, "share above 0"),
-        ({"share": 1.5}, "share above 0"), ({"noise": -1.0}, "noise at least 0"), ({"reward_of": "last"}, "reward_of"),
+        ({"rows": 10, "streams": 11}, "streams must be at most"), ({"share": 0.0}, "share must be above 0"),
+        ({"share": 1.5}, "share must be above 0"), ({"noise": -1.0}, "noise must be at least"),
+        ({"reward_of": "last"}, "reward_of"),
         ({"maze": "tiny"}, "maze"),
     ],
 )  # fmt: skip

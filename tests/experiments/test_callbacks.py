@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
@@ -14,6 +15,7 @@ from experiments import Run, callbacks, checkpoint, driver, play, train
 from experiments.callbacks import EarlyStop, SaveBest, Video, best_folder, parse_stop
 from experiments.hooks import Audience, Callback
 from experiments.runs import is_finished
+from experiments.watch import watch
 
 RUN = Run(toys.Cloner(), toys.Point(), (), (3,), 200, 8, 2)
 
@@ -265,6 +267,12 @@ def test_the_best_is_a_whole_checkpoint(calm, tmp_path):
 
 @struct.dataclass
 class Drawn(toys.Point):
+    """Pays for every step, by where it is."""
+
+    def step(self, state, action, key):
+        state, step = super().step(state, action, key)
+        return state, step.replace(reward=jnp.sum(state[0]))
+
     def frame(self, state):
         picture = np.zeros((8, 8, 3), np.uint8)
         picture[int(4 + 3 * state[0][0]), int(4 + 3 * state[0][1])] = 255
@@ -276,8 +284,13 @@ def film(folder, **options):
     return train(toys.Cloner(), Drawn(), callbacks=[Video(every=3, fps=10)], **settings)
 
 
-def test_films_stand_at_every_third_evaluation(fine, tmp_path):
-    film(tmp_path / "calm")
+def test_films_stand_at_every_third_evaluation_and_show_its_episode(fine, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(callbacks, "watch", lambda *what: shown.append(watch(*what)) or shown[-1])
+    rows = film(tmp_path / "calm").rows
+    for seen, row in zip(shown[1:], (rows[2], rows[5]), strict=True):
+        assert seen.facts["return"] == pytest.approx(row["eval/return"], rel=1e-5) and seen.facts["return"]
+        assert seen.facts["length"] == row["eval/length"]
     films = sorted((tmp_path / "calm" / "videos").iterdir())
     assert [int(path.stem) for path in films] == [0, 75, 150]
     with Image.open(films[0]) as picture:

@@ -45,6 +45,12 @@ def literals(node: ast.AST) -> set[str]:
     return found
 
 
+def keys(node: ast.AST) -> set[str]:
+    """The texts that are keys of a dict made in a piece of code: what it writes, not what it reads."""
+    named = (key for part in ast.walk(node) if isinstance(part, ast.Dict) for key in part.keys)
+    return {key.value for key in named if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_the_places_where_it_is_computed_exist_and_name_it(name):
     metric = METRICS[name]

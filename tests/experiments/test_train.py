@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toys
 
-from agents.api import Batches, Rollouts, Segments
+from agents.api import Batches, Rollouts, Segments, hyper
 from experiments import Run, driver, train
 from experiments.program import Program
 from experiments.runs import is_finished, runs_root
@@ -260,6 +260,33 @@ def test_refused_in_one_line_before_anything_is_compiled(message, monkeypatch):
     with pytest.raises(ValueError) as error:
         train(agent, options.pop("env"), **options)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_sixty_four_bits_are_refused_in_one_line():
+    with jax.enable_x64(True), pytest.raises(ValueError, match="unset JAX_ENABLE_X64"):
+        toys.run("rollouts", None)
+
+
+def test_what_is_not_finite_is_counted_and_told_once(monkeypatch):
+    """However the iterations fall into chunks; an agent's own notices are told once too."""
+    monkeypatch.setattr(toys.Evolver, "notices", lambda self, row: ["it evolves"])
+    options = {"budget": 80, "evals": 4, "seeds": (3,)}
+    result = train(toys.Evolver(), toys.Point(broken=-0.5), **options)
+    counted = [row["collect/invalid"] for row in result.rows]
+    assert counted == sorted(counted) and 0 < counted[0] < counted[-1] < 80
+    assert result.notices == ["it evolves", driver.NOT_FINITE]
+    monkeypatch.setattr(driver, "GROWTH", 1)
+    assert [row["collect/invalid"] for row in train(toys.Evolver(), toys.Point(broken=-0.5), **options).rows] == counted
+
+
+def test_a_later_field_leaves_the_identity_of_what_was_published():
+    @dataclass(frozen=True, kw_only=True)
+    class Grown(toys.Walker):
+        clip: float = hyper(10.0, above=0, later=True)
+
+    runs = [Run(Grown(**fields), "point/sparse") for fields in ({}, {"clip": 10.0}, {"clip": 5.0})]
+    assert "clip" not in runs[0].config()["agent"] and runs[0].hash == runs[1].hash != runs[2].hash
+    assert runs[2].config()["agent"]["clip"] == 5.0
 
 
 def test_a_state_that_changes_its_type_is_refused_by_name():

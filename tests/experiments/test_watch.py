@@ -3,22 +3,57 @@
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
+import toys
+from flax import struct
 from rich.console import Console
 
+import agents
 import envs
 from agents.floor import Floor
-from experiments import watch
+from experiments import train, watch
 
 
 def test_an_episode_from_start_to_end():
     env = envs.make("point/sparse")
     agent = Floor(action="zero").bind(env.spec)
     behaviour = agent.exploit(agent.init(jax.random.key(0)))
-    seen = watch.watch(agent, env, behaviour, jax.random.key(1))
+    seen = watch.watch(agent, env, behaviour, 0, 0)
     assert seen.facts["length"] == env.spec.horizon and len(seen.frames) == min(watch.MOST, env.spec.horizon + 1)
     assert seen.captions[0] == "step 0" and seen.captions[-1].startswith(f"step {env.spec.horizon}, return ")
     assert seen.frames[0].dtype == np.uint8 and seen.frames[0].shape[2] == 3
+
+
+@struct.dataclass
+class Paid(toys.Point):
+    """Pays for every step, by where it is."""
+
+    def step(self, state, action, key):
+        state, step = super().step(state, action, key)
+        return state, step.replace(reward=jnp.sum(state[0]))
+
+    def frame(self, state):
+        return np.zeros((2, 2, 3), np.uint8)
+
+
+@pytest.mark.parametrize("agent", [toys.Evolver(), toys.Walker()], ids=["starts that are fixed", "fresh starts"])
+def test_it_shows_the_episodes_of_the_evaluation(agent):
+    result = train(agent, Paid(), seed=3, budget=60, evals=2, eval_episodes=2)
+    seen = [watch.watch(result.agent, result.env, result.behaviour, 3, 1, e).facts for e in range(2)]
+    assert len({facts["return"] for facts in seen}) == 2
+    for name in ("return", "length", "success"):
+        assert np.mean([facts[name] for facts in seen]) == pytest.approx(result.rows[-1][f"eval/{name}"], rel=1e-5)
+
+
+def test_the_command_shows_an_episode_of_the_last_evaluation(tmp_path, monkeypatch):
+    agent, asked = agents.make("random_search", population=20), []
+    train(agent, "point/sparse", seed=5, budget=60, evals=3, out=tmp_path)
+    shown = watch.Watched([np.zeros((2, 2, 3), np.uint8)], [""], {"return": 0.0})
+    monkeypatch.setattr(watch, "watch", lambda *words: asked.append(words[3:]) or shown)
+    assert watch.watch_run([str(tmp_path), "--gif", str(tmp_path / "a.gif"), "--episode", "1"]) == 0
+    assert asked == [(5, 2, 1)]
 
 
 def test_half_blocks_hold_two_pixels_each():

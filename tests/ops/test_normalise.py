@@ -37,12 +37,20 @@ def test_standard():
 def test_rewards_are_divided_by_the_spread_of_their_running_returns():
     """R = 1, 1.5, 2 (an end), 4: with gamma .5 and rewards 1, 1, 1.25, 4; the next segment goes on with 4."""
     reward, ended = jnp.array([[1.0], [1.0], [1.25], [4.0]]), jnp.array([[False], [False], [True], [False]])
-    got, scale = normalise.scaled(normalise.scale(1), reward, ended, 0.5)
+    got, scale = normalise.scaled(normalise.scale(1), reward, ended, 0.5, 10.0)
     np.testing.assert_allclose(got, reward / np.std([1, 1.5, 2, 4]), rtol=1e-5)
     assert float(scale.running[0]) == 4.0
-    _, scale = normalise.scaled(scale, jnp.array([[1.0]]), jnp.array([[True]]), 0.5)
+    _, scale = normalise.scaled(scale, jnp.array([[1.0]]), jnp.array([[True]]), 0.5, 10.0)
     assert float(scale.running[0]) == 0.0
     np.testing.assert_allclose(scale.seen.mean, np.mean([1, 1.5, 2, 4, 3]), rtol=1e-6)
+
+
+def test_the_first_reward_after_a_million_zeros_is_cut():
+    seen = normalise.include(normalise.moments(), jnp.zeros(1_000_001).at[-1].set(1.0))
+    assert 1 / seen.std > 500, "what it would be"
+    small = normalise.Scale(seen, jnp.zeros(1))
+    got, _ = normalise.scaled(small, jnp.array([[1.0], [-1.0], [0.0]]), jnp.zeros((3, 1), bool), 0.99, 10.0)
+    assert got.ravel().tolist() == [10.0, -10.0, 0.0]
 
 
 def test_every_pass_sees_each_row_once_in_an_order_of_its_own():

@@ -182,7 +182,7 @@ def test_what_has_no_generator_says_so():
         envs.make("minigrid/Fetch-5x5-N2-v0", source="generator")
     with pytest.raises(ValueError, match="no generator; there is one for Empty"):
         generators.level("LockedRoom-v0", jax.random.key(0))
-    with pytest.raises(ValueError, match="source must be bank or generator"):
+    with pytest.raises(ValueError, match="source must be 'bank' or 'generator'"):
         envs.make("minigrid/Empty-5x5-v0", source="farama")
 
 

@@ -115,7 +115,8 @@ GOES_ON = {
 
 
 @pytest.mark.parametrize("case", GOES_ON)
-def test_what_can_be_spared_costs_no_bits(case, calm, stopped, tmp_path):
+def test_what_can_be_spared_costs_no_bits(case, calm, stopped, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.lock.EXPIRY", 0.0)
     where, harm, notices = GOES_ON[case]
     folder = shutil.copytree(stopped, tmp_path / "run")
     harm(where(folder))
@@ -159,14 +160,106 @@ def test_a_damaged_result_is_written_anew_once_it_is_removed(harm, calm, tmp_pat
     assert ended(folder) == ended(calm)
 
 
+def last_line(path):
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def half_a_line(path):
+    os.truncate(path, path.stat().st_size - 20)
+
+
+@pytest.mark.parametrize("harm", [last_line, half_a_line])
+def test_the_last_row_of_a_finished_run_is_written_anew(harm, calm, tmp_path):
+    folder = shutil.copytree(calm, tmp_path / "run")
+    harm(folder / "metrics.jsonl")
+    result = toys.run("batches", folder)
+    said = f"the last rows of {folder / 'metrics.jsonl'} were lost, and are written anew from result.json"
+    assert result.notices == [said] and ended(folder) == ended(calm)
+
+
+def test_more_rows_of_a_finished_run_are_lost_and_the_way_out_is_said(calm, tmp_path):
+    folder = shutil.copytree(calm, tmp_path / "run")
+    for _ in range(2):
+        last_line(folder / "metrics.jsonl")
+    with pytest.raises(ValueError, match=f"rows are lost; move {folder} away, and the same command begins anew"):
+        toys.run("batches", folder)
+    folder.rename(tmp_path / "away")
+    toys.run("batches", folder)
+    assert ended(folder) == ended(calm)
+
+
 # --- what a report reads -----------------------------------------------------------------------------
+
+
+def job_of(folder):
+    return Job({}, folder, "test/point", "bc", (3,), 200, json.loads((folder / "run.json").read_text())["hash"])
+
+
+def another_number(path):
+    *rows, last = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, json.dumps(json.loads(last) | {"eval/return": 7.0})]) + "\n")
+
+
+LOST = r"metrics\.jsonl has lost the last row of seed 3; result\.json holds it"
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(last_line, LOST), (half_a_line, LOST), (another_number, r"metrics\.jsonl contradicts result\.json in line 4")],
+)
+def test_what_the_result_holds_wins_and_a_contradiction_is_told(harm, said, calm, tmp_path):
+    (before,) = records.read([job_of(calm)], "smoke")
+    folder = shutil.copytree(calm, tmp_path / "run")
+    harm(folder / "metrics.jsonl")
+    with pytest.warns(UserWarning, match=said):
+        (record,) = records.read([job_of(folder)], "smoke")
+    assert record.rows == before.rows and record.head == before.head
+
+
+def test_a_finished_run_without_rows_is_named_with_the_way_out(calm, tmp_path):
+    folder = shutil.copytree(calm, tmp_path / "run")
+    empty(folder / "metrics.jsonl")
+    with pytest.raises(
+        ValueError, match=rf"metrics\.jsonl has no row of seed 3, .*; move {folder} away and run it anew"
+    ):
+        records.read([job_of(folder)], "smoke")
+
+
+def test_a_copied_run_keeps_its_date(calm, tmp_path):
+    folder = shutil.copytree(calm, tmp_path / "run")
+    os.utime(folder / "result.json", (0, 0))
+    (record,) = records.read([job_of(folder)], "smoke")
+    rows = (folder / "timing.jsonl").read_text().splitlines()
+    assert record.head["date"] == json.loads(rows[-1])["date"] > "2020"
+    (folder / "timing.jsonl").write_text(
+        "".join(line.replace("date", "day") + "\n" for line in rows)
+    )  # an older version
+    assert records.read([job_of(folder)], "smoke")[0].head["date"] == "1970-01-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no row in line 2"),
+        ("tier,env,used\n", "has no row in line 2"),
+        ("tier,env,used\nrepro,a,1\nrepro,b,many\n", "has no number under used in line 3: 'many'"),
+        ("tier,env,used\nrepro,a\n", "has another number of cells in line 2 than in its head"),
+        ("tier,env,used\nrepro,a,1,2\n", "has another number of cells in line 2 than in its head"),
+        ('tier,env,used\nrepro,"a,1\n', "is not readable: unexpected end of data"),
+        ("tier,env,used\nrepro,\xff,1\n", "is not readable: 'utf-8' codec can't decode"),
+    ],
+)
+def test_a_damaged_table_is_named_with_its_line(text, said, tmp_path):
+    (tmp_path / "summary.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError) as error:
+        records.tables_in(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / 'summary.csv'} {said}")
 
 
 @pytest.mark.parametrize("name", ["run.json", "result.json", "metrics.jsonl", "timing.jsonl"])
 def test_a_report_names_the_file_that_it_cannot_read(name, calm, tmp_path):
     folder = shutil.copytree(calm, tmp_path / "run")
-    job = Job({}, folder, "test/point", "bc", (3,), 200, json.loads((folder / "run.json").read_text())["hash"])
-    assert len(records.read([job], "smoke")) == 1
+    job = job_of(folder)
     garble(folder / name)
     if name == "result.json":
         assert records.read([job], "smoke") == [], "it has not finished"

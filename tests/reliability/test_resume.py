@@ -1,5 +1,6 @@
 """A run that is stopped in any way and started again ends with the bits of one that was not."""
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,8 @@ import pytest
 import toys
 
 from experiments import checkpoint, driver
-from experiments.lock import Lock, boot_id, started
+from experiments.callbacks import SaveBest, best_folder
+from experiments.lock import EXPIRY, Lock, namespace, started, this_process, verdict
 
 TESTS = Path(toys.__file__).parent
 
@@ -115,6 +117,69 @@ def test_other_versions_are_said(calm, tmp_path):
     assert toys.run("batches", tmp_path).notices == ["the bits may differ from an uninterrupted run: threads: 64 -> 1"]
 
 
+# --- a larger budget ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["rollouts", "segments-seeds", "batches"])
+def test_a_run_that_goes_on_to_a_larger_budget_is_the_run_to_it(case, calm, tmp_path):
+    half = -(-toys.CASES[case][1] // 2)
+    toys.run(case, tmp_path, budget=half, evals=2, callbacks=[SaveBest("eval/length")])
+    result = toys.run(case, tmp_path)
+    assert result.notices == [f"goes on from a run to budget {half}"]
+    assert end(tmp_path, result.digest) == calm(case)
+    facts, ended = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "result.json"))
+    assert [(x["budget"], x["evals"]) for x in facts["extends"]] == [(half, 2)] and facts["hash"] == ended["hash"]
+    for folder in (tmp_path / "checkpoints", best_folder(tmp_path, "eval/length")):
+        assert checkpoint.last(folder, facts["hash"]), "what was kept is the new run's too"
+
+
+def test_rows_at_other_marks_stay_and_the_agent_is_the_same(calm, tmp_path):
+    toys.run("batches", tmp_path, budget=80, evals=4)
+    result = toys.run("batches", tmp_path)
+    assert result.notices == [
+        "goes on from a run to budget 80, whose rows stay: those of a run to 200 lie at other marks (the agent is the "
+        "same)"
+    ]
+    digest, rows = calm("batches")
+    assert result.digest == digest and [row["mark"] for row in result.rows] == [20, 40, 60, 80, 100, 150, 200]
+    assert (tmp_path / "metrics.jsonl").read_bytes().endswith(rows.split(b"\n", 1)[1]), "the rows after it are the same"
+
+
+def test_a_larger_budget_that_is_used_already_has_its_last_row_too(tmp_path):
+    toys.run("segments", tmp_path, budget=22, evals=1)  # an iteration takes 21
+    result = toys.run("segments", tmp_path, budget=40, evals=2)
+    assert [(row["mark"], row["used"]) for row in result.rows] == [(22, 42), (40, 42)]
+    assert toys.run("segments", tmp_path, budget=40, evals=2).rows == result.rows
+
+
+def test_a_run_killed_while_it_goes_on_loses_nothing(calm, fine, tmp_path):
+    toys.run("batches", tmp_path, budget=100, evals=2)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(CrashError):
+
+        def crash(*_):
+            raise CrashError
+
+        patch.setattr(checkpoint, "hand_over", crash)  # run.json is written, the checkpoints still lag behind
+        toys.run("batches", tmp_path)
+    with pytest.raises(CrashError):
+        toys.run("batches", tmp_path, progress=crash_at([30]))
+    result = toys.run("batches", tmp_path)
+    assert end(tmp_path, result.digest) == calm("batches")
+
+
+def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
+    toys.run("batches", tmp_path)
+    before = end(tmp_path, (tmp_path / "result.json").read_bytes())
+    for options, said in [
+        ({"budget": 100}, "holds a run to budget 200, which does not go back to 100: give another folder"),
+        ({"evals": 8}, "another configuration: evals: 4 -> 8"),
+        ({"budget": 400, "eval_episodes": 3}, "another configuration: budget: 200 -> 400, eval_episodes: 2 -> 3"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            toys.run("batches", tmp_path, **options)
+    assert end(tmp_path, (tmp_path / "result.json").read_bytes()) == before
+
+
 # --- processes ---------------------------------------------------------------------------------------
 
 
@@ -186,12 +251,26 @@ def test_handlers_are_restored(tmp_path):
 # --- the lock ----------------------------------------------------------------------------------------
 
 
+class Room:
+    """A lock's clock and sleep, and what it tells; `then` happens while it sleeps for the first time."""
+
+    def __init__(self, then=lambda: None):
+        self.now, self.told, self.then = 0.0, [], then
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.then()
+
+    def lock(self, folder, **facts):
+        return Lock(folder, me=this_process() | facts, clock=lambda: self.now, sleep=self.sleep, tell=self.told.append)
+
+
 def write_lock(folder, **owner):
-    (folder / "lock.json").write_text(json.dumps({"token": "theirs", "heartbeat": time.time(), **owner}))
+    (folder / "lock.json").write_text(json.dumps({"token": "theirs", "beat": "000000000001", **owner}))
 
 
 def here(pid):
-    return {"host": socket.gethostname(), "pid": pid, "started": started(pid), "boot": boot_id()}
+    return this_process() | {"pid": pid, "started": started(pid)}
 
 
 def dead_pid():
@@ -210,38 +289,111 @@ def test_the_second_process_is_refused_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
-    for owner in (
-        here(dead_pid()),
-        here(os.getpid()) | {"started": "1"},  # its number lives on in another process
-        here(os.getpid()) | {"boot": "another"},
-        {"host": "elsewhere", "pid": 1, "heartbeat": time.time() - 61},
-    ):
+def test_the_lock_of_a_process_that_is_certainly_dead_is_taken_over_at_once(tmp_path):
+    for owner in (here(dead_pid()), here(os.getpid()) | {"started": "1"}):  # its number lives on in another process
         write_lock(tmp_path, **owner)
-        with Lock(tmp_path) as lock:
-            assert lock.held
+        room = Room()
+        with room.lock(tmp_path) as lock:
+            assert lock.held and room.now == 0 and not room.told
         assert not list(tmp_path.iterdir())
 
 
-def test_the_lock_of_a_live_host_holds(tmp_path):
-    write_lock(tmp_path, host="elsewhere", pid=1, heartbeat=time.time() - 50)
-    with pytest.raises(ValueError, match="in use by process 1 on elsewhere"), Lock(tmp_path):
+ELSEWHERE = {
+    "another host": {"host": "elsewhere", "boot": "another", "pid": 1, "started": "1"},
+    "an earlier boot of this one": {"boot": "another"},
+    "another PID namespace of this host": {"namespace": "pid:[1]", "pid": 2**22 + 1, "started": "1"},
+    "a system without /proc": {"boot": "", "namespace": "", "started": ""},
+    "an older version": {"heartbeat": 4e9, "namespace": None},  # and its clock is far ahead
+}
+
+
+@pytest.mark.parametrize("owner", ELSEWHERE)
+def test_a_heartbeat_that_stands_still_is_that_of_a_dead_owner(owner, tmp_path):
+    theirs = this_process() | ELSEWHERE[owner]
+    write_lock(tmp_path, **theirs)
+    room = Room()
+    with room.lock(tmp_path) as lock:
+        assert lock.held and room.now == EXPIRY
+    who = f"process {theirs['pid']} on {theirs['host']}"
+    assert room.told == [f"{tmp_path}: waits up to {EXPIRY:g} s to see whether {who} lives"]
+
+
+@pytest.mark.parametrize("owner", ELSEWHERE)
+def test_an_owner_lives_as_long_as_its_heartbeat_changes(owner, tmp_path):
+    theirs = this_process() | ELSEWHERE[owner]
+    write_lock(tmp_path, **theirs)
+    room = Room(lambda: write_lock(tmp_path, **theirs, beat=str(room.now)) if room.now > 4 else None)
+    who = f"in use by process {theirs['pid']} on {theirs['host']}"
+    with pytest.raises(ValueError, match=who), room.lock(tmp_path):
         pass
+    assert 4 < room.now < 6 and json.loads((tmp_path / "lock.json").read_text())["token"] == "theirs"
 
 
-def test_the_heartbeat_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.lock.BEAT", 0.01)
+def test_whose_lock_is_replaced_or_half_written_lives(tmp_path):
+    (tmp_path / "lock.json").write_text("")  # it is being written
+    for then in (lambda: write_lock(tmp_path), lambda: write_lock(tmp_path, token="of a third")):
+        with pytest.raises(ValueError, match="in use by"), Room(then).lock(tmp_path):
+            pass
+
+
+def test_a_process_table_that_is_not_the_owners_is_not_asked(tmp_path, monkeypatch):
+    owner, me = here(os.getpid()), this_process()
+    assert verdict(owner, me) is True and verdict(here(dead_pid()), me) is False
+    for name in ("boot", "namespace"):
+        assert verdict(owner | {name: "another"}, me) is None and verdict(owner, me | {name: ""}) is None
+    assert verdict(owner | {"pid": "x"}, me) is verdict(owner | {"pid": -1}, me) is verdict({}, me) is None
+    monkeypatch.setattr("experiments.lock.started", lambda pid: "")  # /proc hides the processes of other users
+    assert verdict(owner, me) is None
+    monkeypatch.setattr(os, "readlink", lambda path: "7")  # /proc was mounted in another namespace
+    assert namespace() == ""
+
+
+def test_a_lock_needs_no_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_lock(tmp_path, **here(dead_pid()))
     with Lock(tmp_path) as lock:
-        first = json.loads(lock.path.read_text())["heartbeat"]
-        deadline = time.monotonic() + 10
-        while json.loads(lock.path.read_text())["heartbeat"] == first:
+        assert lock.held
+        with pytest.raises(ValueError, match="in use by"), Lock(tmp_path):
+            pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_heartbeat_beats_on_a_full_disk_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.lock.BEAT", 0.01)
+    fsync, refusals = os.fsync, []
+
+    def full(file):
+        if len(refusals) < 2:
+            refusals.append(file)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with Lock(tmp_path) as lock:
+        monkeypatch.setattr(os, "fsync", full)
+        first, deadline = lock.path.read_bytes(), time.monotonic() + 10
+        while len(refusals) < 2 or lock.path.read_bytes() == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        assert lock.held and len(lock.path.read_bytes()) == len(first)
+
+
+def test_a_late_heartbeat_does_not_overwrite_another_owners_lock(fine, tmp_path):
+    with Lock(tmp_path) as lock:
+        lock.path.unlink()
+        write_lock(tmp_path, host="elsewhere", pid=1)
+        before = lock.path.read_bytes()
+        lock.beat()
+        assert lock.path.read_bytes() == before and not lock.held
+    assert lock.path.read_bytes() == before
 
 
 def test_a_lost_lock_stops_the_run(fine, tmp_path):
     def steal(told):
         if told["iteration"] == 10:
+            (tmp_path / "lock.json").unlink()
             write_lock(tmp_path, host="elsewhere", pid=1)
 
     with pytest.raises(ValueError, match="has been taken over by another process"):
