@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -32,12 +33,13 @@ from safetensors import numpy as safetensors
 from envs import cache
 from envs.api import Box, Dataset, Dict, Discrete, Spec, Tree
 from envs.names import unknown
+from envs.probes import never
 from envs.recipes import DATASETS
 
 MINARI = "minari/"
 """What names begin with that are ids of local Minari datasets."""
 FILES = (".npz", ".safetensors", ".hdf5", ".h5")
-"""Endings of names that are paths of files."""
+"""Endings of names that are paths of files, whatever their case."""
 FORMAT = 1
 """Counts up where the same recipe comes to build something else, or its file to look otherwise."""
 FIRSTS = "firsts"
@@ -70,7 +72,7 @@ class Elsewhere:
 
 def is_elsewhere(name: str) -> bool:
     """Whether a name says where data lies, so that name and fields alone do not decide what is in it."""
-    return name.startswith(MINARI) or name.endswith(FILES)
+    return name.startswith(MINARI) or name.lower().endswith(FILES)
 
 
 def recipe(name: str, **fields: Any) -> Recipe:
@@ -80,10 +82,12 @@ def recipe(name: str, **fields: Any) -> Recipe:
     """
     if name.startswith(MINARI):
         place, own = "envs.minari:Minari", {"id": name.removeprefix(MINARI)}
-    elif name.endswith(FILES):
+    elif is_elsewhere(name):
         place, own = "envs.files:File", {"path": name}
     elif name in DATASETS:
         place, own = DATASETS[name]
+    elif Path(name).suffix or Path(name).is_file():
+        raise ValueError(f"{name} cannot be read: files of data end in {', '.join(FILES)}")
     else:
         raise unknown("dataset", name, DATASETS)
     module, cls = place.split(":")
@@ -135,14 +139,17 @@ def describe(name: str, made: Recipe, dataset: Dataset) -> dict[str, Any]:
     rows, firsts = leaves(dataset.rows), np.asarray(dataset.firsts)
     returns = np.add.reduceat(rows["reward"].astype(np.float64), firsts)
     lengths = np.diff(np.append(firsts, len(rows["reward"])))
-    counts = count(dataset)
+    counts, ended = count(dataset), int(rows["terminated"][np.append(firsts[1:], len(rows["reward"])) - 1].sum())
     return {
         "name": name, "recipe": type(made).__qualname__, "fields": _fields(made),
         "versions": {p: importlib.metadata.version(p) for p in ("jax", "numpy", "mujoco")},
         **{name: counts[name] for name in ("rows", "episodes")},
         "terminated": int(rows["terminated"].sum()), "truncated": int(rows["truncated"].sum()),
+        "terminated and truncated": int((rows["terminated"].astype(bool) & rows["truncated"].astype(bool)).sum()),
+        "rows without a successor": 0 if "next_obs" in dataset.rows else counts["episodes"] - ended,
         "length": {"least": int(lengths.min()), "mean": float(lengths.mean()), "most": int(lengths.max())},
         "return": {f"{q} %": float(np.quantile(returns, q / 100)) for q in (0, 25, 50, 75, 100)},
+        "success": f"a reward above {rows['reward'].min():g}, the least of the data",
         "successes": counts["paid"], "successes at the last row": counts["paid_last"],
         "constant features": _constant(rows),
         "arrays": {key: f"{x.dtype}{list(x.shape)}" for key, x in sorted(rows.items())},
@@ -152,12 +159,16 @@ def describe(name: str, made: Recipe, dataset: Dataset) -> dict[str, Any]:
 
 
 def count(dataset: Dataset) -> dict[str, int]:
-    """Rows; episodes; how many of these return more than 0 (`paid`) or are paid for their last row (`paid_last`)."""
-    reward, firsts = np.asarray(dataset.rows["reward"], np.float64), np.asarray(dataset.firsts)
-    last = reward[np.append(firsts[1:], len(reward)) - 1]
-    returns = np.add.reduceat(reward, firsts)
-    paid, paid_last = (int(np.count_nonzero(x > 0)) for x in (returns, last))
-    return {"rows": len(reward), "episodes": len(firsts), "paid": paid, "paid_last": paid_last}
+    """Rows; episodes; how many of these have a rewarded row (`paid`) or whose last row is one (`paid_last`).
+
+    A row is rewarded where it has more than the least reward of the data: a scale or an offset of all rewards changes
+    nothing.
+    """
+    reward, firsts = np.asarray(dataset.rows["reward"]), np.asarray(dataset.firsts)
+    rewarded = reward > reward.min()
+    last = rewarded[np.append(firsts[1:], len(reward)) - 1]
+    paid = np.logical_or.reduceat(rewarded, firsts)
+    return {"rows": len(reward), "episodes": len(firsts), "paid": int(paid.sum()), "paid_last": int(last.sum())}
 
 
 def check(dataset: Dataset) -> None:
@@ -173,11 +184,6 @@ def check(dataset: Dataset) -> None:
         if np.issubdtype(x.dtype, np.floating) and not np.all(np.isfinite(x)):
             row = int(np.argmax(~np.isfinite(x.reshape(count, -1)).all(axis=1)))
             raise ValueError(f"the dataset's {key} is not finite in row {row}")
-    if both := int(np.sum(rows["terminated"].astype(bool) & rows["truncated"].astype(bool))):
-        raise ValueError(
-            "the dataset sets both terminated and truncated (terminals and timeouts, where they are called so) in "
-            f"{both} rows: time limits are no ends; keep one of the two in each"
-        )
 
 
 def check_form(rows: dict[str, np.ndarray]) -> None:
@@ -204,8 +210,15 @@ def check_form(rows: dict[str, np.ndarray]) -> None:
 
 
 def check_fits(dataset: Dataset, spec: Spec) -> None:
-    """Raise ValueError, in one line, for data of other spaces than an environment's."""
-    rows = leaves(dataset.rows)
+    """Raise ValueError, in one line, for data of other spaces than an environment's.
+
+    Warn where the data's ends contradict the environment's rule of termination.
+    """
+    _check_spaces(leaves(dataset.rows), spec)
+    _check_ends(dataset, spec)
+
+
+def _check_spaces(rows: dict[str, np.ndarray], spec: Spec) -> None:
     spaces: dict[str, Any] = {"obs": spec.obs, "action": spec.action}
     if isinstance(spec.obs, Dict):  # or its parts side by side, in one vector
         spaces = {"action": spec.action} | ({} if "obs" in rows else {f"obs/{key}": x for key, x in spec.obs.items})
@@ -232,6 +245,26 @@ def check_fits(dataset: Dataset, spec: Spec) -> None:
             f"the dataset's action {action[row].tolist()} in row {row} lies beyond the bounds of {spec.id}, "
             f"{np.asarray(low).tolist()} to {np.asarray(high).tolist()}"
         )
+
+
+def _check_ends(dataset: Dataset, spec: Spec) -> None:
+    """Warn where most rows that end an episode say otherwise than the environment's known rule of termination."""
+    rows, rule = dataset.rows, spec.termination
+    if rule is None or ("next_obs" not in rows and rule is not never):
+        return
+    terminated = np.asarray(rows["terminated"], bool)
+    ends = np.flatnonzero(terminated | np.asarray(rows["truncated"], bool))
+    parts = (rows["obs"], rows["action"], rows.get("next_obs", rows["obs"]))
+    seen = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[ends]), parts)
+    expected, said = np.asarray(jax.vmap(rule)(*seen), bool), terminated[ends]
+    for flag, mine, what in ((True, said, "does not terminate"), (False, ~said, "terminates")):
+        wrong = int((expected[mine] != flag).sum())
+        if 2 * wrong > mine.sum():
+            warnings.warn(
+                f"{wrong} of {int(mine.sum())} rows that the dataset calls {'terminated' if flag else 'truncated'} are "
+                f"such that {spec.id} {what} there: are the two flags (terminals and timeouts) swapped?",
+                stacklevel=3,
+            )
 
 
 def leaves(rows: dict[str, Tree]) -> dict[str, np.ndarray]:

@@ -26,15 +26,10 @@ def bounds(
 def bounded(default: T, *, later: bool = False, **limits: float) -> T:
     """A field of a dataclass with a default and `bounds`, for `check`.
 
-    later: it came after results were published. At its default it is no part of a run's identity (`unchanged`), so
-    that theirs stays; the default must never change, nor alter what they were.
+    later: it came after results were published. At its default it is no part of a run's identity, so that theirs
+    stays; the default must never change, nor alter what they were.
     """
     return field(default=default, metadata={**bounds(**limits), "later": later})
-
-
-def unchanged(config: Any) -> tuple[str, ...]:
-    """The later fields of a dataclass that hold their default."""
-    return tuple(f.name for f in fields(config) if f.metadata.get("later") and getattr(config, f.name) == f.default)
 
 
 def check(config: Any) -> None:

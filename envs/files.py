@@ -1,7 +1,8 @@
-"""Data of one's own in a file: named arrays, under our names or D4RL's.
+"""Data of one's own in a file: named arrays, under our names, D4RL's or OGBench's.
 
     datasets.make("mine.npz")             obs, action, reward, terminated, truncated and, if you have it, next_obs
     datasets.make("hopper-medium.hdf5")   observations, actions, rewards, terminals, timeouts, next_observations
+    datasets.make("cube-play-v0.npz")     observations, actions, terminals alone: OGBench's, see `trajectories`
 
 Shapes: M rows in time order, episode after episode.
 """
@@ -9,6 +10,7 @@ Shapes: M rows in time order, episode after episode.
 from __future__ import annotations
 
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,8 +30,12 @@ D4RL = {
     "timeouts": "truncated", "next_observations": "next_obs",
 }  # fmt: skip
 """Its names -> ours."""
+THEIRS = {ours: name for name, ours in D4RL.items()}
+OGBENCH = {"obs", "action", "terminated"}
 NAMES = {name: name for name in D4RL.values()} | D4RL
 GIB = 2**30
+PEAK = 2.0
+"""Peak memory over the bytes of the data when it has been read and an agent has begun to prepare it: measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +51,55 @@ class File(Elsewhere):
     @property
     def source(self) -> Path:
         """The file."""
-        return Path(self.path).absolute()
+        return Path(self.path).expanduser().absolute()
 
     def build(self) -> Dataset:
         """Read the file. Raises ValueError, in one line, where it cannot be read or is larger than the free memory."""
         path = self.source
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
-        reader = next(reader for ending, reader in READERS.items() if self.path.endswith(ending))
+        reader = next(reader for ending, reader in READERS.items() if self.path.lower().endswith(ending))
         if reader is _hdf5:
             extra("h5py")
         try:
             with reader(path) as (names, size, read):
-                check_room(size)
                 known = [name for name in names if name in NAMES]
+                check_room(size)
                 if twice := [name for name in known if name in D4RL and D4RL[name] in known]:
                     raise ValueError(f"it holds both {D4RL[twice[0]]} and {twice[0]}")
                 rows = {NAMES[name]: narrow(name, read(name)) for name in known}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
+        except (
+            OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, SafetensorError
+        ) as error:  # fmt: skip
             raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        if set(D4RL) & set(known):
+            if set(rows) == OGBENCH:
+                warnings.warn(f"{path} is read as OGBench's: terminals are where trajectories are cut, and all rewards "
+                              "are 0, for it holds none", stacklevel=2)  # fmt: skip
+                rows = trajectories(rows)
+            if missing := [THEIRS[name] for name in D4RL.values() if name not in {"next_obs", *rows}]:
+                raise ValueError(f"{path} lacks {', '.join(missing)}{TIMEOUTS if 'timeouts' in missing else ''}")
         return as_dataset(rows)
+
+
+TIMEOUTS = ": add timeouts, 1 in the last row of each episode that a time limit or the record's end has cut, else 0"
+
+
+def trajectories(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """OGBench's rows [M, ...] as ours, as its own loader has them.
+
+    `terminals` is 1 in the last row of a trajectory, whose observation has been reached by the row before and whose
+    action was not taken. Such rows become successors: what is left is truncated at a trajectory's end and pays 0.
+    """
+    check_form(rows | {"reward": rows["terminated"], "truncated": rows["terminated"]})
+    last = rows["terminated"].astype(bool)
+    last[-1:] = True
+    kept = np.flatnonzero(~last)
+    nothing = np.zeros(len(kept), bool)
+    return {
+        "obs": rows["obs"][kept], "action": rows["action"][kept], "reward": nothing, "terminated": nothing,
+        "truncated": last[kept + 1], "next_obs": rows["obs"][kept + 1],
+    }  # fmt: skip
 
 
 def as_dataset(rows: dict[str, np.ndarray], firsts: np.ndarray | None = None) -> Dataset:
@@ -115,9 +150,12 @@ def free_memory() -> int:
 
 
 def check_room(size: int) -> None:
-    """Raise ValueError where `size` bytes have no place in memory."""
-    if size > (free := free_memory()):
-        raise ValueError(f"it holds {size / GIB:.3g} GiB, and {free / GIB:.3g} GiB of memory are free")
+    """Raise ValueError where data of `size` bytes, and its copies while it is prepared, have no place in memory."""
+    if PEAK * size > (free := free_memory()):
+        raise ValueError(
+            f"it holds {size / GIB:.3g} GiB and takes {PEAK:g} times that to prepare, and {free / GIB:.3g} GiB of "
+            "memory are free"
+        )
 
 
 # --- formats -----------------------------------------------------------------------------------------
@@ -149,9 +187,13 @@ def _safetensors(path: Path) -> Iterator[Opened]:
 
 @contextmanager
 def _hdf5(path: Path) -> Iterator[Opened]:
-    with extra("h5py").File(path, "r") as file:
+    h5py = extra("h5py")
+    with h5py.File(path, "r") as file:
         names = [name for name in file if name in NAMES]
-        yield names, sum(file[name].nbytes for name in names), lambda name: file[name][()]
+        for name in names:
+            if isinstance(group := file[name], h5py.Group):
+                raise ValueError(f"{name} is a group, of {', '.join(group)}, not one array")
+        yield names, sum(file[name].nbytes for name in names), lambda name: np.asarray(file[name][()])
 
 
 READERS: dict[str, Callable[[Path], AbstractContextManager[Opened]]] = {

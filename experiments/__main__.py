@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
@@ -35,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         threads()  # refuses a bad NPROC before anything reads it
-        return command(words)
+        with warnings.catch_warnings():  # as one line, without the place in the code
+            warnings.showwarning = lambda message, *_, **__: say.print(f"note: {message}", markup=False)
+            return command(words)
     except SystemExit as end:  # argparse has printed a help
         return int(end.code or 0)
     except KeyboardInterrupt:

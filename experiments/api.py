@@ -66,6 +66,15 @@ class Data:
         if datasets.is_elsewhere(self.name) and not self.fields.get("sha256"):
             raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
 
+    @property
+    def identity(self) -> Data:
+        """What a run is compared by: data that lies elsewhere is its hash, under whatever name."""
+        from envs import datasets
+
+        if not datasets.is_elsewhere(self.name) or not self.fields.get("sha256"):
+            return self
+        return Data("elsewhere", {"sha256": self.fields["sha256"]})
+
     def make(self) -> Dataset:
         """The data. Raises ValueError for an unknown name or field."""
         from envs import datasets

@@ -10,6 +10,7 @@ A run in a folder is exact: killed at any moment and started again, it ends with
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -103,18 +104,22 @@ def train_run(
     for exam in run.exams:
         run.make_env(**exam.fields)  # a mistake shows now, not after training
     agent = run.agent.bind(env.spec)
-    if dataset is not None:
-        datasets.check(dataset)
-    elif run.dataset:
-        dataset = run.dataset.make()  # checked where it was made
-    if dataset is not None:
-        datasets.check_fits(dataset, env.spec)
-    data = agent.prepare(dataset) if dataset is not None else None
+    with warnings.catch_warnings(record=True) as warned:
+        if dataset is not None:
+            datasets.check(dataset)
+        elif run.dataset:
+            dataset = run.dataset.make()  # checked where it was made
+        if dataset is not None:
+            datasets.check_fits(dataset, env.spec)
+        data = agent.prepare(dataset) if dataset is not None else None
+    for one in warned if progress is None else ():  # else they are shown as the run's notices
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     program = Program(agent, env, run.seeds, eval_episodes=run.eval_episodes, dataset=data)
     if any(exam.best for exam in run.exams):
         callbacks = [*callbacks, SaveBest(METRIC)]
     audience = Audience(callbacks)
     driver = _Driver(run, program, env, dataset, progress, audience, min(chunk_s, LONGEST_CHUNK))
+    driver.notices += [str(one.message) for one in warned]
     if out is None:
         with closing(audience):
             return driver.go(None, lambda: False)

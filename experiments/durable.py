@@ -130,9 +130,14 @@ def canonical(value: Any) -> Json:
 
 
 def fields_of(config: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
-    """The fields of a dataclass as JSON."""
-    names = (f.name for f in dataclasses.fields(config))
-    return {name: canonical(getattr(config, name)) for name in names if name not in leave_out}
+    """The fields of a dataclass as JSON.
+
+    A field whose metadata says `later` is left out while it has its default, so that runs made before it was added keep
+    their hash.
+    """
+    kept = [f for f in dataclasses.fields(config) if f.name not in leave_out]
+    kept = [f for f in kept if not f.metadata.get("later") or getattr(config, f.name) != f.default]
+    return {f.name: canonical(getattr(config, f.name)) for f in kept}
 
 
 def differences(old: Json, new: Json, at: str = "") -> list[str]:

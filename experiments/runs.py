@@ -36,7 +36,6 @@ import envs
 from agents.api import Agent, Batches, cost
 from envs import cache, identity
 from envs.api import Dataset, Env, Tree
-from envs.fields import unchanged
 from envs.threads import threads
 from experiments import checkpoint, durable
 from experiments import ledger as books
@@ -77,13 +76,10 @@ class Run:
     def config(self) -> dict[str, Json]:
         """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
         return {
-            "agent": {
-                "name": type(self.agent).__name__,
-                **durable.fields_of(self.agent, leave_out=("spec", *unchanged(self.agent))),
-            },
+            "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
-            **({"dataset": durable.fields_of(self.dataset)} if self.dataset else {}),
+            **({"dataset": durable.fields_of(self.dataset.identity)} if self.dataset else {}),
             **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
         }  # fmt: skip
 
@@ -231,6 +227,7 @@ class Folder:
         path = self.path / "run.json"
         if not path.exists():
             facts = {"hash": run.hash, "name": run.name, **claims, **where, "commit": git_commit()}
+            facts |= {"dataset": run.dataset.name} if run.dataset else {}
             durable.write(path, durable.dumps(facts, indent=1).encode())
             return []
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -114,8 +115,9 @@ def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
     fields = given(args, "dataset")
     datasets.recipe(args.dataset, **fields)
     if datasets.is_elsewhere(args.dataset):
-        dataset, card = datasets.make_with_card(args.dataset, **fields)
-        datasets.check_fits(dataset, spec)
+        with warnings.catch_warnings(action="ignore"):  # they come as notices of the run
+            dataset, card = datasets.make_with_card(args.dataset, **fields)
+            datasets.check_fits(dataset, spec)
         fields["sha256"] = card["sha256"]
     return {"name": args.dataset, "fields": fields}
 

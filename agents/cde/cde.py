@@ -16,6 +16,7 @@ Shapes: B rows of a batch, N actions a_o a row, O observation and A action compo
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,13 +50,19 @@ class CDE(OptiDICE):
     """How the policy's loss mixes pi_D with uniform actions: by logarithms (the code), or as densities (the paper)."""
     successes_only: bool = True
     """Whether only episodes whose last row pays count in the policy's loss (all, where they hold under 10 rows)."""
+    success_above: float | None = hyper(None, later=True)
+    """Reward above which a last row counts as success; none: above the least reward of the data."""
 
     def weights(self, dataset: Dataset) -> np.ndarray:
-        """1 for the rows [M] of episodes whose last row pays, else 0."""
+        """1 for the rows [M] of episodes whose last row counts as success, else 0."""
         if not self.successes_only:
             return super().weights(dataset)
         reward = np.asarray(dataset.rows["reward"])
-        return spread(dataset, reward[ends_of(dataset)] > 0).astype(np.float32)
+        above = reward.min() if self.success_above is None else self.success_above
+        success = reward[ends_of(dataset)] > above
+        if success.all():
+            warnings.warn(f"every episode counts as success: its last reward is above {above:g}", stacklevel=2)
+        return spread(dataset, success).astype(np.float32)
 
     def log_proposal(self, looked: Looked) -> Array:
         """The mean [B, J] of pi_D and uniform actions."""

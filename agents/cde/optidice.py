@@ -19,6 +19,7 @@ Shapes: B rows of a batch, O observation and A action components, J actions that
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from agents.cde.actions import Looked
 from agents.cde.base import AnyAction
 from agents.cde.divergence import cost, log_ratio, ratio
 from agents.continuous import Figures, when
-from agents.offline.base import SMALL
+from agents.offline.base import moments
 
 stop, fold_in = jax.lax.stop_gradient, jax.random.fold_in
 FEWEST = 10
@@ -133,11 +134,10 @@ class OptiDICE(AnyAction):
         return (self.warm_up // self.updates + 1) * self.updates
 
     def rewards(self, dataset: Dataset) -> np.ndarray:
-        """With a deviation of `reward_scale`, unless they are all alike."""
+        """With a deviation of `reward_scale`, unless they are all alike or hardly ever differ: see `moments`."""
         reward = np.asarray(dataset.rows["reward"], np.float64)
-        centred = reward - (reward.mean() if self.centre_rewards else 0)
-        deviation = reward.std()
-        return (self.reward_scale * centred / (deviation if deviation > SMALL else 1)).astype(np.float32)
+        mean, deviation = moments(reward)
+        return (self.reward_scale * (reward - (mean if self.centre_rewards else 0)) / deviation).astype(np.float32)
 
     def weights(self, dataset: Dataset) -> np.ndarray:
         """What each row [M] counts in the policy's loss: all alike."""
@@ -148,8 +148,12 @@ class OptiDICE(AnyAction):
         dataset = replace(dataset, rows=dataset.rows | {"weight": self.weights(dataset)})
         prepared = super().prepare(dataset)
         weight = prepared.rows["weight"]
-        if weight.sum() < FEWEST:
+        if (counted := int(weight.sum())) < min(FEWEST, len(weight)):
             weight = jnp.ones_like(weight)
+            warnings.warn(
+                f"{counted} rows belong to episodes that count as success, fewer than {FEWEST}: all rows count alike",
+                stacklevel=2,
+            )
         return replace(prepared, rows=prepared.rows | {"weight": weight})
 
     def batches_of(self, data: Batch) -> Rows:

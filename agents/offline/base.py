@@ -9,6 +9,7 @@ Shapes: M rows of the dataset, U batches of an iteration, B rows of a batch, O o
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +23,11 @@ from agents.continuous import Continuous, Figures, flat
 from agents.ops.replay import Experience
 
 SMALL = 1e-7
-"""Added to standard deviations: a constant feature becomes 0, in training and in play."""
+"""Added to standard deviations of observations."""
+FARTHEST = 100.0
+"""The most deviations that a number of the data lies from the mean."""
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
+"""By what share of their mean numbers may differ that are meant to be the same."""
 
 
 @struct.dataclass
@@ -68,6 +73,8 @@ class Offline(Continuous):
 
     def prepare(self, dataset: Dataset) -> Dataset:
         """Rows as the networks see them. Facts: `mean` and `std` [O]."""
+        if (least := np.min(dataset.rows["reward"])) == np.max(dataset.rows["reward"]):
+            warnings.warn(f"the reward is {least:g} in all rows: the data does not say what is good", stacklevel=2)
         dataset = with_successors(dataset)
         rows = jax.tree.map(np.asarray, dataset.rows)
         mean, std = self.statistics(rows["obs"])
@@ -83,8 +90,8 @@ class Offline(Continuous):
         """(mean, standard deviation) float32 [O] of the data's observations [M, ...]; 0 and 1 if not `normalise`."""
         if not self.normalise:
             return np.zeros(self.sizes[0], np.float32), np.ones(self.sizes[0], np.float32)
-        obs = obs.reshape(len(obs), -1).astype(np.float32)
-        return obs.mean(0, np.float64).astype(np.float32), obs.std(0, np.float64).astype(np.float32) + SMALL
+        mean, std = moments(obs.reshape(len(obs), -1).astype(np.float32, copy=False))
+        return mean.astype(np.float32), std.astype(np.float32) + np.float32(SMALL)
 
     def seen(self, obs: Tree, mean: Any, std: Any) -> Tree:
         """Observations, of any leading axes, as the networks see them: vectors [..., O]."""
@@ -131,6 +138,18 @@ class Offline(Continuous):
         return state, {name: jnp.mean(x) for name, x in figures.items()}
 
 
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, deviation to divide by) of each component of `x` [M, *], in double precision.
+
+    The deviation is 1 for a component that never changes but by rounding: it becomes 0, and what play brings in its
+    place stays small. Of one that hardly ever changes it is such that no row lies beyond `FARTHEST` deviations.
+    """
+    mean = x.mean(0, np.float64)
+    reach = np.maximum(x.max(0) - mean, mean - x.min(0))
+    std = np.maximum(x.std(0, np.float64), reach / FARTHEST)
+    return mean, np.where(reach > ROUNDING * np.abs(mean), std, 1)
+
+
 def ends_of(dataset: Dataset) -> np.ndarray:
     """The last row [episodes] of each episode."""
     return np.append(np.asarray(dataset.firsts)[1:], len(dataset.rows["reward"])) - 1
@@ -157,16 +176,26 @@ def kept(dataset: Dataset, keep: np.ndarray) -> Dataset:
 def with_successors(dataset: Dataset) -> Dataset:
     """The dataset with `next_obs`.
 
-    Where the data does not hold them, the next row of an episode does; its last row is then left out unless it is
-    `terminated`, whose successor has no value and is never looked at.
+    Where the data does not hold them, the next row of an episode does. Its last row stays if it is `terminated`: what
+    follows has no value and is never looked at. A truncated one is left out, with a warning where half of the
+    rewards above the least, or more, go with such rows.
     """
     if "next_obs" in dataset.rows:
         return dataset
-    row, last = np.arange(len(dataset.rows["reward"])), np.zeros(len(dataset.rows["reward"]), bool)
+    reward, last = np.asarray(dataset.rows["reward"]), np.zeros(len(dataset.rows["reward"]), bool)
     last[ends_of(dataset)] = True
-    following = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[np.where(last, row, row + 1)]), dataset.rows["obs"])
-    whole = Dataset(rows=dataset.rows | {"next_obs": following}, firsts=dataset.firsts)
     keep = ~last | np.asarray(dataset.rows["terminated"], bool)
     if not keep.any():
         raise ValueError("the dataset has no successors: its episodes have one row each, and it holds no next_obs")
-    return kept(whole, keep)
+    rewarded = reward > reward.min()
+    lost, total = int((rewarded & ~keep).sum()), int(rewarded.sum())
+    if total and 2 * lost >= total:
+        warnings.warn(
+            f"{'all' if lost == total else f'{lost} of'} {total} rewards above the least are lost: the dataset holds "
+            "no next_obs, so the last row of a truncated episode has no successor and is left out",
+            stacklevel=2,
+        )
+    following = np.flatnonzero(keep) + ~last[keep]
+    successors = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[following]), dataset.rows["obs"])
+    left = kept(dataset, keep)
+    return Dataset(rows=left.rows | {"next_obs": successors}, firsts=left.firsts)

@@ -5,6 +5,7 @@ It is the floor under every agent that is told which episodes earned most.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ class FilteredBC(BC):
     def prepare(self, dataset: Dataset) -> Dataset:
         """The episodes to be cloned."""
         returns = returns_of(dataset)
+        if self.keep < 1 and len(returns) > 1 and returns.min() == returns.max():
+            warnings.warn(f"all returns are {returns[0]:g}: the first episodes are cloned, not the best", stacklevel=2)
         best = np.zeros(len(returns), bool)
         best[np.argsort(-returns, kind="stable")[: max(1, round(self.keep * len(returns)))]] = True
         return kept(dataset, spread(dataset, best))

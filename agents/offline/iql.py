@@ -24,7 +24,7 @@ from flax import struct
 from agents.api import Array, Dataset, DefaultRun, Key, Tree, hyper
 from agents.continuous import Figures
 from agents.nn.networks import MLP
-from agents.offline.base import returns_of
+from agents.offline.base import ROUNDING, returns_of
 from agents.offline.weighted import Weighted
 from agents.ops.replay import Experience
 from agents.td3 import begin_critics, critic_values, squared_error
@@ -74,7 +74,8 @@ class IQL(Weighted):
         """As they are, or scaled; data whose returns are all alike stays as it is."""
         reward, returns = super().rewards(dataset), returns_of(dataset)
         width = float(np.ptp(returns))
-        return reward * np.float32(1000 / width) if self.scale_rewards and width else reward
+        differ = width > ROUNDING * np.abs(returns).max()
+        return reward * np.float32(1000 / width) if self.scale_rewards and differ else reward
 
     @property
     def value_network(self) -> MLP:

@@ -8,6 +8,7 @@ import pytest
 from agents.cde.cde import CDE
 from agents.cde.divergence import cost, log_ratio, ratio, slope
 from agents.cde.optidice import OptiDICE
+from envs.api import Dataset
 from envs.rollout import batches
 from tests.agents.dice import CHOICES, SMALL, B, big_r, case, dataset, rows
 from tests.agents.off_policy import SPEC, differ
@@ -60,10 +61,11 @@ def test_without_its_terms_it_is_optidice_bit_for_bit(spec):
 
 
 def test_what_is_left_of_the_difference_is_who_counts():
-    data = dataset([0] * 11 + [1] + [0] * 12, [12, 12])
+    ends = jnp.arange(24) == 11
+    data = dataset([0] * 11 + [1] + [0] * 12, [12, 12], terminated=ends)
     agents = OptiDICE(**SMALL).bind(SPEC), CDE(**SMALL, zeta=1.0).bind(SPEC)
     plain, ours = (agent.prepare(data).rows for agent in agents)
-    assert np.all(plain["weight"] == 1) and ours["weight"].tolist() == [1] * 11 + [0] * 11
+    assert np.all(plain["weight"] == 1) and ours["weight"].tolist() == [1] * 12 + [0] * 11
     assert not differ({**plain, "weight": 0}, {**ours, "weight": 0})
 
 
@@ -186,19 +188,49 @@ def test_who_counts():
     agent = CDE(**SMALL).bind(SPEC)
     data = dataset([0] * 11 + [1] + [1, 0, 0] + [0, 0], [12, 3, 2])
     assert agent.weights(data).tolist() == [1] * 12 + [0] * 5
-    assert agent.prepare(data).rows["weight"].tolist() == [1] * 11 + [0] * 3  # the last rows have no successors
-    assert agent.prepare(dataset([0, 0, 1, 0, 0], [3, 2])).rows["weight"].tolist() == [1] * 3
+    with pytest.warns(UserWarning, match="1 of 2 rewards above the least are lost"):
+        assert agent.prepare(data).rows["weight"].tolist() == [1] * 11 + [0] * 3  # the last rows have no successors
+    few = dataset([0, 0, 1, 0, 0], [3, 2], terminated=jnp.arange(5) == 2)
+    with pytest.warns(UserWarning, match="3 rows belong to episodes that count as success, fewer than 10"):
+        assert agent.prepare(few).rows["weight"].tolist() == [1] * 4
     assert CDE(**SMALL, successes_only=False).bind(SPEC).weights(data).tolist() == [1] * 17
+
+
+@pytest.mark.parametrize("change", [lambda r: r - 1, lambda r: 3 * r + 7], ids=["-1/0", "3r+7"])
+@pytest.mark.parametrize("cls", [CDE, OptiDICE])
+def test_scale_and_offset_of_rewards_change_nothing(cls, change):
+    rewards, ends = np.repeat(np.float32([0, 1, 0]), [12, 12, 4]), np.isin(np.arange(28), [17, 23])
+    shape, more = [12, 6, 6, 4], {"terminated": jnp.asarray(ends)}
+    agent = cls(**SMALL).bind(SPEC)
+    plain, other = (agent.prepare(dataset(r, shape, **more)).rows for r in (rewards, change(rewards)))
+    np.testing.assert_allclose(other["reward"], plain["reward"], atol=1e-6)
+    assert not differ(other["weight"], plain["weight"]) and (plain["weight"].sum() == 12 or cls is OptiDICE)
+
+
+def test_what_counts_as_success_may_be_said_and_is_told_where_everything_does():
+    data = dataset([0, -1, 5, 0, 2], [2, 1, 2])
+    assert CDE(**SMALL).bind(SPEC).weights(data).tolist() == [0, 0, 1, 1, 1]
+    assert CDE(**SMALL, success_above=2.0).bind(SPEC).weights(data).tolist() == [0, 0, 1, 0, 0]
+    with pytest.warns(UserWarning, match="every episode counts as success: its last reward is above -2"):
+        assert CDE(**SMALL, success_above=-2.0).bind(SPEC).weights(data).all()
+
+
+def test_a_reward_in_a_million_rows_is_no_peak():
+    """Its deviation is .001; the reward lies 100 deviations away and no more."""
+    agent, data = OptiDICE(**SMALL).bind(SPEC), Dataset({"reward": np.zeros(10**6, np.float32)}, np.int32([0]))
+    data.rows["reward"][-1] = 1
+    assert agent.rewards(data).max() == pytest.approx(0.1 * 100) and agent.rewards(data).std() < 0.1
 
 
 def test_rows_without_successor_are_left_out_and_ends_are_not():
     ends = np.arange(24) == 11
-    data = dataset([0.0] * 24, [12, 12], terminated=jnp.asarray(ends), truncated=jnp.asarray(np.arange(24) == 23))
+    data = dataset(ends, [12, 12], terminated=jnp.asarray(ends), truncated=jnp.asarray(np.arange(24) == 23))
     rows = CDE(**SMALL, normalise=False).bind(SPEC).prepare(data).rows
     assert rows["terminated"].tolist() == [0] * 11 + [1] + [0] * 11
     np.testing.assert_array_equal(rows["next_obs"][:11], data.rows["obs"][1:12])
 
 
+@pytest.mark.filterwarnings("ignore:the reward is 0 in all rows", "ignore:0 rows belong to episodes that count")
 def test_no_success_and_constant_features_are_no_division_by_zero():
     agent = CDE(**SMALL).bind(SPEC)
     same = np.ones((24, 3), np.float32)
@@ -210,7 +242,7 @@ def test_no_success_and_constant_features_are_no_division_by_zero():
     batch = batches(prepared, jax.random.key(0), size=want.size, updates=want.updates, starts=want.starts)
     state, figures = jax.jit(agent.learn)(jax.jit(agent.init)(jax.random.key(0)), batch, jax.random.key(1))
     assert all(np.isfinite(x) for x in figures.values())
-    assert np.allclose(state.mean, 1) and np.allclose(state.std, 1e-7)
+    assert np.allclose(state.mean, 1) and np.allclose(state.std, 1)  # what differs in play stays small
 
 
 def test_rewards_are_standardised():

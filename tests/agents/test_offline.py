@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from agents.cde.cde import CDE
+from agents.cde.optidice import OptiDICE
 from agents.offline.awac import AWAC
+from agents.offline.base import moments
 from agents.offline.cql import CQL
 from agents.offline.filtered_bc import FilteredBC
 from agents.offline.iql import IQL, expectile_loss
@@ -262,10 +265,48 @@ def test_a_cut_is_no_end():
     """Truncated rows keep their successors and are bootstrapped; terminated ones are marked."""
     cut, end = np.arange(8) == 3, np.arange(8) == 7
     following = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
-    data = dataset([0.0] * 8, [4, 4], truncated=jnp.asarray(cut), terminated=jnp.asarray(end), next_obs=following)
+    data = dataset(np.arange(8), [4, 4], truncated=jnp.asarray(cut), terminated=jnp.asarray(end), next_obs=following)
     rows = IQL(normalise=False).bind(SPEC).prepare(data).rows
     assert rows["terminated"].tolist() == [0] * 7 + [1]
     np.testing.assert_array_equal(rows["next_obs"], following)
+
+
+FROM_ROWS = [TD3BC, IQL, AWAC, CQL, OptiDICE, CDE]
+
+
+@pytest.mark.parametrize("cls", FROM_ROWS, ids=lambda x: x.__name__)
+@pytest.mark.filterwarnings("ignore:.* count.* as success")
+def test_the_reward_of_a_last_row_stays_where_it_terminates_and_its_loss_is_told(cls):
+    """Two episodes without next_obs, each paid in its last row."""
+    ends = np.isin(np.arange(8), [3, 7])
+    data, agent = dataset(ends, [4, 4], terminated=jnp.asarray(ends)), cls().bind(SPEC)
+    assert agent.prepare(data).rows["reward"].shape == (8,) and np.ptp(agent.prepare(data).rows["reward"]) > 0
+    cut = dataset(ends, [4, 4], truncated=jnp.asarray(ends))
+    with pytest.warns(UserWarning, match="all 2 rewards above the least are lost: the dataset holds no next_obs"):
+        prepared = agent.prepare(cut)
+    assert prepared.rows["reward"].shape == (6,) and np.ptp(prepared.rows["reward"]) == 0
+
+
+def test_data_that_says_nothing_of_what_is_good_is_told():
+    with pytest.warns(UserWarning, match="the reward is 1 in all rows"):
+        IQL().bind(SPEC).prepare(dataset([1.0] * 6, [6]))
+    with pytest.warns(UserWarning, match="all returns are 2: the first episodes are cloned, not the best"):
+        FilteredBC().bind(SPEC).prepare(dataset([1.0] * 6, [2, 2, 2]))
+
+
+def test_numbers_that_hardly_ever_change_are_no_peaks():
+    """A constant, one that is constant but for rounding, a single 1 among zeros, an ordinary one."""
+    x = np.zeros((10**6, 4), np.float32)
+    x[:, 0], x[:, 1], x[:, 3] = 0.1, 0.1, np.arange(10**6) % 2
+    x[::2, 1], x[-1, 2] = np.nextafter(np.float32(0.1), np.float32(1)), 1
+    mean, std = moments(x)
+    assert std[0] == std[1] == 1 and std[3] == 0.5
+    assert (1 - mean[2]) / std[2] == pytest.approx(100) and np.abs((x - mean) / std).max() < 100.01
+
+
+def test_returns_that_differ_by_rounding_are_alike():
+    rewards = [0.1, 0.2, 0.3, 0.3, 0.2, 0.1]
+    assert IQL(scale_rewards=True).bind(SPEC).rewards(dataset(rewards, [3, 3])).tolist() == pytest.approx(rewards)
 
 
 def test_filtered_cloning_keeps_the_best_episodes():

@@ -1,6 +1,7 @@
 """Datasets come from a recipe and its seed alone, lie on disk with their hash, and are checked before anyone learns."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from envs.rollout import batches
 def known(monkeypatch, tmp_path):
     monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {"delay": 3}))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
 
 
 def test_the_same_recipe_gives_the_same_bits_and_another_seed_does_not():
@@ -44,7 +46,16 @@ def test_it_counts_what_was_paid():
     """Three episodes: paid on the way and taken back at its end, paid at the end, never paid."""
     rows = {"reward": np.float32([0, 3, -1, 0, 1, 0, 0])}
     counts = datasets.count(Dataset(rows, np.int32([0, 3, 5])))
-    assert counts == {"rows": 7, "episodes": 3, "paid": 2, "paid_last": 1}
+    assert counts == {"rows": 7, "episodes": 3, "paid": 3, "paid_last": 2}  # more than the least of the data, -1
+
+
+def test_what_is_paid_does_not_depend_on_scale_and_offset():
+    made = toys.Cues(episodes=8).build()
+    for scale, offset in ((1, 0), (1, -1), (3, 7)):
+        data = Dataset(made.rows | {"reward": scale * made.rows["reward"] + np.float32(offset)}, made.firsts)
+        card = datasets.describe("test/cues", datasets.recipe("test/cues"), data)
+        assert datasets.count(data) == {"rows": 24, "episodes": 8, "paid": 8, "paid_last": 8}
+        assert card["success"] == f"a reward above {offset}, the least of the data" and card["successes"] == 8
 
 
 def test_it_is_built_once(monkeypatch):
@@ -77,7 +88,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(harm):
     ("spoil", "line"),
     [
         ("reward", "the dataset lacks reward"), ("nan", "obs is not finite in row 5"), ("length", "differ in length"),
-        ("both", "both terminated and truncated .* in 8 rows"), ("empty", "the dataset is empty"),
+        ("empty", "the dataset is empty"),
         ("firsts", "must begin at 0 and ascend"),
     ],
 )  # fmt: skip
@@ -85,6 +96,41 @@ def test_bad_data_is_one_line_and_is_not_kept(spoil, line):
     with pytest.raises(ValueError, match=line):
         datasets.make("test/cues", spoil=spoil)
     assert not cache.folder("datasets").exists()
+
+
+def test_rows_may_be_terminated_and_truncated():
+    """Termination wins: nothing follows. The card counts them."""
+    _, card = datasets.make_with_card("test/cues", spoil="both")
+    assert (card["terminated"], card["truncated"], card["terminated and truncated"]) == (8, 8, 8)
+    assert card["rows without a successor"] == 0
+
+
+def steps(env, **flags):
+    made = toys.Steps(env=env).build()
+    return Dataset(made.rows | {name: np.asarray(x, bool) for name, x in flags.items()}, made.firsts)
+
+
+LASTS, NONE = np.isin(np.arange(8), [3, 4, 7]), np.zeros(8, bool)
+
+
+@pytest.mark.parametrize("env", ["point/sparse", "maze2d/umaze"])
+def test_swapped_flags_of_what_never_terminates_are_told(env):
+    datasets.check_fits(steps(env, terminated=NONE, truncated=LASTS), envs.make(env).spec)
+    line = f"3 of 3 rows that the dataset calls terminated are such that {env} does not terminate there.*swapped"
+    swapped = steps(env, terminated=LASTS, truncated=NONE)
+    with pytest.warns(UserWarning, match=line):
+        datasets.check_fits(swapped, envs.make(env).spec)
+    del swapped.rows["next_obs"]
+    with pytest.warns(UserWarning, match=line):
+        datasets.check_fits(swapped, envs.make(env).spec)
+
+
+def test_swapped_flags_of_what_has_a_rule_are_told():
+    """A task whose every step ends it."""
+    spec = envs.make("probe/target").spec
+    datasets.check_fits(steps("probe/target", terminated=LASTS, truncated=NONE), spec)
+    with pytest.warns(UserWarning, match="3 of 3 .* calls truncated are such that probe/target terminates there"):
+        datasets.check_fits(steps("probe/target", terminated=NONE, truncated=LASTS), spec)
 
 
 def test_data_of_another_task_is_refused():
@@ -97,6 +143,10 @@ def test_data_of_another_task_is_refused():
 def test_unknown_names_and_fields_are_one_line():
     with pytest.raises(ValueError, match="did you mean 'test/cues'"):
         datasets.recipe("test/cue")
+    for name in ("mine.csv", "mine.pkl", "./mine"):
+        Path("mine").touch()
+        with pytest.raises(ValueError, match=rf"^{name} cannot be read: files of data end in .npz, .safetensors, "):
+            datasets.recipe(name)
     with pytest.raises(ValueError, match="test/cues: .*colour"):
         datasets.recipe("test/cues", colour=1)
 

@@ -1,6 +1,7 @@
 """Files of one's own: our names and D4RL's, three formats, the same rows; what is wrong with one is one line."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,61 @@ def test_a_file_that_has_changed_is_read_anew_and_not_taken_for_the_other():
         datasets.make("mine.npz", sha256=first)
 
 
+def test_rows_may_be_terminated_and_truncated():
+    made, card = datasets.make_with_card(write("mine.npz", arrays(truncated=np.arange(ROWS) == 9)))
+    assert card["terminated and truncated"] == 1 and made.firsts.tolist() == [0, 10]
+    assert made.rows["terminated"].sum() == 1 and made.rows["truncated"].sum() == 2
+
+
+@pytest.mark.parametrize("name", ["A.NPZ", "a.SafeTensors", "A.HDF5"])
+def test_endings_in_any_case(name):
+    write(name.lower(), arrays())
+    Path(name.lower()).rename(name)
+    assert len(datasets.make(name).rows["reward"]) == ROWS and datasets.is_elsewhere(name)
+
+
+def test_their_files_without_timeouts_say_how_to_go_on():
+    rows = theirs(arrays())
+    del rows["timeouts"]
+    with pytest.raises(ValueError, match=r"mine.npz lacks timeouts: add timeouts, 1 in the last row of each episode"):
+        datasets.make(write("mine.npz", rows))
+    rows["timeouts"] = np.zeros(ROWS)
+    assert datasets.make(write("mine.npz", rows)).firsts.tolist() == [0, 10]
+
+
+def test_ogbench():
+    """Two trajectories of 3 and 2 observations and one that the file cuts: the last of each is a successor alone."""
+    rows = {
+        "observations": np.arange(8.0)[:, None], "actions": 10 + np.arange(8.0)[:, None], "qpos": np.zeros(8),
+        "terminals": np.isin(np.arange(8), [2, 4]).astype(np.float32),
+    }  # fmt: skip
+    with pytest.warns(UserWarning, match="is read as OGBench's.* all rewards are 0"):
+        made = datasets.make(write("cube-play-v0.npz", rows))
+    x = made.rows
+    assert x["obs"].ravel().tolist() == [0, 1, 3, 5, 6] and x["next_obs"].ravel().tolist() == [1, 2, 4, 6, 7]
+    assert x["action"].ravel().tolist() == [10, 11, 13, 15, 16] and made.firsts.tolist() == [0, 2, 3]
+    assert x["truncated"].tolist() == [False, True, True, False, True]
+    assert not x["terminated"].any() and not x["reward"].any()
+    with pytest.raises(ValueError, match="differ in length"), pytest.warns(UserWarning):
+        datasets.make(write("cube-play-v0.npz", rows | {"terminals": rows["terminals"][1:]}))
+
+
+@pytest.mark.parametrize("what", ["group", "text", "nothing"])
+def test_hdf5_that_holds_no_arrays_is_one_line(what):
+    h5py = pytest.importorskip("h5py")
+    write("mine.hdf5", theirs(arrays()))
+    with h5py.File("mine.hdf5", "a") as file:
+        del file["observations"]
+        if what == "group":
+            file["observations/desired_goal"] = file["observations/state"] = np.zeros((ROWS, 2))
+        else:
+            file["observations"] = "words" if what == "text" else h5py.Empty("f4")
+    line = {"group": r"cannot be read: observations is a group, of desired_goal, state, not one array"}.get(what, "obs")
+    with pytest.raises(ValueError, match=line) as error:
+        datasets.make("mine.hdf5")
+    assert "\n" not in str(error.value)
+
+
 def test_integers_are_narrowed_where_they_have_room():
     choices = np.arange(ROWS) % 2
     made = datasets.make(write("mine.npz", arrays(obs=choices.astype(np.uint8), action=choices, next_obs=choices[::-1]
@@ -91,8 +147,16 @@ def test_a_file_larger_than_the_memory_is_not_read(name, monkeypatch):
     write(name, arrays(obs=np.zeros((ROWS, 2**12))))
     monkeypatch.setattr(files, "free_memory", lambda: 2**19)
     monkeypatch.setattr(files, "narrow", lambda *_: pytest.fail("read"))
-    with pytest.raises(ValueError, match=rf"{name} cannot be read: it holds 0.000\d+ GiB, and 0.000488 GiB .* free"):
+    line = rf"{name} cannot be read: it holds 0.000\d+ GiB and takes 2 times that to prepare, and 0.000488 GiB .* free"
+    with pytest.raises(ValueError, match=line):
         datasets.make(name)
+
+
+def test_room_is_asked_for_what_is_made_of_the_data_too(monkeypatch):
+    write("mine.safetensors", arrays())
+    monkeypatch.setattr(files, "free_memory", lambda: 1.5 * Path("mine.safetensors").stat().st_size)
+    with pytest.raises(ValueError, match="times that to prepare"):
+        datasets.make("mine.safetensors")
 
 
 def test_free_memory_is_that_of_this_machine(monkeypatch):
@@ -115,7 +179,6 @@ def spoil(name):
         "shape": lambda: rows.update(reward=np.zeros((ROWS, 1))),
         "next": lambda: rows.update(next_obs=rows["obs"][:, :1]),
         "flag": lambda: rows.update(terminated=np.full(ROWS, 2.0)),
-        "both": lambda: rows.update(truncated=rows["terminated"]),
         "nan": lambda: rows["obs"].__setitem__((7, 1), np.nan),
         "empty": lambda: rows.update({key: x[:0] for key, x in rows.items()}),
         "twice": lambda: rows.update(observations=rows["obs"]),
@@ -131,8 +194,7 @@ def spoil(name):
         ("length", "differ in length"), ("shape", r"the dataset's reward has the shape \[30, 1\], not \[30\]"),
         ("next", r"the dataset's next_obs has the shape \[30, 1\], not \[30, 2\]"),
         ("flag", "terminated holds other numbers than 0 and 1"), ("nan", "obs is not finite in row 7"),
-        ("both", r"both terminated and truncated \(terminals and timeouts.* in 1 rows"), ("empty", "is empty"),
-        ("twice", "it holds both obs and observations"),
+        ("empty", "is empty"), ("twice", "it holds both obs and observations"),
     ],
 )  # fmt: skip
 def test_bad_files_are_one_line(what, line):

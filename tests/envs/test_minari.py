@@ -16,7 +16,10 @@ minari = pytest.importorskip("minari")
 from gymnasium import spaces  # noqa: E402
 from minari.data_collector import EpisodeBuffer  # noqa: E402
 
-pytestmark = [pytest.mark.filterwarnings(f"ignore:.*{words}") for words in ("is set to None", "env_spec is None")]
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:.*{words}")
+    for words in ("is set to None", "env_spec is None", "flags .terminals and timeouts. swapped")
+]
 
 
 @pytest.fixture(autouse=True)

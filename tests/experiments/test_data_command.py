@@ -1,11 +1,15 @@
 """`prospect data` and `prospect run --dataset`: what there is, what is made, what is in it; bad words are one line."""
 
+import numpy as np
 import pytest
 
 import envs
 import experiments.__main__ as cli
+from agents import BC, CDE
 from envs import datasets
-from experiments import options
+from experiments import options, play, train
+from experiments.api import Data
+from experiments.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +73,8 @@ def test_make_then_show_then_train(capsys, tmp_path):
         ("data export mine.npz mine/x-v0", "does not say which environment it is of: give --env"),
         ("data export mine.npz mine/x-v0 --env maze2d/umazee", "did you mean 'maze2d/umaze'?"),
         ("data show nowhere.npz", "there is no file"),
+        ("data show x.csv", "x.csv cannot be read: files of data end in .npz, .safetensors, .hdf5, .h5"),
+        ("run bc maze2d/umaze --dataset x.pkl", "x.pkl cannot be read: files of data end in .npz"),
         ("data make mujoco/hopper/medium --quantile 2", "quantile must be 0 to 1"),
         ("run bc maze2d/umaze", "bc learns from a dataset: give --dataset NAME"),
         ("run bc maze2d/umaze --dataset maze2d/umaze/waypoints --data.share 0", "share above 0"),
@@ -78,3 +84,59 @@ def test_bad_words_are_one_line(capsys, words, line):
     code, out, err = run(capsys, *words.split())
     assert (code, out) == (2, "")
     assert err.startswith("prospect: ") and err.count("\n") == 1 and line in err
+
+
+def own(name, **others):
+    """A file of 24 rows for `maze2d/umaze`: four walks, the first of which ends with a reward."""
+    number, draw = np.arange(24), np.random.default_rng(0)
+    rows = {
+        "obs": draw.normal(size=(24, 4)), "action": draw.uniform(-1, 1, (24, 2)), "reward": number == 5,
+        "terminated": np.zeros(24, bool), "truncated": number % 6 == 5,
+    } | others  # fmt: skip
+    np.savez(name, **rows)
+
+
+def test_the_same_file_is_the_same_run_whatever_its_path(tmp_path, monkeypatch):
+    own("mine.npz")
+    _, card = datasets.make_with_card("mine.npz")
+
+    def configured(name):
+        run = Run(BC(), "maze2d/umaze", budget=100, dataset=Data(name, {"sha256": card["sha256"]}))
+        return run.hash, run.config()["dataset"]
+
+    paths = ["mine.npz", "./mine.npz", "../mine.npz", str(tmp_path / "mine.npz"), "copy.npz"]
+    assert len({str(configured(name)) for name in paths}) == 1
+    assert play.rebuild(Run(BC(), "maze2d/umaze", budget=100, dataset=Data("mine.npz", {"sha256": card["sha256"]}))
+                        .config()).hash == configured("mine.npz")[0]  # fmt: skip
+    named = Run(BC(), "maze2d/umaze", budget=100, dataset=Data("maze2d/umaze/waypoints", {"seed": 1}))
+    assert named.config()["dataset"] == {"name": "maze2d/umaze/waypoints", "fields": {"seed": 1}}
+
+
+def test_a_field_that_was_added_later_keeps_the_hash_of_runs_without_it():
+    config = Run(CDE(), "maze2d/umaze", budget=30_000).config()
+    assert "success_above" not in config["agent"]
+    assert Run(CDE(success_above=0.5), "maze2d/umaze", budget=30_000).config()["agent"]["success_above"] == 0.5
+    assert play.rebuild(config).agent == CDE()
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_data_are_shown_once_and_are_notices_of_the_run(capsys, tmp_path):
+    own("mine.npz", terminated=np.arange(24) == 11, truncated=np.arange(24) % 12 == 5)
+    line = "1 of 1 rows that the dataset calls terminated are such that maze2d/umaze does not terminate there"
+    words = "--hidden 8 --batch-size 8 --updates 5 --budget 10 --evals 1 --out out --dataset ./mine.npz"
+    code, _, err = run(capsys, "run", "bc", "maze2d/umaze", *words.split())
+    assert code == 0 and " ".join(err.split()).count(line) == 1, err
+    code, _, err = run(capsys, "run", "bc", "maze2d/umaze", *words.replace("./mine", str(tmp_path / "mine")).split())
+    assert code == 0 and "finished before" in err
+    with pytest.warns(UserWarning, match=line):
+        result = train(BC(hidden=(8,), batch_size=8, updates=5), "maze2d/umaze", budget=10, evals=1,
+                       dataset=datasets.make("mine.npz"))  # fmt: skip
+    assert [notice for notice in result.notices if line in notice]
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_other_commands_are_one_line(capsys):
+    np.savez("play.npz", observations=np.zeros((4, 4)), actions=np.zeros((4, 2)), terminals=np.arange(4) == 3)
+    code, _, err = run(capsys, "data", "show", "play.npz")
+    assert code == 0 and err.count("\n") == 1, err
+    assert err.startswith("note: ") and "play.npz is read as OGBench's: terminals are where trajectories are cut" in err
