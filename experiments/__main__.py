@@ -181,7 +181,9 @@ def cmd_report(words: list[str]) -> int:
     parser.add_argument("name", nargs="?", metavar="EXPERIMENT")
     parser.add_argument("--tier", choices=TIERS, help="default: that of the committed tables, else repro")
     parser.add_argument("--from-summary", action="store_true", help="from the committed tables, without runs")
-    parser.add_argument("--all", action="store_true", help="all committed tables anew, their overview and the site")
+    parser.add_argument(
+        "--all", action="store_true", help="all pages anew from the committed tables, the overview and the site too"
+    )
     args = parser.parse_args(words)
     if args.all == bool(args.name):
         raise ValueError("report needs the name of an experiment, or --all")
@@ -196,12 +198,13 @@ def cmd_report(words: list[str]) -> int:
     for name in EXPERIMENTS:
         if tier := reports.tier_of(reports.RESULTS / name):
             reports.report(load(name), tier, from_summary=True)
-    from experiments import defaults
+    from experiments import bench, defaults
+    from experiments.overview import overview, write_front
     from experiments.site.build import write
 
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
-    for path in (reports.overview(), *write()):
+    for path in (overview(), bench.page(), *write_front(), *write()):
         out().print(str(path))
     return 0
 

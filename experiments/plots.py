@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+
+from experiments.metrics import area_of, place_of, words_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""
@@ -36,15 +39,9 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
-def title_of(metric: str) -> str:
-    """A metric's name for an axis."""
-    known = {"eval/return": "return of an evaluation", "eval/success": "success rate", "ledger/coverage": "coverage"}
-    area = metric.rpartition("_")[2]
-    if metric.startswith("ledger/best_"):
-        return f"best reward, area {area}"
-    if metric.startswith("ledger/stored_best_"):
-        return f"best stored reward, area {area}"
-    return known.get(metric, metric.replace("_", " "))
+def label_of(metric: str, env: str) -> str:
+    """A metric's words for an axis, in lines that fit its height."""
+    return fill(words_of(metric, env), 34)
 
 
 def curve_metrics(names: Sequence[str]) -> list[str]:
@@ -86,7 +83,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit
     for axis, (env, metric) in zip(axes, pairs, strict=True):
         _curve_panel(axis, [r for r in curves if r["env"] == env and r["metric"] == metric], labels)
         axis.set_title(env, fontsize=10)
-        axis.set(ylabel=title_of(metric), xlabel=unit)
+        axis.set(ylabel=label_of(metric, env), xlabel=unit)
         lines |= {str(line.get_label()): line for line in axis.get_lines()}
     shown = [lines[label] for label in labels if label in lines]
     fitting = max(1, int(figure.get_figwidth() // 2.1))  # inches that a long label takes
@@ -113,7 +110,7 @@ def draw_exams(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], path: P
             axis.plot([x for x, _ in points], means, color=colour, linestyle=style, label=label, linewidth=1.6)
             each = [(x, value) for x, values in points for value in values]
             axis.scatter(*zip(*each, strict=True), color=colour, s=7, alpha=0.5, linewidths=0)
-        axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel="exam", ylabel="success rate")
+        axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel=place_of(env).exams, ylabel="success rate")
         axis.set_title(env, fontsize=10)
         axis.grid(alpha=0.25, linewidth=0.5)
         axis.spines[["top", "right"]].set_visible(False)
@@ -159,7 +156,10 @@ def backdrop(axis: Axes, env: Any) -> None:
     goals: Any = getattr(env, "goals", ())
     for number, (x, y, radius) in enumerate(goals):
         axis.plot(x + radius * np.cos(turn), y + radius * np.sin(turn), color="#D55E00", linewidth=1.2)
-        axis.annotate(f"area {number}", (float(x), float(y)), ha="center", va="center", fontsize=7, color="#802000")
+        name = area_of(number, env.spec.id).removeprefix("the ")
+        foot = (float(x), float(y + radius if axis.yaxis_inverted() else y - radius))
+        below: dict[str, Any] = {"xytext": (0, -2), "textcoords": "offset points", "ha": "center", "va": "top"}
+        axis.annotate(name, foot, fontsize=7, color="#802000", **below)
     axis.set(xticks=[], yticks=[])
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from experiments import durable, records
-from experiments.api import EXPERIMENTS, TIERS, Experiment
-from experiments.claims import METHODS_NOTE, VERDICTS, Verdict, interval, judge, scores_of, side
+from experiments.api import TIERS, Experiment
+from experiments.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
+from experiments.metrics import words_of
 from experiments.records import Row
 from experiments.sweep import plan
 
@@ -173,10 +174,10 @@ def readme(
     if any(path.stem == "curves" for path in pictures):
         parts.append(CURVES_NOTE)
     if any(path.stem == "exams" for path in pictures):
-        parts.append("Exams: means over seeds, and each seed as a dot; an exam's number is what it changes.")
+        parts.append("Success in changed environments: means over seeds, and each seed as a dot.")
     if any(path.stem == "archive" for path in pictures):
         parts.append("Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward.")
-    parts.append("Made by `prospect report` from the tables beside it; edits are overwritten.")
+    parts.append(f"{METRICS_NOTE} Made by `prospect report` from the tables beside it; edits are overwritten.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -204,8 +205,8 @@ def verdict_changes(name: str, folder: Path) -> list[tuple[str, str, str, str]]:
     """(claim, verdict under the percentile bootstrap, verdict now, why) of those in a folder that changed."""
     if not (before := folder.parent / BEFORE).exists():
         return []
-    old = {row["claim"]: row["outcome"] for row in _read_claims(before) if row["experiment"] == name}
-    now = {row["claim"]: row for row in _read_claims(folder / "claims.csv") if row["claim"] in old}
+    old = {row["claim"]: row["outcome"] for row in read_claims(before) if row["experiment"] == name}
+    now = {row["claim"]: row for row in read_claims(folder / "claims.csv") if row["claim"] in old}
     changed = [(claim, row) for claim, row in now.items() if row["outcome"] != old[claim]]
     return [(claim, old[claim], row["outcome"], row["why"]) for claim, row in changed]
 
@@ -224,6 +225,9 @@ def why(v: Verdict) -> str:
 def _margin(v: Verdict) -> float:
     """The margin on the scale of `Verdict.difference`: of one side where lower is better, its negative."""
     return -v.claim.margin if v.right is None and v.claim.better == "lower" else v.claim.margin
+
+
+METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
 
 def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
@@ -265,7 +269,7 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
     names = records.table_metrics(experiment, columns)
     labels = list(experiment.tier(tier).agents)
     seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
-    lines = [[f"`{name}`", *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
+    lines = [[words_of(name, env), *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
     return [markdown(["", *labels], [seeds, *lines]), CELLS_NOTE]
 
 
@@ -273,7 +277,7 @@ def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[s
     """`Experiment.sums` x agents, and the tasks that are summed; an agent without all of them has no sum."""
     cells = experiment.tier(tier)
     lines = [
-        [f"`{name}`", *(_sum(experiment, rows, cells.envs, label, name) for label in cells.agents)]
+        [words_of(name, cells.envs[0]), *(_sum(experiment, rows, cells.envs, label, name) for label in cells.agents)]
         for name in experiment.sums
     ]
     note = (
@@ -307,28 +311,8 @@ def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, l
 # --- all experiments ---------------------------------------------------------------------------------
 
 
-def overview(results: Path = RESULTS) -> Path:
-    """Write results/README.md: every registered experiment's tier and verdicts, from the committed tables."""
-    lines = []
-    for name in EXPERIMENTS:
-        folder = results / name
-        if not (folder / "claims.csv").exists():
-            lines.append([name, "", "NOT RUN", ""])
-            continue
-        tier = records.read_summary(folder)[0]["tier"]
-        for row in _read_claims(folder / "claims.csv"):
-            reduced = " (reduced)" if row["reduced"] == "1" else ""
-            lines.append([f"[{name}]({name}/README.md)", tier, row["outcome"] + reduced, row["claim"]])
-    order = {outcome: sum(line[2].startswith(outcome) for line in lines) for outcome in VERDICTS}
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in order.items())
-    text = f"# Results\n\nClaims: {counts}.\n\n{markdown(['experiment', 'tier', 'verdict', 'claim'], lines)}\n"
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "README.md"
-    durable.write(path, (text + "\nMade by `prospect report --all`; edits are overwritten.\n").encode())
-    return path
-
-
-def _read_claims(path: Path) -> list[dict[str, str]]:
+def read_claims(path: Path) -> list[dict[str, str]]:
+    """The rows of a claims.csv, as text."""
     return [row for _, row in records.read_text_csv(path)]
 
 

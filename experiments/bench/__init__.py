@@ -101,6 +101,52 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
     return made
 
 
+def page(folder: Path = RESULTS) -> Path:
+    """Write `folder`/README.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write(folder / "README.md", page_text(folder).encode())
+    return folder / "README.md"
+
+
+def page_text(folder: Path = RESULTS) -> str:
+    """The figures of all files in `folder` beside their targets."""
+    parts = ["# Speed and memory", PAGE]
+    for path in sorted(folder.glob("*.json")):
+        found = durable.read_object(path)
+        module = import_module(BENCHES[path.stem]) if path.stem in BENCHES else None
+        targets = module.TARGETS if module else {}
+        figures = {name: x for name, x in found.items() if isinstance(x, int | float) and name != "threads"}
+        lines = [
+            f"| {figure.replace('_', ' ')} | {_number(value)} | {_met(value, targets.get(figure))} |"
+            for figure, value in sorted(figures.items(), key=lambda item: item[0] not in targets)
+        ]
+        said = ((module and module.__doc__) or "").split("\n\n")[0].strip()
+        machine = f"{found['machine']['cpu']}, {found['threads']} of {found['machine']['cores']} cores"
+        parts += [
+            f"## {path.stem}",
+            said,
+            "\n".join(["| figure | value | target |", "| --- | --- | --- |", *lines]),
+            f"{found['date']}, {machine}: `{found['command']}`",
+        ]
+    return "\n\n".join([*parts, "Made by `prospect report --all`; edits are overwritten."]) + "\n"
+
+
+PAGE = """What is promised about speed and memory, measured by `make bench`; a target that is missed is bold. Rivals
+need the extras `rivals` and `minigrid`, PyTorch the extra `sb3`. Figures without a target are there to read the others
+by: `per s` is a second's steps or updates, `ratio to` is ours over the other's."""
+
+
+def _number(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"
+
+
+def _met(value: float, target: tuple[str, float] | None) -> str:
+    if target is None:
+        return ""
+    said = f"{target[0]} {_number(target[1])}"
+    return said if holds(value, *target) else f"**missed: {said}**"
+
+
 def write(path: Path, figures: dict[str, float], *, threads: int, command: str) -> None:
     """The figures as flat JSON, beside what they depend on."""
     about = {

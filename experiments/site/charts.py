@@ -107,9 +107,9 @@ def line_chart(
 
 
 def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str], *, title: str) -> Html:
-    """A row an agent: (middle, low, high) as a dot on its interval; a dot alone where that is infinite."""
-    ends = {label: p if math.isfinite(p[2] - p[1]) else (p[0],) * 3 for label, p in points.items()}
-    low, high = min(p[1] for p in ends.values()), max(p[2] for p in ends.values())
+    """A row an agent: (middle, low, high) as a dot on its interval; a dot alone where the bounds are NaN."""
+    ends = [x for point in points.values() for x in point if math.isfinite(x)]
+    low, high = min(ends), max(ends)
     low = min(low, 0.0) if low >= 0 else low
     high = high if high > low else low + 1.0
     bottom = TOP + ROW * len(points)
@@ -122,12 +122,13 @@ def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str]
         for tick in ticks(low, high, 4)
         for part in (_rule(x(tick), TOP, x(tick), bottom), _text(short(tick), x(tick), bottom + 15, "middle"))
     ]
-    for i, (label, (middle, lowest, highest)) in enumerate(ends.items()):
+    for i, (label, (middle, lowest, highest)) in enumerate(points.items()):
         y, kind = TOP + ROW * (i + 0.5), colour(labels, label)
-        said = element("title", f"{label}: {number(middle)} [{', '.join(number(end) for end in points[label][1:])}]")
+        said = element("title", f"{label}: {number(middle)} [{number(lowest)}, {number(highest)}]")
+        whisker = element("path", d=f"M{x(lowest):.1f} {y:.1f}H{x(highest):.1f}", class_=f"whisker {kind}")
         parts += [
             _text(label, NAMES - 8, y + 4, "end"),
-            element("path", d=f"M{x(lowest):.1f} {y:.1f}H{x(highest):.1f}", class_=f"whisker {kind}"),
+            *([whisker] if math.isfinite(lowest) else []),
             element("circle", said, cx=f"{x(middle):.1f}", cy=f"{y:.1f}", r=4, class_=f"dot {kind}"),
         ]
     return _svg(title, bottom + 22, parts)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.plots import title_of
+from experiments.metrics import words_of
 from experiments.site import charts
 from experiments.site.charts import panel
 from experiments.site.html import Html, element, markup, table
-from experiments.site.results import RATES, Point, Results, improvements, profiles
+from experiments.site.results import RATES, Point, Results, improvements, named, profiles
 
 
 def groups(results: Results) -> list[tuple[str, list[str]]]:
@@ -24,13 +24,14 @@ def improvement(results: Results) -> Html | None:
     for metric in results.scores:
         inside = [_matrix(results, name, envs, metric) for name, envs in groups(results)]
         if found := [part for part in inside if part is not None]:
-            summary = element("summary", f"{title_of(metric)} ", element("code", metric))
+            summary = element("summary", named(results, metric))
             parts.append(element("details", summary, found, open=None if parts else ""))
     if not parts:
         return None
     note = (
         "The probability that a run of the row's agent scores higher than one of the column's, ties counted half, with "
-        "its 95 % interval by stratified bootstrap; over all environments it is the average of theirs."
+        "its 95 % interval by stratified bootstrap, which is too narrow at few seeds and decides nothing; over all "
+        "environments it is the average of theirs."
     )
     return markup([element("p", note, class_="note"), *parts])
 
@@ -44,7 +45,8 @@ def _matrix(results: Results, name: str, envs: Sequence[str], metric: str) -> Ht
     for left in labels:
         cells = [_share(found[left, right]) if left != right else element("td", "–") for right in labels]
         lines.append([left, *cells])
-    drawn = table(["", *labels], lines, caption=f"Probability of improvement: {metric}, {name}", kind="matrix")
+    caption = f"Probability of improvement: {words_of(metric, envs[0])}, {name}"
+    drawn = table(["", *labels], lines, caption=caption, kind="matrix")
     return markup([element("h3", name), drawn])
 
 
@@ -61,7 +63,7 @@ def all_profiles(results: Results) -> Html | None:
         for name, envs in groups(results):
             lines = profiles(results, envs, metric) if len(envs) == 1 or metric.endswith(RATES) else {}
             if lines:
-                title, at = f"{title_of(metric)}, {name}", next(iter(lines.values())).x
+                title, at = f"{words_of(metric, envs[0])}, {name}", next(iter(lines.values())).x
                 chart = charts.line_chart(
                     lines, results.labels, title=title, x_name="score", xs=(float(at[0]), float(at[-1])), ys=(0.0, 1.0)
                 )

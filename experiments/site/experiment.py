@@ -8,14 +8,16 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from experiments.claims import METHODS_NOTE
-from experiments.plots import curve_metrics, title_of
-from experiments.report import CLAIMS_NOTE, number
+from experiments.metrics import words_of
+from experiments.overview import Judged
+from experiments.plots import curve_metrics
+from experiments.report import CLAIMS_NOTE, CURVES_NOTE, number
 from experiments.site import charts
 from experiments.site.charts import panel
 from experiments.site.comparisons import all_profiles, improvement
 from experiments.site.configuration import configuration
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, drawn_curves
+from experiments.site.results import Point, Results, drawn_curves, named
 
 SECTIONS = {
     "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",
@@ -74,21 +76,11 @@ def _facts(results: Results) -> Html:
 # --- claims ------------------------------------------------------------------------------------------
 
 
-def verdict(row: dict[str, str]) -> Html:
-    """A verdict's badge, from a row of claims.csv."""
-    badge = element("span", row["outcome"], class_=f"verdict {slug(row['outcome'])}")
-    return markup(
-        [
-            badge,
-            element("small", "reduced") if row["reduced"] == "1" else None,
-            element("small", row["words"]) if row["words"] else None,
-        ]
-    )
-
-
-def figure(text: str) -> float:
-    """A number of claims.csv; NaN of an empty cell."""
-    return float(text or "nan")
+def verdict(one: Judged) -> Html:
+    """A verdict's badge, in what way a claim failed, and whether the budget was below the source's."""
+    badge = element("span", one.outcome, class_=f"verdict {slug(one.outcome)}")
+    notes = [one.failing if one.outcome == "FAIL" else None, "reduced budget" if one.reduced else None]
+    return markup([badge, *(element("small", note) for note in notes if note)])
 
 
 def sortable(value: float, shown: object = None, kind: str | None = None) -> Html:
@@ -104,19 +96,22 @@ def with_interval(point: Point, note: str = "") -> Html:
     return markup([number(value), element("small", f"[{number(low)}, {number(high)}]{note}")])
 
 
-def difference(row: dict[str, str]) -> Html:
-    """The cell with a claim's difference and interval."""
-    value, low, high = (figure(row[name]) for name in ("difference", "low", "high"))
-    return sortable(value, with_interval((value, low, high)) if math.isfinite(value) else "–")
+def difference(one: Judged) -> Html:
+    """The cell with a claim's difference, or a mean, and its interval."""
+    value = one.values[0]
+    if not math.isfinite(value):
+        return sortable(value)
+    method = element("small", one.method) if one.method else None
+    return sortable(value, markup([with_interval(one.values), method]))
 
 
-def _sides(row: dict[str, str]) -> Html:
-    lines = []
+def _sides(one: Judged) -> Html:
+    lines, row = [], one.row
     for name in ("left", "right"):
         if row[name]:
-            used = int(row[f"{name}_seeds"]) - int(row[f"{name}_missing"])
-            mean = number(figure(row[f"{name}_mean"]))
-            lines.append(element("small", f"{row[name]}: {mean} ({used} of {row[f'{name}_planned']})"))
+            seeds, planned = int(row[f"{name}_seeds"]) - int(row[f"{name}_missing"]), row[f"{name}_planned"]
+            mean = number(one.figure(f"{name}_mean"))
+            lines.append(element("small", f"{row[name]}: {mean} ({seeds} of {planned})"))
     return cell(lines)
 
 
@@ -125,19 +120,18 @@ def claims(results: Results) -> Html | None:
     if not results.claims:
         return None
     lines, ids = [], []
-    for claim, row in results.claims:
+    for one in results.claims:
+        claim = one.claim
         bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
-        place = claim.source.removeprefix(results.experiment.source).strip("; ")  # the head names the source
-        where = "; ".join(part for part in (place, f"{claim.metric} in {claim.env}") if part)
-        said = [prose(claim.text), element("small", where)]
-        said = cell(said, kind="words")
-        lines.append(
-            [claim.name, cell(verdict(row)), said, difference(row), bound, sortable(figure(row["p"])), _sides(row)]
-        )
+        place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the head names the source
+        where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
+        said = cell([prose(one.text), element("small", where)], kind="words")
+        badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
+        lines.append([claim.name, badge, said, difference(one), bound, p, claim.kind, _sides(one)])
         ids.append(slug("claim", claim.name))
-    head = ["claim", "verdict", "statement", "difference [95 %]", "margin", "p", "means"]
-    notes = [element("p", note, class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE)]
-    return markup([table(head, lines, caption="Claims and verdicts", ids=ids), *notes])
+    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "margin", "p", "kind", "means"]
+    made = table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids)
+    return markup([made, *(element("p", note.replace("*", ""), class_="note") for note in (CLAIMS_NOTE, METHODS_NOTE))])
 
 
 # --- curves ------------------------------------------------------------------------------------------
@@ -156,8 +150,7 @@ def curves(results: Results) -> Html | None:
     if others := [name for name in names if name not in first]:
         folded = element("div", _curve_panels(results, others), class_="panels")
         parts.append(element("details", element("summary", f"{len(others)} more metrics"), folded))
-    note = "Lines: interquartile mean over seeds; bands: its 95 % interval by stratified bootstrap."
-    return markup([*parts, element("p", note, class_="note")])
+    return markup([*parts, element("p", CURVES_NOTE, class_="note")])
 
 
 def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
@@ -165,7 +158,7 @@ def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
     for env in results.tier.envs:
         for metric in metrics:
             if lines := found.get((env, metric)):
-                title, end = f"{title_of(metric)}, {env}", max(float(line.x[-1]) for line in lines.values())
+                title, end = f"{words_of(metric, env)}, {env}", max(float(line.x[-1]) for line in lines.values())
                 chart = charts.line_chart(lines, results.labels, title=title, x_name=unit, xs=(0.0, end))
                 panels.append(panel(title, chart))
     return panels
@@ -180,11 +173,13 @@ def scores(results: Results) -> Html:
     for env in results.tier.envs:
         points = {label: results.point(env, label, metric) for label in results.complete([env], metric)}
         if points:
-            title = f"{title_of(metric)}, {env}"
+            title = f"{words_of(metric, env)}, {env}"
             panels.append(panel(title, charts.dots(points, results.labels, title=title)))
     tables = [(element("h3", env), _score_table(results, env)) for env in results.tier.envs]
-    note = "Mean over seeds, its 95 % interval (by the methods that claims have), interquartile mean (IQM), and n: runs"
-    note += " with a value, if not all."
+    note = (
+        "Mean over seeds, its 95 % interval as a claim would have it, interquartile mean (IQM), and n: runs with a "
+        "value, if not all."
+    )
     return markup([element("div", panels, class_="panels"), *tables, element("p", note, class_="note")])
 
 
@@ -195,7 +190,7 @@ def _score_table(results: Results, env: str) -> Html:
         cells = [_score(results, env, label, metric, finished) for metric in results.metrics]
         lines.append([label, sortable(finished), *cells])
     return table(
-        ["agent", "seeds", *(element("code", m) for m in results.metrics)], lines, caption=f"Final scores, {env}"
+        ["agent", "seeds", *(named(results, m, env) for m in results.metrics)], lines, caption=f"Final scores, {env}"
     )
 
 

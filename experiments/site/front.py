@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench import BENCHES, holds
-from experiments.claims import VERDICTS
+from experiments.overview import KINDS, ORDER
 from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results
+from experiments.site.results import Point, Results, named
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:
@@ -42,12 +42,15 @@ def page(every: Sequence[Results], benches: Path) -> Html:
 
 
 def _counts(every: Sequence[Results]) -> Html:
-    outcomes = [row["outcome"] for results in every for _, row in results.claims]
+    """The verdicts on papers' claims; checks of ours are counted apart."""
+    rows = [(one.kind, one.outcome) for results in every for one in results.claims]
     badges = [
-        element("li", element("span", f"{outcomes.count(name)} {name}", class_=f"verdict {slug(name)}"))
-        for name in VERDICTS
+        element("li", element("span", f"{rows.count(('paper', name))} {name}", class_=f"verdict {slug(name)}"))
+        for name in ORDER
     ]
-    return element("ul", badges, class_="counts")
+    checks = ", ".join(f"{rows.count(('check', name))} {name}" for name in ORDER if ("check", name) in rows)
+    aside = element("p", f"Beside these claims of papers, checks of ours: {checks}.", class_="note") if checks else None
+    return markup([element("ul", badges, class_="counts"), aside])
 
 
 def _link(results: Results, text: str, fragment: str = "") -> Html:
@@ -57,22 +60,26 @@ def _link(results: Results, text: str, fragment: str = "") -> Html:
 def _experiments(every: Sequence[Results]) -> Html:
     lines = []
     for results in every:
-        outcomes = [row["outcome"] for _, row in results.claims]
-        counts = [sortable(outcomes.count(name)) for name in VERDICTS]
+        outcomes = [one.outcome for one in results.claims]
+        counts = [sortable(outcomes.count(name)) for name in ORDER]
         title = cell(_link(results, results.experiment.title), kind="words")
         lines.append([results.experiment.name, title, results.tier_name, sortable(len(results.rows)), *counts])
-    return table(["name", "experiment", "tier", "seeds", *VERDICTS], lines, caption="Experiments")
+    return table(["name", "experiment", "tier", "seeds", *ORDER], lines, caption="Experiments")
 
 
 def _ledger(every: Sequence[Results]) -> Html:
+    """All claims: papers' before checks of ours, and of either those that failed first."""
+    kinds, outcomes = list(KINDS), list(ORDER)
+    claims = [(results, one) for results in every for one in results.claims]
+    claims.sort(key=lambda pair: (kinds.index(pair[1].kind), outcomes.index(pair[1].outcome)))
     lines = []
-    for results in every:
-        for claim, row in results.claims:
-            name = _link(results, claim.name, f"#{slug('claim', claim.name)}")
-            said = cell([prose(claim.text), element("small", claim.source)], kind="words")
-            lines.append([name, cell(verdict(row)), said, difference(row), results.experiment.name])
-    head = ["claim", "verdict", "statement", "difference [95 %]", "experiment"]
-    return table(head, lines, caption="The claims ledger")
+    for results, one in claims:
+        name = _link(results, one.claim.name, f"#{slug('claim', one.claim.name)}")
+        said = cell([prose(one.text), element("small", one.claim.source)], kind="words")
+        badge = cell(verdict(one), kind="badge")
+        lines.append([name, badge, said, difference(one), one.kind, one.experiment])
+    head = ["claim", "verdict", "statement", "difference or mean [95 %]", "kind", "experiment"]
+    return table(head, lines, caption="The claims ledger", kind="sortable stacked")
 
 
 def families(every: Sequence[Results]) -> list[list[Results]]:
@@ -93,13 +100,16 @@ def families(every: Sequence[Results]) -> list[list[Results]]:
 
 def _scores(every: Sequence[Results]) -> Html:
     """A row an agent, a column a task; a task's figure is the first metric of its experiment."""
-    note = "Mean over seeds and its 95 % bootstrap interval at the end of the runs; a column's best is bold."
+    note = "Mean over seeds at the end of the runs and its 95 % interval, as a claim has it; a column's best is bold."
     return markup([element("p", note, class_="note"), *(_score_table(family) for family in families(every))])
 
 
 def _score_table(family: Sequence[Results]) -> Html:
     tasks = [(results, env, results.metrics[0]) for results in family for env in results.tier.envs]
-    heads = [[env, element("small", one.experiment.name), element("small", metric)] for one, env, metric in tasks]
+    heads = [
+        [env, element("small", one.experiment.name), element("small", named(one, metric, env))]
+        for one, env, metric in tasks
+    ]
     columns = [
         {label: one.point(env, label, metric) for label in one.complete([env], metric)} for one, env, metric in tasks
     ]

@@ -62,10 +62,16 @@ def table(
     """A table in a box that scrolls; a row's first member becomes its heading, the others are `cell`s or text.
 
     caption: what it shows, for those who cannot see it; it names the box, which the keyboard can scroll.
+    kind: `sortable`, `matrix`, or `sortable stacked`: on a narrow screen a row becomes a card with a line a cell.
     ids: of the rows, to link to.
     """
     lines = [
-        element("tr", element("th", _breakable(first), scope="row"), [_cell_of(c) for c in others], id=name)
+        element(
+            "tr",
+            element("th", _breakable(first), scope="row"),
+            [_cell_of(c, what if "stacked" in kind else None) for c, what in zip(others, head[1:], strict=True)],
+            id=name,
+        )
         for name, (first, *others) in zip(ids or [None] * len(rows), rows, strict=True)
     ]
     inner = element(
@@ -78,8 +84,9 @@ def table(
     return element("div", inner, class_="box", tabindex=0, role="region", aria_label=caption)
 
 
-def _cell_of(content: Any) -> Html:
-    return content if isinstance(content, Html) and content.startswith("<td") else element("td", content)
+def _cell_of(content: Any, head: Any = None) -> Html:
+    made = content if isinstance(content, Html) and content.startswith("<td") else element("td", content)
+    return made if head is None else Html(made.replace("<td", f'<td data-head="{escape(str(head))}"', 1))
 
 
 def _breakable(name: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from experiments import records
-from experiments.api import Claim, Experiment, Scores, Tier
+from experiments.api import Experiment, Tier
 from experiments.claims import interval, scores_of, side
+from experiments.metrics import words_of
+from experiments.overview import Judged
 from experiments.records import Row
+from experiments.report import read_claims
 from experiments.site.charts import Line
+from experiments.site.html import Html, element
 from experiments.statistics import (
     average_improvement,
     improvement_interval,
@@ -39,7 +44,7 @@ class Results:
     rows: list[Row]
     """summary.csv"""
     curves: list[Row]
-    claims: list[tuple[Claim, dict[str, str]]]
+    claims: list[Judged]
     """The rows of claims.csv, each with the claim that it judges."""
 
     @property
@@ -69,13 +74,15 @@ class Results:
         """An agent's final values [S], of the runs that have one."""
         return side(self.rows, env, label, metric).values
 
-    def point(self, env: str, label: str, metric: str) -> Point:
-        """Mean and interval of an agent's final values."""
-        return mean_point(self.values(env, label, metric), scores_of(self.experiment, env, metric))
-
     def iqm(self, env: str, label: str, metric: str) -> float:
         """The interquartile mean of an agent's final values."""
         return side(self.rows, env, label, metric).iqm
+
+    def point(self, env: str, label: str, metric: str) -> Point:
+        """The mean of an agent's final values with the interval that a claim on them would have; NaN where none is."""
+        values = self.values(env, label, metric)
+        bounds = interval(values, scores_of(self.experiment, env, metric)) if len(values) > 1 else (math.nan, math.nan)
+        return (float(np.mean(values)), *bounds)
 
     def complete(self, envs: Sequence[str], metric: str) -> list[str]:
         """The agents that have a value in each of some environments."""
@@ -85,7 +92,7 @@ class Results:
 def read(experiment: Experiment, folder: Path) -> Results:
     """The committed files of an experiment. Raises ValueError where they are of another declaration."""
     rows, curves = records.read_summary(folder), records.read_csv(folder / "curves.csv")
-    judged = [row for _, row in records.read_text_csv(folder / "claims.csv")]
+    judged = read_claims(folder / "claims.csv")
     known = {claim.name: claim for claim in experiment.claims}
     tier = rows[0]["tier"]
     strangers = sorted({row["claim"] for row in judged} - set(known))
@@ -93,13 +100,14 @@ def read(experiment: Experiment, folder: Path) -> Results:
     if strangers:
         again = f"prospect report {experiment.name}"
         raise ValueError(f"{folder} tells of {', '.join(strangers)}, which {experiment.name} has not; anew: {again}")
-    return Results(experiment, tier, folder, rows, curves, [(known[row["claim"]], row) for row in judged])
+    return Results(
+        experiment, tier, folder, rows, curves, [Judged(experiment.name, known[row["claim"]], row) for row in judged]
+    )
 
 
-def mean_point(values: np.ndarray, scores: Scores) -> Point:
-    """Mean and interval of values [S]; a single one is its own interval."""
-    mean = float(np.mean(values))
-    return (mean, *(interval(values, scores) if len(values) > 1 else (mean, mean)))
+def named(results: Results, metric: str, env: str | None = None) -> Html:
+    """A metric in words (of the first environment, unless one is given); its name shows when pointed at."""
+    return element("span", words_of(metric, results.tier.envs[0] if env is None else env), title=metric)
 
 
 def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:

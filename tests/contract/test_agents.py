@@ -5,7 +5,7 @@ One set of compiled programs an agent, shared by all of its tests (which share a
 
 import dataclasses
 import typing
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import jax
@@ -21,6 +21,7 @@ from envs.api import Dataset
 from envs.rollout import episodes, first_inputs, next_inputs
 from experiments import checkpoint, shipping
 from experiments.checkpoint import digest
+from experiments.metrics import metric_of
 from experiments.program import Program
 from experiments.runs import Folder, Run
 from tests.contract import bad
@@ -132,6 +133,16 @@ def test_hyper_parameters_have_bounds_and_help(name):
             with pytest.raises(ValueError, match=f"^{f.name} must be .*") as error:
                 agents.make(name, **{f.name: value})
             assert "\n" not in str(error.value)
+
+
+def test_its_metrics_are_registered(name):
+    c = case(name)
+    state, _, figures = run(name, 0)
+    for phase in range(len(c.program.wants)) if len(c.program.wants) > 1 else ():  # the run may not have reached it
+        args = (state.agent, state.streams, c.program.seeds, state.iteration, c.program.world)
+        figures = figures | jax.eval_shape(partial(c.program._figures, phase=phase), *args)
+    for metric, value in figures.items():
+        metric_of(metric if value.ndim == 0 else f"{metric}_0")
 
 
 def test_a_misfit_is_one_line_that_says_why(name):

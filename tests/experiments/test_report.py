@@ -162,14 +162,6 @@ def test_smoke_reports_stay_with_the_runs(experiment, tmp_path):
     assert report.report(experiment, "smoke", root=tmp_path).folder == tmp_path / "synthetic" / "smoke" / "report"
 
 
-def test_overview_counts_verdicts(experiment, root, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "EXPERIMENTS", {"synthetic": "nowhere", "other": "nowhere"})
-    report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
-    text = report.overview(tmp_path).read_text()
-    assert "1 PASS, 1 FAIL, 1 INCONCLUSIVE, 1 NOT RUN" in text
-    assert "| [synthetic](synthetic/README.md) | repro | PASS (reduced) | wider |" in text
-
-
 def test_changed_verdicts_are_listed(experiment, root, tmp_path):
     before = [("wider", "PASS"), ("far wider", "PASS"), ("climb", "INCONCLUSIVE")]
     lines = "".join(f"synthetic,{claim},{outcome}\n" for claim, outcome in before) + "other,wider,FAIL\n"
@@ -227,5 +219,5 @@ def test_sums_over_tasks(experiment):
     scores = {(ENV, "novelty"): (1, 3), ("maze/hard", "novelty"): (10, 20), (ENV, "random"): (5, 5)}
     rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
     table, note = report.sums_table(summed, "repro", rows)
-    assert table.splitlines()[-1] == "| `eval/return` | 17 [-47.8, 81.8] | – (1 of 2) |"
+    assert table.splitlines()[-1] == "| return of an evaluation | 17 [-47.8, 81.8] | – (1 of 2) |"
     assert f"{ENV}, maze/hard" in note

@@ -72,10 +72,9 @@ def results(experiment, tmp_path, monkeypatch):
         "right_seeds": 3,
         "left_missing": 0,
         "right_missing": 0,
+        "margin": 0.0,
         "left_planned": 3,
         "right_planned": 3,
-        "words": "",
-        "margin": 0.0,
         "left": "novelty",
     }
     claims = [
@@ -153,11 +152,36 @@ def test_text_is_escaped_and_told(results):
     assert not {"r", "eye", "random", "synthetic", "cpu"} & (front.names | page.names)
     for words in ("A <synthetic> experiment", "Made by hand & <eye>.", "<random> & co", 'a "figure"', "0.3[0.1, 0.5]",
                   "novelty: 0.6 (3 of 3)", "make synthetic TIER=repro", "12 of 12 seeds finished",
-                  "NOT RUN", "Is thereledger/first_0 in maze/hard"):  # fmt: skip
+                  "NOT RUN", "Is thereevaluations to the first reward in the far goal, maze/hard"):  # fmt: skip
         assert words in page.text, words
-    for words in ("1 PASS", "1 NOT RUN", "0 FAIL", "wide <r>", "ratio_of_iterations", "9.5", "7.25"):
+    for words in (
+        "1 PASS",
+        "0 NOT RUN",
+        "0 FAIL",
+        "checks of ours: 1 NOT RUN",
+        "wide <r>",
+        "ratio_of_iterations",
+        "9.5",
+        "7.25",
+    ):
         assert words in front.text, words
     assert "9.5at most" in front.text, "a bench has its target"
+
+
+def test_what_is_worse_comes_first_and_says_how(results):
+    path = results / "synthetic" / "claims.csv"
+    path.write_text(path.read_text().replace("late,NOT RUN", "late,FAIL"))
+    front, page = (file.read_text() for file in build.write(results))
+    assert front.index("late</a>") > front.index("wide &lt;r&gt;</a>"), "checks of ours stand below papers' claims"
+    assert "not below 3</small>" in page and "not below 3</small>" in front
+
+
+def test_a_claim_is_a_card_on_a_narrow_screen(results):
+    front, page = (file.read_text() for file in build.write(results))
+    for text in (front, page):
+        assert '<table class="sortable stacked">' in text
+        assert '<td data-head="difference or mean [95 %]"' in text and '<td data-head="statement" class="words"' in text
+    assert ".stacked td { display: block; }" in page and ".stacked thead { display: none; }" in page
 
 
 def test_differences_from_the_paper_are_marked(results):
@@ -190,11 +214,12 @@ def test_claims_of_another_declaration_are_refused(results):
 
 def test_report_all_writes_the_site(results, monkeypatch, capsys):
     monkeypatch.chdir(results.parent)
-    for module in ("experiments.__main__", "experiments.report"):
+    for module in ("experiments.__main__", "experiments.overview"):
         monkeypatch.setattr(f"{module}.EXPERIMENTS", {})
     assert main(["report", "--all"]) == 0
     assert capsys.readouterr().out.split() == [
         "results/README.md",
+        "results/bench/README.md",
         "results/site/index.html",
         "results/site/synthetic.html",
     ]
