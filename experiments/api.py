@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.names import unknown
+from experiments.metrics import metric_of
 from experiments.search_space import Search
 
 if TYPE_CHECKING:
@@ -168,6 +169,12 @@ class Scores:
     low: float = -math.inf
     high: float = math.inf
 
+    @classmethod
+    def of(cls, metric: str, env: str) -> Scores:
+        """Those of a registered metric. Raises ValueError, with the nearest name, for another one."""
+        known = metric_of(metric, env)
+        return cls(known.kind, known.low, known.high) if known.kind == "bounded" else cls(known.kind)
+
     def __post_init__(self) -> None:
         if (self.kind == "bounded") != math.isfinite(self.high - self.low) or not self.low < self.high:
             raise ValueError(f"bounded scores, and only they, have finite bounds low < high: not {self}")
@@ -208,8 +215,13 @@ class Claim:
     """The budget behind the source's statement; a run below it is marked `reduced`."""
     kind: Literal["paper", "check"] = field(kw_only=True)
     """Paper: printed in one. Check: a sanity bound, or a reading of ours."""
-    scores: Scores = field(kw_only=True)
-    """What the metric's values are."""
+    scores: Scores = field(default=None, kw_only=True)  # type: ignore[assignment]  # never None once it is made
+    """What the metric's values are: by default what `experiments.metrics` says of it in this environment. A metric of
+    your own has none there: give one."""
+
+    def __post_init__(self) -> None:
+        if self.scores is None:
+            object.__setattr__(self, "scores", Scores.of(self.metric, self.env))
 
 
 @dataclass(frozen=True)

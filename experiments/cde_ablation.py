@@ -6,7 +6,7 @@ from typing import Any
 
 from agents import CDE, OptiDICE
 from agents.api import Agent
-from experiments.api import SHARE, Claim, Experiment, Tier
+from experiments.api import Claim, Experiment, Tier
 from experiments.cde_common import LARGE, METRICS, PAPER_BUDGET, SHORT, SMALL, SOURCE, above, data, dice, few
 from experiments.offline_common import EPISODES, MAZE
 
@@ -45,7 +45,7 @@ def outside(name: str, text: str, left: str, **fields: Any) -> Claim:
     text += " of the actions outside the data have a ratio above epsilon with CDE."
     source = f"our reading of {SOURCE}: what its constraint on the ratio outside the data is for"
     return Claim(
-        name, text, source, ABOVE, LARGE, left, paper_budget=PAPER_BUDGET, kind="check", scores=SHARE, **fields
+        name, text, source, ABOVE, LARGE, left, paper_budget=PAPER_BUDGET, kind="check", **fields
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments import statistics
-from experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
+from experiments.api import REAL, Claim, Experiment, Scores, Tier
 from experiments.statistics import iqm, mann_whitney, present
 
 LEAST_SEEDS = 3
@@ -139,15 +139,17 @@ def difference_interval(left: np.ndarray, right: np.ndarray, scores: Scores, par
 
 
 def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
-    """What the values of a metric are: as a claim of the experiment says of it, else by its name."""
-    claims = sorted(experiment.claims, key=lambda claim: (claim.metric == metric, claim.env == env), reverse=True)
-    last = metric.rpartition("/")[2]
-    for claim in claims:
-        if claim.metric.rpartition("/")[2] == last:
+    """What the values of a metric are: as a claim of the experiment says, else as `experiments.metrics` does.
+
+    A metric of the user's own that no claim is about counts as real.
+    """
+    for claim in experiment.claims:
+        if (claim.metric, claim.env) == (metric, env):
             return claim.scores
-    if last in ("success", "coverage", "coverage_all", "uniformity"):
-        return SHARE
-    return SKEWED if last.startswith(("first_", "climb_", "stored_climb_")) else REAL
+    try:
+        return Scores.of(metric, env)
+    except ValueError:
+        return REAL
 
 
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:

@@ -9,7 +9,7 @@ from agents import BC, BCGRU, BCTransformer, Elmur
 from agents.api import Agent
 from agents.floor import Floor
 from envs.memory.table import LEVELS, TASKS
-from experiments.api import Claim, Data, Experiment, Scores, Tier
+from experiments.api import Claim, Data, Experiment, Tier
 
 EXACT = ("RepeatFirst", "RepeatPrevious", "Autoencode", "CountRecall")
 """Families whose players are perfect."""
@@ -49,7 +49,6 @@ def above(number: int, task: str, left: str, right: str, margin: float, text: st
     return Claim(
         f"P{number} {task}", f"{text} in {task}.", f"our reading of {SOURCE} (sums over 48 tasks: ELMUR 10.4, BC-MLP "
         "-6.8)", "eval/return", f"popgym/{task}", left, right, margin=margin, kind="check",
-        scores=Scores("bounded", -1.0, 1.0),
     )  # fmt: skip
 
 

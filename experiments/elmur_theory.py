@@ -8,7 +8,7 @@ from typing import Any
 
 from agents import Elmur
 from agents.api import Agent
-from experiments.api import REAL, Claim, Data, Experiment, Tier
+from experiments.api import Claim, Data, Experiment, Tier
 from experiments.elmur_tmaze import ENV, LENGTHS, SETTING, SOURCE, exams
 
 HALF_LIFE = f"our reading of {SOURCE}, its proposition on exponential forgetting: M L ln(1/2) / ln(1 - lambda)"
@@ -89,7 +89,7 @@ EXPERIMENT = Experiment(
             Claim(
                 f"F{i} lambda",
                 f"With two slots, lambda {a:g} stays above .75 of success in longer corridors than lambda {b:g}.",
-                HALF_LIFE, "reach", ENV, label_of(a, 2), label_of(b, 2), kind="check", scores=REAL,
+                HALF_LIFE, "reach", ENV, label_of(a, 2), label_of(b, 2), kind="check",
             )
             for i, (a, b) in enumerate(((0.05, 0.2), (0.1, 0.5), (0.2, 0.79)), 1)
         ),
@@ -97,7 +97,7 @@ EXPERIMENT = Experiment(
             "F4 slots",
             "With lambda .1, four slots stay above .75 of success in corridors 2 times as long as two slots do, "
             "between 2 ** .5 and 2 ** 1.5 times.",
-            HALF_LIFE, "reach", ENV, "m4_.1", "m2_.1", within=(0.5, 1.5), kind="check", scores=REAL,
+            HALF_LIFE, "reach", ENV, "m4_.1", "m2_.1", within=(0.5, 1.5), kind="check",
         ),
     ),
     derived={"reach": reach},

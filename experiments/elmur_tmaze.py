@@ -8,7 +8,7 @@ from typing import Any, Literal
 from agents import BC, BCGRU, BCLSTM, DT, RATE, RMT, BCLinOSS, BCTransformer, Elmur, LatchBC, TrXL
 from agents.api import Agent
 from agents.floor import Floor
-from experiments.api import SHARE, Claim, Data, Exam, Experiment, Tier
+from experiments.api import Claim, Data, Exam, Experiment, Tier
 
 ENV = "memory/tmaze"
 LENGTHS = (9, 30, 90, 150, 300, 600, 900, 1200, 2400, 4800, 9600)
@@ -93,7 +93,7 @@ def reaches(name: str, who: str, label: str, length: int, source: str = SOURCE) 
     """More than 99 % of episodes end well."""
     text = f"{who} has a success rate above .99 in corridors of {length:,} steps."
     return Claim(
-        name, text, source, f"exam/{length}/success", ENV, label, margin=0.99, scores=SHARE,
+        name, text, source, f"exam/{length}/success", ENV, label, margin=0.99,
         kind="paper" if source == SOURCE else "check",
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ def guesses(name: str, who: str, label: str, length: int, kind: Literal["paper",
     """Success is near .5."""
     text = f"{who} has a success rate between .4 and .6 in corridors of {length:,} steps, as guessing has."
     return Claim(
-        name, text, source, f"exam/{length}/success", ENV, label, within=(0.4, 0.6), kind=kind, scores=SHARE
+        name, text, source, f"exam/{length}/success", ENV, label, within=(0.4, 0.6), kind=kind
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def ahead(name: str, rival: str, right: str, figures: str) -> Claim:
     text += "corridors of 9,600 steps."
     return Claim(
         name, text, f"{SOURCE} ({figures}; ELMUR there as published)", "exam/9600/success", ENV, "bptt12_.79", right,
-        margin=0.1, kind="paper", scores=SHARE,
+        margin=0.1, kind="paper",
     )  # fmt: skip
 
 

@@ -126,9 +126,11 @@ _ALL = (
     _share("collect/success", "success rate in training", COLLECT),
     Metric("collect/failed", "episodes that the simulator cut short", "episodes", COLLECT, low=0.0),
     # all evaluations of a search over policies
-    _share("ledger/coverage", "coverage", SEEN),
-    _share("ledger/coverage_all", "coverage, trials of emitters included", SEEN),
-    _share("ledger/uniformity", "uniformity of the exploration", ("experiments/ledger.py: uniformity", SEEN[0])),
+    # means over thousands of cells, which no single seed takes to a bound: spread freely, unlike a success rate
+    Metric("ledger/coverage", "coverage", "share", SEEN, low=0.0, high=1.0),
+    Metric("ledger/coverage_all", "coverage, trials of emitters included", "share", SEEN, low=0.0, high=1.0),
+    Metric("ledger/uniformity", "uniformity of the exploration", "share",
+           ("experiments/ledger.py: uniformity", SEEN[0]), low=0.0, high=1.0),
     Metric("ledger/best_{k}", "best reward in {area}", "reward", SEEN),
     _count("ledger/first_{k}", "evaluations to the first reward in {area}", SEEN),
     _count("ledger/reached_{k}", "evaluations to a reward of .9 in {area}", SEEN),

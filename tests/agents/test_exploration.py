@@ -19,10 +19,13 @@ from agents.ops import normalise
 from agents.ppo import PPO
 from tests.agents.on_policy import Ring, played, program, same
 
-TINY = {"num_envs": 2, "length": 8, "minibatches": 2, "hidden": (8,)}
-MODEL = {"features": 4, "width": 8, "model_rate": 3e-3}
+TINY = {
+    "num_envs": 2, "length": 8, "minibatches": 2, "hidden": (8,), "learning_rate": 3e-4, "entropy": 0.0,
+}  # fmt: skip
+"""The last two are PPO's own defaults, with which the explorers are compared."""
+MODEL = {"features": 4, "width": 8, "model_rate": 3e-3, "centre": False}
 EXPLORERS = {
-    "count": Count(**TINY, slots=64),
+    "count": Count(**TINY, scope="episode", slots=64),
     "count_run": Count(**TINY, scope="run", run_slots=64),
     "rnd": RND(**TINY, **MODEL),
     "icm": ICM(**TINY, **MODEL),

@@ -137,17 +137,21 @@ def test_bounds_belong_to_bounded_scores(fields):
 
 def test_no_claim_goes_without_kind_and_scores():
     with pytest.raises(TypeError, match="kind"):
-        Claim("c", "t", "s", "m", ENV, "a")  # type: ignore[call-arg]
+        Claim("c", "t", "s", "eval/return", ENV, "a")  # type: ignore[call-arg]
+    assert Claim("c", "t", "s", "eval/return", "maze/hard", "a", kind="check").scores == SHARE
+    assert Claim("c", "t", "s", "eval/return", "mujoco/hopper", "a", kind="check").scores == REAL
+    with pytest.raises(ValueError, match="did you mean 'eval/return'"):
+        Claim("c", "t", "s", "eval/retrun", ENV, "a", kind="check")
 
 
 @pytest.mark.parametrize("name", api.EXPERIMENTS)
 def test_declared_claims_agree_with_the_committed_tables(name):
-    """Their scores keep their bounds; a success or a coverage is declared as the share that it is."""
+    """Their scores keep their bounds; a success is judged as the share that it is."""
     one, path = api.load(name), Path("results") / name / "summary.csv"
     for c in one.claims:
         assert c.text.endswith(".") and c.source
         assert scores_of(one, c.env, c.metric) == c.scores
-        assert c.scores == SHARE or c.metric.rpartition("/")[2] not in ("success", "coverage")
+        assert c.scores == SHARE or not c.metric.endswith("/success")
     page = (path.parent / "README.md").read_text(encoding="utf-8") if path.exists() else ""
     assert not re.search(r"\bcard\b", f"{one} {page}")  # what no reader can open is no source
     for row in records.read_csv(path) if path.exists() else ():

@@ -36,7 +36,7 @@ def results(tmp_path, monkeypatch):
             "claim": c.name, "outcome": outcome, "left": "left", "right": c.right or "", "left_mean": 0.6,
             "right_mean": 0.4, "left_seeds": 5, "right_seeds": 4, "left_missing": 0, "right_missing": 1,
             "difference": (low + high) / 2, "low": low, "high": high, "reduced": c.name == "open",
-            "method": "Welch's t", "coverage": 0.9 if c.scores is SKEWED else float("nan"),
+            "method": "Welch's t", "coverage": 0.9 if c.scores == SKEWED else float("nan"),
         }
         for c, outcome, low, high in CLAIMS
     ]  # fmt: skip
