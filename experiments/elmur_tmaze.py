@@ -18,7 +18,7 @@ SOURCE = "ELMUR 2025, arXiv 2510.07151, and its project page, figure of the T-Ma
 OFFICIAL: dict[str, Any] = {
     "first_write": "blend", "positions": "official", "sinusoid_offset": True, "bias_std": 1.0, "sigma": 0.001,
 }  # fmt: skip
-"""Where the official code differs from the paper (agents/elmur/README.md)."""
+"""Where the official code differs from the paper (docs/methods/elmur.md)."""
 
 
 def modes(**fields: Any) -> dict[str, Agent]:
@@ -116,7 +116,7 @@ def ahead(name: str, rival: str, right: str, figures: str) -> Claim:
     )  # fmt: skip
 
 
-OWN = "our reading of the method (agents/elmur/README.md)"
+OWN = "our reading of the method (docs/methods/elmur.md)"
 EXPERIMENT = Experiment(
     name="elmur_tmaze",
     title="ELMUR in the T-Maze, far beyond the length of training",

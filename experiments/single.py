@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import agents
 import envs
@@ -17,13 +20,14 @@ from envs import datasets
 from envs.api import Env, Spec
 from envs.names import unknown
 from experiments import play, runs
+from experiments.api import Scores
 from experiments.callbacks import parse_stop
+from experiments.claims import interval
 from experiments.console import err, natural, out, positive, print_outcome, table
 from experiments.display import run_display, sweep_display
 from experiments.driver import EPISODES, train_run
 from experiments.hooks import Callback
 from experiments.options import Parser, add_options, given
-from experiments.statistics import bootstrap_interval
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
 from experiments.tracking import TRACKERS
 from experiments.workers import Serial
@@ -71,7 +75,7 @@ def run_agent(name: str, words: list[str]) -> int:
         return _run_all(jobs)
     rows = [row for job in jobs for row in _run_here(job, _callbacks(args))]  # callbacks live in this process
     if len(jobs) > 1:
-        _print_seeds(rows)
+        _print_seeds(rows, jobs[0].env)
     return 0
 
 
@@ -171,7 +175,7 @@ def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> list[dict[str, An
         if result.stopped:
             err().print(f"ended early: {result.stopped}")
     if len(rows) > 1:
-        _print_seeds(rows)
+        _print_seeds(rows, job.env)
     else:
         _print_row(rows[0])
     out().print(str(job.out))
@@ -203,7 +207,7 @@ def _run_all(jobs: list[Job]) -> int:
         out().print(str(job.out))
     code = print_outcome(outcome)
     if over:
-        _print_seeds([row for job in over for row in _final_rows(job)])
+        _print_seeds([row for job in over for row in _final_rows(job)], over[0].env)
     return code
 
 
@@ -216,8 +220,8 @@ def _print_row(row: dict[str, Any]) -> None:
     out().print(made)
 
 
-def _print_seeds(rows: list[dict[str, Any]]) -> None:
-    """The final figures that tell most: a row a seed, then their mean and its interval."""
+def _print_seeds(rows: list[dict[str, Any]], env: str) -> None:
+    """The final figures that tell most: a row a seed, then their mean and its interval, as a claim would have it."""
     names = [name for name in SHOWN if name in rows[0]]
     made = table("seed", *(name.replace("eval/", "").replace("/", " ") for name in names))
     for row in rows:
@@ -225,15 +229,15 @@ def _print_seeds(rows: list[dict[str, Any]]) -> None:
     made.add_section()
     values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
     made.add_row("mean", *(_figure(sum(x) / len(x) if x else None) for x in values.values()))
-    made.add_row("95 % interval", *(_interval(x) for x in values.values()))
+    made.add_row("95 % interval", *(_interval(x, Scores.of(name, env)) for name, x in values.items()))
     out().print(made)
 
 
-def _interval(values: list[float]) -> str:
+def _interval(values: list[float], scores: Scores) -> str:
     if len(values) < 2:
         return _figure(None)
-    low, high = bootstrap_interval(values)
-    return f"{_figure(low)} to {_figure(high)}"
+    low, high = interval(np.asarray(values), scores)
+    return f"{_figure(low)} to {_figure(high)}" if math.isfinite(high - low) else _figure(None)
 
 
 def _figure(value: Any) -> str:

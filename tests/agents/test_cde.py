@@ -256,9 +256,9 @@ def test_rewards_are_standardised():
 
 def test_mistakes_are_one_line():
     for fields, line in (
-        ({"zeta": 0.0}, "zeta must be above 0"), ({"rejection": "none"}, "rejection must be any or each"),
-        ({"advantage": "td"}, "advantage must be mse or minimax"), ({"extraction": "x"}, "projection or weighted"),
-        ({"mixing": "x"}, "geometric or arithmetic"), ({"densities": "x"}, "squashed or raw"),
+        ({"zeta": 0.0}, "zeta must be above 0"), ({"rejection": "none"}, "rejection must be 'any' or 'each'"),
+        ({"advantage": "td"}, "must be 'mse' or 'minimax'"), ({"extraction": "x"}, "'projection' or 'weighted'"),
+        ({"mixing": "x"}, "'geometric' or 'arithmetic'"), ({"densities": "x"}, "'squashed' or 'raw'"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=line):
             CDE(**fields)

@@ -281,8 +281,8 @@ def test_dropout_is_for_learning():
 def test_misfits_and_bad_values():
     for fields, said in (
         ({"heads": 3}, "multiple of 2 . heads = 6"), ({"lam": 1.5}, "lam must be at least 0 and at most 1"),
-        ({"positions": "absolute"}, "one of forward, official"), ({"first_write": "drop"}, "one of replace, blend"),
-        ({"norm": "batch"}, "one of layer, rms"), ({"experts": 1, "top_k": 3, "shared_experts": 0}, "at most the 1"),
+        ({"positions": "absolute"}, "'forward' or 'official'"), ({"first_write": "drop"}, "'replace' or 'blend'"),
+        ({"norm": "batch"}, "'layer' or 'rms'"), ({"experts": 1, "top_k": 3, "shared_experts": 0}, "at most the 1"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             agents.make("elmur", **fields)

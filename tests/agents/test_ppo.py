@@ -265,8 +265,8 @@ def test_misfits_and_bad_values():
     for fields, said in (
         ({"minibatches": 7}, "must divide the 4096 rows"),
         ({"num_envs": 6, "minibatches": 4, "recurrent": 8}, "must divide the 6 rows .num_envs. "),
-        ({"normalise_advantage": "sometimes"}, "normalise_advantage must be one of"),
-        ({"activation": "sine"}, "activation must be one of"),
+        ({"normalise_advantage": "sometimes"}, "normalise_advantage must be 'none', 'batch' or"),
+        ({"activation": "sine"}, "activation must be 'tanh' or 'relu'"),
         ({"clip": 0.0}, "clip must be above 0"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -309,7 +309,7 @@ def test_misfits():
         BCLSTM().bind(free)
     for fields, said in (
         ({"bptt_segments": 2}, "must divide the 3 segments"),
-        ({"schedule": "steps"}, "one of cosine, linear"),
+        ({"schedule": "steps"}, "'cosine' or 'linear'"),
     ):
         with pytest.raises(ValueError, match=said):
             BCLSTM(**fields)

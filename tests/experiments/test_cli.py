@@ -318,7 +318,8 @@ def test_the_data_of_an_agents_own_run_is_for_its_environment_alone(capsys, lear
 def test_several_seeds_end_with_a_table(capsys):
     from experiments.single import _print_seeds
 
-    _print_seeds([{"seed": seed, "eval/return": x, "ledger/coverage": None} for seed, x in enumerate((0.5, 1.0, 2.0))])
+    rows = [{"seed": seed, "eval/return": x, "ledger/coverage": None} for seed, x in enumerate((0.5, 1.0, 2.0))]
+    _print_seeds(rows, "mujoco/reacher")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert [row for row in rows if row][:4] == [
         ["0", "0.5", "–"], ["1", "1", "–"], ["2", "2", "–"], ["mean", "1.167", "–"],
