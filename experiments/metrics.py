@@ -125,6 +125,8 @@ _ALL = (
     Metric("collect/length", "length of episodes in training", "steps", COLLECT, low=0.0),
     _share("collect/success", "success rate in training", COLLECT),
     Metric("collect/failed", "episodes that the simulator cut short", "episodes", COLLECT, low=0.0),
+    Metric("collect/invalid", "policies so far whose return or descriptor was not finite", "policies",
+           ("experiments/program.py: Program._step_of",), low=0.0),
     # all evaluations of a search over policies
     # means over thousands of cells, which no single seed takes to a bound: spread freely, unlike a success rate
     Metric("ledger/coverage", "coverage", "share", SEEN, low=0.0, high=1.0),

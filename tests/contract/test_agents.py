@@ -47,7 +47,8 @@ agents that learn from whole episodes."""
 def small(name: str) -> Agent:
     cls = agents.AGENTS[name]
     known = {f.name: f for f in dataclasses.fields(cls)}
-    fields = {k: v for k, v in SMALL.items() if k in known and isinstance(known[k].default, type(v))}
+    idle = getattr(cls, "idle", ())  # fields that an agent refuses, for they decide nothing in it
+    fields = {k: v for k, v in SMALL.items() if k in known and k not in idle and isinstance(known[k].default, type(v))}
     return agents.make(name, **fields)
 
 
