@@ -164,7 +164,7 @@ def test_free_memory_is_that_of_this_machine(monkeypatch):
 
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 2**20 < files.free_memory() <= pages
-    monkeypatch.setattr(files.Path, "read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
+    monkeypatch.setattr(files.Path, "read_text", lambda self, **_: (_ for _ in ()).throw(FileNotFoundError()))
     assert 0 < files.free_memory() <= pages
 
 
