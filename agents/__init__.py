@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from agents.sequence.transformer import RMT, BCTransformer, TrXL
 from agents.serene.serene import Serene
 from agents.serene.study import EmitterStudy
 from agents.td3 import TD3
+from envs.names import unknown
 
 __all__ = [
     "AGENTS",
@@ -141,7 +141,7 @@ def make(name: str, **fields: Any) -> Agent:
     Raises ValueError with one line (and the nearest name) for an unknown name, field or value.
     """
     if name not in AGENTS:
-        raise ValueError(f"unknown agent {name!r}; did you mean {get_close_matches(name, AGENTS, 1, 0.0)[0]!r}?")
+        raise unknown("agent", name, AGENTS)
     try:
         return AGENTS[name](**fields)
     except TypeError as error:

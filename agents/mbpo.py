@@ -1,6 +1,6 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
-Source: Janner et al. 2019, arXiv 1906.08253; conventions and defaults of the Hopper runs of MEX's code
+Source: Janner et al. 2019, arXiv 1906.08253; conventions (not defaults) of the Hopper runs of MEX's code
 (agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which stands on mbrl-lib. Every `model_every`
 env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
@@ -105,12 +105,20 @@ class MBPO(SAC):
             raise ValueError(f"elites {self.elites} are more than the {self.members} members")
         if self.rollouts % self.elites:
             raise ValueError(f"rollouts {self.rollouts} is not a multiple of the {self.elites} elites")
+        if self.capacity < FOLD:
+            raise ValueError(f"capacity must be at least {FOLD}, the rows that a model needs, not {self.capacity}")
 
     def misfit(self, spec: Spec) -> str | None:
         """As SAC; and it must be known when an imagined episode ends."""
         if spec.termination is None:
             return "it needs a known rule of termination (spec.termination)"
         return super().misfit(spec)
+
+    @property
+    def least_budget(self) -> int:
+        """As SAC's, and at least the rows that the model's first training needs."""
+        played = self.num_envs * self.train_every
+        return max(super().least_budget, -(-FOLD // played) * played)
 
     # --- SAC, and how it acts ------------------------------------------------------------------------
 

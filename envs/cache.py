@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,8 @@ def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     except PermissionError as error:
         raise refused(error, "written") from None
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written nothing can be removed
+            half.unlink(missing_ok=True)
 
 
 def refused(error: PermissionError, what: str = "read") -> ValueError:

@@ -109,13 +109,13 @@ def make_with_card(name: str, **fields: Any) -> tuple[Dataset, dict[str, Any]]:
     if isinstance(made, Elsewhere):
         return _read_elsewhere(name, made)
     path, card_path = paths(name, made)
-    if path.exists() and card_path.exists():
-        try:
+    try:
+        if path.exists() and card_path.exists():
             return _read(path, card_path)
-        except PermissionError as error:
-            raise cache.refused(error) from None
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
+    except PermissionError as error:
+        raise cache.refused(error) from None
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
     begun = time.monotonic()
     dataset = made.build()
     check(dataset)

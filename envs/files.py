@@ -35,7 +35,7 @@ OGBENCH = {"obs", "action", "terminated"}
 NAMES = {name: name for name in D4RL.values()} | D4RL
 GIB = 2**30
 PEAK = 2.0
-"""Peak memory over the bytes of the data when it has been read and an agent has begun to prepare it: measured."""
+"""Peak memory while data is read, over its bytes: measured. What agents make of it comes on top."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +150,10 @@ def free_memory() -> int:
 
 
 def check_room(size: int) -> None:
-    """Raise ValueError where data of `size` bytes, and its copies while it is prepared, have no place in memory."""
+    """Raise ValueError where data of `size` bytes, and its copies while it is read, have no place in memory."""
     if PEAK * size > (free := free_memory()):
         raise ValueError(
-            f"it holds {size / GIB:.3g} GiB and takes {PEAK:g} times that to prepare, and {free / GIB:.3g} GiB of "
+            f"it holds {size / GIB:.3g} GiB and takes {PEAK:g} times that to read, and {free / GIB:.3g} GiB of "
             "memory are free"
         )
 

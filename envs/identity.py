@@ -10,6 +10,7 @@ import hashlib
 import math
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -46,14 +47,23 @@ def facts(value: Any, depth: int = DEEP) -> Json:
     if isinstance(value, types.MethodType):
         return facts(value.__func__, depth)
     if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        given = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__, "closure": cells}
+        given = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__, "closure": contents(value)}
         return {"code": code_of(value.__code__)} | {name: facts(x, depth - 2) for name, x in given.items() if x}
     if isinstance(value, partial):
-        return {"function": facts(value.func, depth), "args": facts(value.args), "keywords": facts(value.keywords)}
+        given = {"args": value.args, "keywords": value.keywords}
+        return {"function": facts(value.func, depth)} | {name: facts(x, depth - 1) for name, x in given.items()}
     held = facts(getattr(value, "__dict__", {}), depth - 2)
     name = name_of(value if hasattr(value, "__qualname__") else type(value))
     return {"class": name, **held} if held and isinstance(held, dict) else name
+
+
+def contents(function: types.FunctionType) -> list[Any]:
+    """The variables that a function takes from around it, but for those that have no value yet."""
+    found = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # of an empty cell
+            found.append(cell.cell_contents)
+    return found
 
 
 def plain(value: Any) -> bool:

@@ -151,6 +151,7 @@ _ALL = (
     ),
     Metric("emitters/candidates", "rewarded policies not yet tried as emitters", "policies", SERENE, low=0.0),
     Metric("emitters/active", "emitters under way", "emitters", SERENE, low=0.0),
+    Metric("emitters/lost", "emitters for which their table had no room", "emitters", SERENE, low=0.0),
     Metric("emitters/mean", "mean reward of the emitters' policies", "reward", STUDY),
     Metric("emitters/best", "best reward of an emitter, mean over emitters", "reward", STUDY),
     Metric("emitters/improvement", "improvement of an emitter, mean over emitters", "reward", STUDY),

@@ -42,10 +42,9 @@ def test_sources_are_found():
 def test_import_direction(path: Path):
     own = {name for name in imported(path) if name.partition(".")[0] in {*TOP, "tests"}}
     if path.parts[0] == "agents":
-        wrong = {n for n in own if not n.startswith("agents") and n != "envs" and not n.startswith("envs.api")}
-        assert not wrong and ("envs" not in own or own & {"envs.api"}), (
-            f"agents import only agents and envs.api: {wrong}"
-        )
+        doors = ("envs.api", "envs.fields", "envs.names")
+        wrong = {n for n in own if not n.startswith(("agents", *doors)) and n != "envs"}
+        assert not wrong and ("envs" not in own or own & {*doors}), f"agents import only agents, {doors}: {wrong}"
     elif path.parts[0] == "envs":
         assert not {n for n in own if not n.startswith("envs")}
     assert not {n for n in own if n.startswith("tests")}

@@ -191,11 +191,13 @@ class Serene(NoveltySearch):
 
     def notices(self, row: Mapping[str, Any]) -> list[str]:
         """Full archives, a full table of emitters, and a chunk that trials can spend alone."""
-        found = super().notices(row)
-        if row["archive/overflow"] > 0 and row["archive/rewards"] >= self.reward_capacity:
+        stored, lost = dict(row), row["emitters/lost"]
+        stored["archive/overflow"] -= lost
+        found = super().notices(stored)
+        if stored["archive/overflow"] > 0 and stored["archive/rewards"] >= self.reward_capacity:
             what = "reward archive (from which emitters are born)"
             found.append(full_up(what, "reward_capacity", self.reward_capacity))
-        elif row["archive/overflow"] > 0 and not found:
+        if lost > 0:
             found.append(full_up("table of emitters", "emitter_capacity", self.emitter_capacity))
         if self.crowded:
             why = f"trials may take the whole chunk of {self.chunk} evaluations, and emitters then never climb"
@@ -355,6 +357,7 @@ class Serene(NoveltySearch):
             "archive/best": best,
             "emitters/candidates": jnp.sum(state.rewards.rows["candidate"], dtype=jnp.int32),
             "emitters/active": jnp.sum(state.table.active, dtype=jnp.int32),
+            "emitters/lost": state.lost,
         }
 
 

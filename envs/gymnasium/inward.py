@@ -290,9 +290,14 @@ def identity(made: list[gymnasium.Env]) -> dict[str, Any]:
     """What is known of how an environment was made: its spec in gymnasium, and its wrappers with their arguments.
 
     Of what gymnasium keeps no record of: class, spaces, and the attributes that all of `made`, new ones, have alike.
+    Raises ValueError, in one line, where these have not the same wrappers.
     """
     found: dict[str, Any] = {}
-    for place, alike in enumerate(zip(*(layers(env) for env in made), strict=True)):
+    stacks = [layers(env) for env in made]
+    kinds = list(dict.fromkeys(", ".join(name_of(type(layer)) for layer in stack) for stack in stacks))
+    if len(kinds) > 1:
+        raise ValueError(f"the function must make the same environment each time, not once {' and once '.join(kinds)}")
+    for place, alike in enumerate(zip(*stacks, strict=True)):
         known = [seen(layer) if (held := recorded(layer)) is None else held for layer in alike]
         first, *others = ({x: facts(held[x]) for x in held if x not in BESIDE} for held in known)
         kind = type(alike[0])

@@ -9,6 +9,7 @@ Shapes: N environments. Actions are clipped to their bounds. Time limits are the
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -122,14 +123,16 @@ def fps(env: Env) -> int:
     return FPS if physics is None else round(1 / (physics.model.opt.timestep * physics.substeps))
 
 
-def check_limit(env: Env, limit: int | None) -> None:
-    """Raise ValueError where gymnasium would end episodes at their usual horizon, though fields give a longer one."""
-    name = env.spec.id
-    if name in envs.ENVS and env.spec.horizon > horizon_of(name) == limit:
-        raise ValueError(
-            f"{name}: gymnasium ends its episodes after {limit} steps, and these fields ask for {env.spec.horizon}: "
-            f"make it without gymnasium.make, by envs.gymnasium.GymEnv({name!r}, ...) or GymVectorEnv"
-        )
+def cut_short(env: Env, limit: int | None) -> str | None:
+    """One line where gymnasium would end episodes at their usual horizon, though fields give a longer one."""
+    name, horizon = env.spec.id, env.spec.horizon
+    if name not in envs.ENVS or not horizon > horizon_of(name) == limit:
+        return None
+    return (
+        f"{name}: gymnasium ends its episodes after {limit} steps unless max_episode_steps is given, and these fields "
+        f"ask for {horizon}: give max_episode_steps={horizon}, or make it by envs.gymnasium.GymEnv({name!r}, ...) or "
+        "GymVectorEnv"
+    )
 
 
 def episode_seed(generator: np.random.Generator) -> np.uint32:
@@ -168,7 +171,9 @@ class GymEnv(gymnasium.Env):
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None and spec.id in gymnasium.registry:
-            check_limit(self.env, gymnasium.registry[spec.id].max_episode_steps)
+            # this spec lacks the limit: whether gymnasium.make was given another cannot be seen from here
+            if line := cut_short(self.env, gymnasium.registry[spec.id].max_episode_steps):
+                warnings.warn(line, stacklevel=2)
         self._spec = spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -230,12 +235,13 @@ class GymVectorEnv(VectorEnv):
         **fields: Any,
     ) -> None:
         """env: a registered name, with values for its fields, or an object. max_episode_steps: a shorter time limit."""
-        for name, count in [("num_envs", num_envs), ("max_episode_steps", max_episode_steps or 1)]:
-            if count < 1:
+        for name, count in [("num_envs", num_envs), ("max_episode_steps", max_episode_steps)]:
+            if count is not None and count < 1:
                 raise ValueError(f"{name} must be at least 1, not {count}")
         self.env, self.num_envs, self.autoreset_mode = build(env, fields), num_envs, AutoresetMode(autoreset_mode)
-        check_limit(self.env, max_episode_steps)
-        self._limit = max_episode_steps or self.env.spec.horizon
+        if line := cut_short(self.env, max_episode_steps):
+            raise ValueError(line)
+        self._limit = self.env.spec.horizon if max_episode_steps is None else max_episode_steps
         self.render_mode = render_mode
         self.metadata = {**metadata_of(self.env, render_mode), "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = spaces.outward(self.env.spec.obs)

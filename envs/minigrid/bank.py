@@ -136,13 +136,13 @@ def generate(name: str, first: int, levels: int, progress: Callable[[int], None]
 def load(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
     """`generate`, from disk where they lie there. A file that is damaged is made anew, with a warning."""
     path = cache.folder("minigrid") / f"{name}-{VERSION}-{first}-{levels}.npz"
-    if path.exists():
-        try:
+    try:
+        if path.exists():
             return _read(path, name, levels)
-        except PermissionError as error:
-            raise cache.refused(error) from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
+    except PermissionError as error:
+        raise cache.refused(error) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
     bank = generate(name, first, levels, progress)
     leaves = {f.name: getattr(bank, f.name) for f in fields(State)}
     cache.write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **leaves))

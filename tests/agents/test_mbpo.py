@@ -332,6 +332,11 @@ def test_how_it_explores():
         assert float(agent.exploit(state).noise) == 0
 
 
+@pytest.mark.parametrize(("num_envs", "starts", "least"), [(1, 0, 5), (2, 0, 6), (1, 4, 5), (1, 9, 10), (8, 3, 16)])
+def test_the_least_budget_trains_the_model(num_envs, starts, least):
+    assert MBPO(num_envs=num_envs, learning_starts=starts).least_budget == least
+
+
 def test_misfits_and_bad_values():
     with pytest.raises(ValueError, match="rule of termination"):
         MBPO().bind(SPEC)
@@ -343,6 +348,7 @@ def test_misfits_and_bad_values():
         ({"elites": 6}, "elites 6 are more than the 5 members"),
         ({"members": 7, "elites": 3}, "rollouts 10000 is not a multiple of the 3 elites"),
         ({"model_batch_size": 1}, "model_batch_size must be at least 2"),
+        ({"capacity": 4}, "capacity must be at least 5, the rows that a model needs, not 4"),
     ):
         with pytest.raises(ValueError, match=said):
             MBPO(**fields)

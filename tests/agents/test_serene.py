@@ -114,7 +114,7 @@ def test_the_study_refuses_settings_that_do_nothing():
     assert EmitterStudy(ancestors=100).notices(ROW) == []
 
 
-ROW = {"archive/size": 10, "archive/rewards": 10, "archive/overflow": 0}
+ROW = {"archive/size": 10, "archive/rewards": 10, "archive/overflow": 0, "emitters/lost": 0}
 
 
 def test_notices_name_the_field_to_raise():
@@ -126,8 +126,12 @@ def test_notices_name_the_field_to_raise():
     (text,) = agent.notices(full | {"archive/size": 20})
     assert "raise archive_capacity above 20" in text
     assert NoveltySearch(archive_capacity=20).notices(full | {"archive/size": 20}) == [text]
-    (text,) = agent.notices(full)
+    lost = full | {"emitters/lost": 1}
+    (text,) = agent.notices(lost)
     assert "raise emitter_capacity above 2048" in text
+    assert agent.notices(lost | {"archive/size": 20, "archive/rewards": 30}) == [text], "what is full has lost nothing"
+    every = agent.notices(lost | {"archive/size": 20, "archive/rewards": 30, "archive/overflow": 2})
+    assert len(every) == 3 and every[-1] == text
 
 
 def test_a_chunk_that_trials_can_spend_is_told():

@@ -243,5 +243,7 @@ def test_a_report_is_a_table(name):
 def test_unknown_names_are_one_line_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'serene'"):
         agents.make("seren")
+    with pytest.raises(ValueError, match="did you mean 'sac'"):
+        agents.make("SAC")
     with pytest.raises(ValueError, match="serene: .*chunks"):
         agents.make("serene", chunks=3)

@@ -1,5 +1,6 @@
 """Datasets come from a recipe and its seed alone, lie on disk with their hash, and are checked before anyone learns."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import toys
 import envs
 from envs import cache, datasets
 from envs.api import Dataset
+from envs.minigrid import bank
 from envs.rollout import batches
 
 
@@ -96,6 +98,23 @@ def test_bad_data_is_one_line_and_is_not_kept(spoil, line):
     with pytest.raises(ValueError, match=line):
         datasets.make("test/cues", spoil=spoil)
     assert not cache.folder("datasets").exists()
+
+
+@pytest.mark.parametrize("call", ["exists", "open", "unlink"])
+def test_a_cache_of_another_user_is_one_line(call, monkeypatch):
+    """Whichever call of the system is the one to be refused; that of `unlink` comes after that of `open`."""
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for name in {call, "open"} if call == "unlink" else {call}:
+        monkeypatch.setattr(Path, name, refuse)
+    what = "read" if call == "exists" else "written"
+    with pytest.raises(ValueError, match=rf"cannot be {what}: Permission denied; \$PROSPECT_CACHE may name another"):
+        datasets.make("test/cues", episodes=2)
+    if call == "exists":
+        with pytest.raises(ValueError, match=r"cannot be read: Permission denied"):
+            bank.load("Empty-5x5-v0", 0, 1)
 
 
 def test_rows_may_be_terminated_and_truncated():

@@ -147,15 +147,15 @@ def test_a_file_larger_than_the_memory_is_not_read(name, monkeypatch):
     write(name, arrays(obs=np.zeros((ROWS, 2**12))))
     monkeypatch.setattr(files, "free_memory", lambda: 2**19)
     monkeypatch.setattr(files, "narrow", lambda *_: pytest.fail("read"))
-    line = rf"{name} cannot be read: it holds 0.000\d+ GiB and takes 2 times that to prepare, and 0.000488 GiB .* free"
+    line = rf"{name} cannot be read: it holds 0.000\d+ GiB and takes 2 times that to read, and 0.000488 GiB .* free"
     with pytest.raises(ValueError, match=line):
         datasets.make(name)
 
 
-def test_room_is_asked_for_what_is_made_of_the_data_too(monkeypatch):
+def test_room_is_asked_for_copies_made_in_reading_too(monkeypatch):
     write("mine.safetensors", arrays())
     monkeypatch.setattr(files, "free_memory", lambda: 1.5 * Path("mine.safetensors").stat().st_size)
-    with pytest.raises(ValueError, match="times that to prepare"):
+    with pytest.raises(ValueError, match="times that to read"):
         datasets.make("mine.safetensors")
 
 

@@ -266,9 +266,13 @@ def test_an_id_brings_its_limit():
 
 
 def test_a_horizon_beyond_the_limit_of_its_id_is_not_cut_in_silence():
-    for make in (gymnasium.make, lambda *a, **k: gymnasium.make_vec(*a, num_envs=2, **k)):
-        with pytest.raises(ValueError, match="ends its episodes after 5 steps, and these fields ask for 9") as error:
-            make("prospect/ProbeLimit-v0", horizon=9)
+    line = "ends its episodes after 5 steps unless max_episode_steps is given, and these fields ask for 9"
+    with pytest.raises(ValueError, match=line) as error:
+        gymnasium.make_vec("prospect/ProbeLimit-v0", num_envs=2, horizon=9)
+    with pytest.warns(UserWarning, match=line):
+        assert gymnasium.make("prospect/ProbeLimit-v0", horizon=9).spec.max_episode_steps == 5
+    with pytest.warns(UserWarning, match=line):  # what was given cannot be seen, and holds
+        assert gymnasium.make("prospect/ProbeLimit-v0", horizon=9, max_episode_steps=9).spec.max_episode_steps == 9
     advised = re.search(r"envs\.gymnasium\.(GymEnv\(.*?), \.\.\.\)", str(error.value)).group(1)
     assert eval(f"{advised}, horizon=9)").env.spec.horizon == 9
     assert GymVectorEnv("probe/limit", 2, horizon=9).env.spec.horizon == 9
@@ -359,6 +363,8 @@ def test_seeds_of_rows():
 def test_a_vector_says_what_is_wrong():
     with pytest.raises(ValueError, match="num_envs must be at least 1, not 0"):
         GymVectorEnv("probe/bandit", 0)
+    with pytest.raises(ValueError, match="max_episode_steps must be at least 1, not 0"):
+        GymVectorEnv("probe/bandit", 2, max_episode_steps=0)
     vec = GymVectorEnv("probe/bandit", 2)
     with pytest.raises(ResetNeeded):
         vec.step(np.zeros(2, int))

@@ -134,3 +134,28 @@ def test_facts_are_the_same_in_every_process_and_differ_where_values_do():
     ]  # fmt: skip
     found = [repr(facts(x)) for x in values]
     assert len(set(found)) == len(values) and " at 0x" not in "".join(found)
+
+
+def test_functions_that_hold_themselves_or_nothing_yet():
+    holder: dict = {}
+    holder["f"] = partial(max, holder)
+    assert facts(holder["f"])["args"] and facts(partial(max, key=holder))["keywords"]
+
+    def early():
+        return later
+
+    assert set(facts(early)) == {"code"}, "the variable has no value yet"
+    later = 1
+    assert facts(early)["closure"] == [1]
+
+
+def test_a_function_that_wraps_differently_each_time_is_one_line():
+    made = []
+
+    def wavering():
+        made.append(Loud(cartpole(), 1))
+        return made[-1] if len(made) % 2 else gymnasium.wrappers.ClipReward(made[-1], -1, 1)
+
+    line = r"^the function must make the same environment each time, not once .*Loud and once .*Loud, .*ClipReward$"
+    with pytest.raises(ValueError, match=line):
+        envs.from_gymnasium(wavering, 2)
