@@ -38,13 +38,13 @@ class BC(Agent):
     default_run = DefaultRun("popgym/HigherLowerEasy", 5_000, "popgym/HigherLowerEasy/oracle")
 
     hidden: tuple[int, ...] = hyper((256, 256), least=1)
-    """Widths of the hidden layers."""
+    """Number of neurons in each hidden layer of the policy."""
     learning_rate: float = hyper(3e-4, above=0)
-    """Of Adam."""
+    """Learning rate of the Adam optimiser."""
     batch_size: int = hyper(256, least=1)
-    """Rows of a batch (B)."""
+    """Number of transitions in the batch of a gradient step (B)."""
     updates: int = hyper(100, least=1)
-    """Gradient steps of an iteration (U)."""
+    """Number of gradient steps in an iteration (U)."""
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs an observation of numbers, and one vector or one choice as action."""

@@ -28,9 +28,9 @@ class MAPElites(Neuroevolution):
     """MAP-Elites on a grid, without crossover. The state is its grid."""
 
     batch: int = hyper(100, least=1)
-    """Evaluations a generation."""
+    """Number of policies that are evaluated in a generation."""
     bins: int = hyper(50, least=2)
-    """Cells along each descriptor dimension."""
+    """Number of the grid's cells along each dimension of the descriptor."""
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs a behaviour descriptor of few dimensions."""

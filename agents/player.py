@@ -86,9 +86,10 @@ class Player:
         """(action, state) for ONE observation and the state that the step before it gave (None: an episode begins).
 
         The action is an int for Discrete (from its `start` on), else an array of the space's type in gymnasium, within
-        its bounds. episode_start: True
-        where `state` is that of an episode that has ended. deterministic: the likeliest action of an agent that ships
-        a policy that draws; the others act as they do. reward: the last one, for agents that look at it.
+        its bounds.
+        episode_start: True where `state` is that of an episode that has ended. deterministic: the likeliest action of
+        an agent that ships a policy that draws; the others act as they do. reward: the last one, for agents that look
+        at it.
         Raises ValueError for an observation of another shape or kind, and where a reward is missing.
         """
         obs = observation(self.spec.obs, obs, self.spec.id)

@@ -138,7 +138,7 @@ class PPO(Agent):
     max_grad_norm: float = hyper(0.5, above=0)
     """Largest norm of a gradient; longer gradients are scaled down to it."""
     normalise_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
-    """Over what advantages are brought to mean 0 and standard deviation 1, if at all."""
+    """Whether advantages are normalised over the batch, over each minibatch, or not at all (`none`)."""
     adam_eps: float = hyper(1e-5, above=0)
     """Small constant in the denominator of the Adam optimiser."""
     hidden: tuple[int, ...] = hyper((64, 64), least=1)
@@ -154,7 +154,7 @@ class PPO(Agent):
     normalise_rewards: bool = False
     """Whether rewards are divided by the running standard deviation of their discounted sums."""
     reward_clip: float = hyper(10.0, above=0, later=True)
-    """Rewards divided by that deviation are cut at plus and minus this."""
+    """Normalised rewards (see normalise_rewards) are cut at plus and minus this."""
     greedy: bool = False
     """Whether the likeliest action is taken in evaluation and by the shipped policy, instead of a drawn one."""
 

@@ -222,7 +222,7 @@ class Env:
         raise NotImplementedError
 
     def reset_if(self, needed: Array, key: Key) -> tuple[Tree, Tree]:
-        """`reset`, whose result is looked at only where `needed` [] holds: a dear one may do nothing elsewhere."""
+        """`reset`, whose result is used only where `needed` [] holds: an expensive one may do nothing elsewhere."""
         return self.reset(key)
 
     def step_if(self, live: Array, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:

@@ -58,7 +58,7 @@ class Elsewhere:
     """A recipe that reads what others keep, and may change."""
 
     sha256: str = ""
-    """Of the arrays, as their card says it; if given, other data is refused."""
+    """Hash of the arrays, as their card says it; if given, other data is refused."""
 
     @property
     def source(self) -> Path:

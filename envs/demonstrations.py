@@ -48,17 +48,17 @@ class Demonstrations:
     """
 
     env: str
-    """Its registered id."""
+    """Registered name of the environment."""
     env_fields: tuple[tuple[str, Any], ...] = ()
-    """Values of its fields, as pairs."""
+    """Values of the environment's fields, as pairs."""
     episodes: int = 2000
-    """How many are played."""
+    """Number of episodes that are played."""
     noise: float = 0.0
     """Share of the actions that are drawn uniformly instead; what was done is what is kept."""
     random: float = 0.0
     """Share of the episodes (the first ones) whose actions are all drawn uniformly."""
     seed: int = 0
-    """Of all that is drawn."""
+    """Seed of everything that is drawn."""
     successes_only: bool = False
     """Leave out the episodes that end without success."""
     successors: bool = False

@@ -1,7 +1,8 @@
 """What the exploring agents share: r + beta b, ids to count by, and models that are trained beside the policy.
 
 The bonus is one more reward: one value head, one discount, and it ends with the episode. (RND's second head and its
-non-episodic returns are left out.) A bonus tells nothing where `beta` is 0: then this is PPO, bit for bit.
+non-episodic returns are left out.) Where `beta` is 0 this is PPO at the same settings, bit for bit; the defaults of
+`learning_rate` and `entropy` are not PPO's.
 Shapes: T steps, N streams, R = T * N rows.
 """
 
@@ -30,13 +31,13 @@ class Explorer(PPO):
     """PPO on r + beta b: a variant gives `bonus`."""
 
     learning_rate: float = hyper(1e-3, above=0)
-    """Step size of Adam."""
+    """Learning rate of the Adam optimiser."""
     entropy: float = hyper(0.01, least=0)
-    """Weight of the policy's entropy in the loss: more keeps its choices varied."""
+    """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
     beta: float = hyper(0.01, least=0)
     """Weight of the bonus beside the reward."""
     beta_steps: int = hyper(0, least=0)
-    """Env steps over which the weight falls to 0 in a straight line; 0: it stays."""
+    """Number of environment steps in which the weight falls to 0 in a straight line; 0 means that it stays."""
 
     def bonus(self, kept: Tree, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
         """(b [T, N], what is kept from now on, figures); `kept` is what `begin` gave."""
@@ -61,7 +62,7 @@ class Counting(Explorer):
     view: Literal["state", "obs"] = "state"
     """What is counted: the full state (`info["state_id"]`, more than the policy sees), or what the policy sees."""
     slots: int = hyper(2**12, least=2)
-    """Slots of each stream's table of visits, a power of two."""
+    """Number of slots in each stream's table of visits, a power of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,13 +132,13 @@ class Modelling(Explorer):
     """An explorer whose bonus comes from a model: it gives `begin_model` and `model_loss`."""
 
     features: int = hyper(64, least=1)
-    """Size of an observation's features (F)."""
+    """Number of features of an observation in the model (F)."""
     width: int = hyper(128, least=1)
-    """Of the model's hidden layers."""
+    """Number of neurons in the model's hidden layers."""
     model_rate: float = hyper(3e-4, above=0)
-    """Learning rate of the model's Adam."""
+    """Learning rate of the Adam optimiser of the model."""
     centre: bool = True
-    """Take the running mean off the bonus, so that living on pays nothing by itself."""
+    """Whether the bonus is centred by its running mean, so that longer episodes earn no more bonus."""
     bonus_clip: float = hyper(100.0, above=0, later=True)
     """The bonus, in units of its standard deviation, is cut at plus and minus this."""
     model_epochs: int = hyper(1, least=1)

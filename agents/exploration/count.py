@@ -21,16 +21,17 @@ from agents.ops.minibatches import Figures
 class Count(Counting):
     """PPO with the bonus b = 1 / sqrt(N(s')) (MBIE-EB), where N counts visits in the episode or in the run.
 
-    N is told after the visit, so that the first one pays 1. The first state of an episode is counted when it is entered
+    N is read after the visit, so that the first one pays 1. The first state of an episode is counted when it is entered
     again. View: the full state, or with view=obs the policy's own observation.
     """
 
     beta: float = hyper(0.005, least=0)
-    """Weight of the bonus beside the reward: with .01 living on pays more than finishing an easy task."""
+    """Weight of the bonus beside the reward; with .01 a long episode earns more bonus than finishing an easy task earns
+    reward."""
     scope: Literal["episode", "run"] = "run"
     """Where visits count: in the stream's running episode, or in all streams since the beginning."""
     run_slots: int = hyper(2**18, least=2)
-    """Slots of the table of all streams (scope=run), a power of two."""
+    """Number of slots in the table of all streams (scope=run), a power of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,14 +21,16 @@ from agents.ops.minibatches import Figures
 
 @dataclass(frozen=True, kw_only=True)
 class ICM(Modelling):
-    """PPO with the bonus b = |F(phi(o), a) - phi(o')|^2 / 2 (ICM, eq. 6), divided by its running deviation.
+    """PPO with the bonus b = |F(phi(o), a) - phi(o')|^2 / 2 (ICM, eq. 6).
 
-    phi is trained by the inverse model alone, a = I(phi(o), phi(o')) (eq. 2 and 3), and F on top of it (eq. 5); both
-    after the bonus was taken. A step that ends an episode counts like any other. View: the policy's own observation.
+    It is divided by its running deviation, centred and cut. phi is trained by the inverse model alone,
+    a = I(phi(o), phi(o')) (eq. 2 and 3), and F on top of it (eq. 5); both after the bonus was taken. A step that ends
+    an episode counts like any other. View: the policy's own observation.
     """
 
     beta: float = hyper(0.0003, least=0)
-    """Weight of the bonus beside the reward: with .01 living on pays more than finishing an easy task."""
+    """Weight of the bonus beside the reward; with .01 a long episode earns more bonus than finishing an easy task earns
+    reward."""
     forward_weight: float = hyper(0.2, least=0, most=1)
     """beta of eq. 7: the share of the forward loss beside the inverse one."""
 

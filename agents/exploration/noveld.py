@@ -22,8 +22,8 @@ from agents.ops.minibatches import Figures
 class NovelD(RND, Counting):
     """PPO with the bonus b = max(e(o') - alpha e(o), 0) [first visit of s' in the episode] (NovelD).
 
-    e = |g(o) - f(o)| is the error of RND, a norm and not its square; b is divided by its running deviation. View: e the
-    policy's own observation; first visits the full state, or with view=obs that observation.
+    e = |g(o) - f(o)| is the error of RND, a norm and not its square; b is divided by its running deviation, centred and
+    cut. View: e the policy's own observation; first visits the full state, or with view=obs that observation.
     """
 
     default_run = DefaultRun("minigrid/DoorKey-8x8-v0", 303_104)

@@ -19,10 +19,10 @@ from agents.ops.minibatches import Figures
 
 @dataclass(frozen=True, kw_only=True)
 class RIDE(ICM, Counting):
-    """PPO with the bonus b = |phi(o') - phi(o)| / sqrt(N_ep(s')) (RIDE), divided by its running deviation.
+    """PPO with the bonus b = |phi(o') - phi(o)| / sqrt(N_ep(s')) (RIDE).
 
-    phi is ICM's; its forward and inverse losses are as there. View: phi the policy's own observation; N_ep the full
-    state, or with view=obs that observation.
+    It is divided by its running deviation, centred and cut. phi is ICM's; its forward and inverse losses are as there.
+    View: phi the policy's own observation; N_ep the full state, or with view=obs that observation.
     """
 
     def begin(self, key: Key) -> Tree:

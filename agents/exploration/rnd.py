@@ -18,7 +18,7 @@ from agents.ops.minibatches import Figures
 
 @dataclass(frozen=True, kw_only=True)
 class RND(Modelling):
-    """PPO with the bonus b = |g(o') - f(o')|^2 (RND, section 2.2), divided by its running deviation.
+    """PPO with the bonus b = |g(o') - f(o')|^2 (RND, section 2.2), divided by its running deviation, centred and cut.
 
     f is random and stays; g is trained on the successors of every segment, after the bonus was taken. One value head,
     episodic (the paper has a second, non-episodic one). View: the policy's own observation.

@@ -46,9 +46,9 @@ class AWAC(Weighted):
     default_run = DefaultRun("maze2d/medium", 20_000, "maze2d/medium/waypoints")
 
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
-    """Widths of the hidden layers of all networks."""
+    """Number of neurons in each hidden layer of all networks."""
     temperature: float = hyper(0.1, above=0)
-    """By which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
+    """Number by which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
 
     squashed_mean: ClassVar[bool] = False
 

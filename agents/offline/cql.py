@@ -29,7 +29,7 @@ from agents.ops.replay import Experience
 from agents.sac import SACUpdates
 from agents.td3 import critic_values, squared_error
 
-DEAREST = 1e6
+HIGHEST = 1e6
 """The largest price."""
 OPTIMISERS = {
     "actor": "actor_optimiser", "critics": "critic_optimiser", "log_alpha": "alpha_optimiser",
@@ -54,21 +54,21 @@ class CQL(SACUpdates, Offline):
     default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")
 
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
-    """Widths of the hidden layers of all networks."""
+    """Number of neurons in each hidden layer of all networks."""
     actor_learning_rate: float = hyper(3e-5, above=0)
-    """Of the Adams of actor and temperature."""
+    """Learning rate of the Adam optimisers of the actor and the temperature."""
     critic_learning_rate: float = hyper(3e-4, above=0)
-    """Of the Adams of critics and price."""
+    """Learning rate of the Adam optimisers of the critics and the price."""
     weight: float = hyper(10.0, least=0)
-    """Of the gap between other actions' values and the data's; 0: SAC's critics."""
+    """Weight in the critics' loss of the gap between other actions' values and the data's; 0 leaves SAC's loss."""
     samples: int = hyper(10, least=1)
-    """Actions a row of each of the three kinds."""
+    """Number of actions of each of the three kinds that are drawn for each transition."""
     lagrange: bool = True
     """Whether the weight has a price that rises while the gap is above `target_gap`."""
     target_gap: float = 5.0
-    """What the price tunes the gap to."""
+    """The gap that the price tunes towards."""
     log_std_offset: float = -1.0
-    """Added to the logarithm of the policy's deviation."""
+    """Number that is added to the logarithm of the policy's standard deviation."""
 
     @property
     def optimisers(self) -> tuple[optax.GradientTransformation, ...]:
@@ -116,7 +116,7 @@ class CQL(SACUpdates, Offline):
 
     def price(self, log_price: Array) -> Array:
         """The price []; 1 without `lagrange`."""
-        return jnp.clip(jnp.exp(log_price), 0.0, DEAREST) if self.lagrange else jnp.ones(())
+        return jnp.clip(jnp.exp(log_price), 0.0, HIGHEST) if self.lagrange else jnp.ones(())
 
     def surplus(self, gaps: Array) -> Array:
         """Weight (gap_i - target_gap) [2]; the target counts with `lagrange` alone."""

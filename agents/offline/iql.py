@@ -60,13 +60,13 @@ class IQL(Weighted):
     default_run = DefaultRun("maze2d/large", 30_000, "maze2d/large/waypoints")
 
     expectile: float = hyper(0.7, above=0, below=1)
-    """Of the values of the data's actions that V is: .5 is their mean, towards 1 their best."""
+    """Expectile of the values of the data's actions that V learns: .5 is their mean, towards 1 their best."""
     beta: float = hyper(3.0, least=0)
     """Inverse temperature of the policy: 0 is behaviour cloning."""
     decay: int = hyper(0, least=0)
-    """Updates in which the policy's learning rate falls to 0 along a cosine; 0: it stays."""
+    """Number of updates in which the policy's learning rate falls to 0 along a cosine; 0 means that it stays."""
     scale_rewards: bool = False
-    """Divide rewards by the range of the data's returns, times 1000 (as is done for MuJoCo's runners)."""
+    """Whether rewards are divided by the range of the data's returns, times 1000, as for MuJoCo's robots."""
 
     squashed_mean: ClassVar[bool] = True
 

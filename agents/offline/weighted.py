@@ -49,9 +49,9 @@ class Weighted(Offline):
     """Base of the two."""
 
     learning_rate: float = hyper(3e-4, above=0)
-    """Of Adam."""
+    """Learning rate of the Adam optimisers of all networks."""
     tau: float = hyper(0.005, above=0, most=1)
-    """How far target critics move towards the critics."""
+    """How far the target critics move towards the critics at each update: 1 is all the way."""
 
     squashed_mean: ClassVar[bool]
     """Whether the policy's means end in a tanh."""

@@ -2,7 +2,7 @@
 
     x = sample(cma, noise)            noise [P, n] standard normal
     cma = tell(cma, x, fitness)       fitness [P], maximised
-    cma = decompose(cma)              now and then: eigenvalues are the dear part, O(n^3)
+    cma = decompose(cma)              now and then: eigenvalues are the expensive part, O(n^3)
 
 Weights (active: the worse half counts negatively) and learning rates are the defaults of Hansen's tutorial
 (arXiv 1604.00772, equation numbers below). Bounds are the caller's: `tell` may be given clipped points, and then

@@ -34,7 +34,7 @@ class DT(BCTransformer):
     """The decision transformer: actions for a return that is asked for, over the newest `context` steps."""
 
     target_return: float = 1.0
-    """What is asked for in evaluation."""
+    """Return that is asked for in evaluation."""
     return_scale: float = hyper(1.0, above=0)
     """Returns are divided by this before they are looked at."""
 
@@ -73,15 +73,15 @@ class RATE(DT):
     """The recurrent action transformer with memory: memory tokens, a cache, and a valve that retains the memory."""
 
     context: int = hyper(10, least=1)
-    """Steps of a segment (L)."""
+    """Number of environment steps in a segment (L)."""
     segments: int = hyper(3, least=1)
-    """Segments of a training window (S)."""
+    """Number of segments in a training window (S)."""
     memories: int = hyper(10, least=1)
-    """Memory tokens (R)."""
+    """Number of memory tokens (R)."""
     cache: int = hyper(30, least=0)
-    """Tokens before a segment that each layer sees (C), three a step."""
+    """Number of tokens before a segment that each layer sees (C), three for each step."""
     valve: int = hyper(1, least=0)
-    """Heads of the valve; 0: none."""
+    """Number of heads of the valve; 0 means without a valve."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -143,9 +143,9 @@ class BCLinOSS(SequenceBC):
     """Behaviour cloning with damped linear oscillators (D-LinOSS)."""
 
     layers: int = hyper(2, least=1)
-    """Blocks (N)."""
+    """Number of blocks of oscillators (N)."""
     size: int = hyper(64, least=1)
-    """Oscillators of a block (P)."""
+    """Number of oscillators in each block (P)."""
 
     @property
     def trunk(self) -> LinOSS:

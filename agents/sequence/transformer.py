@@ -121,15 +121,15 @@ class BCTransformer(SequenceBC):
     """Behaviour cloning with a transformer over the newest `context` steps."""
 
     context: int = hyper(30, least=1)
-    """Steps that it sees (L)."""
+    """Number of newest steps that the transformer sees (L)."""
     segments: int = hyper(1, least=1)
-    """Segments of a training window, each learned by itself."""
+    """Number of segments in a training window, each learned by itself."""
     layers: int = hyper(2, least=1)
-    """N"""
+    """Number of layers of the transformer (N)."""
     heads: int = hyper(2, least=1)
-    """Of attention; they divide the width."""
+    """Number of heads of every attention; twice as many divide the width."""
     ffn: int = hyper(128, least=1)
-    """Hidden width of feed-forward layers."""
+    """Number of hidden neurons of the feed-forward layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,11 +154,11 @@ class TrXL(BCTransformer):
     """Behaviour cloning with Transformer-XL: segments, and a cache of the states before them."""
 
     context: int = hyper(10, least=1)
-    """Steps of a segment (L)."""
+    """Number of environment steps in a segment (L)."""
     segments: int = hyper(3, least=1)
-    """Segments of a training window (S)."""
+    """Number of segments in a training window (S)."""
     cache: int = hyper(20, least=1)
-    """Tokens before a segment that each layer sees (C)."""
+    """Number of tokens before a segment that each layer sees (C)."""
 
     @property
     def trunk(self) -> Transformer:
@@ -171,11 +171,11 @@ class RMT(BCTransformer):
     """Behaviour cloning with the recurrent memory transformer: memory tokens around every segment."""
 
     context: int = hyper(10, least=1)
-    """Steps of a segment (L)."""
+    """Number of environment steps in a segment (L)."""
     segments: int = hyper(3, least=1)
-    """Segments of a training window (S)."""
+    """Number of segments in a training window (S)."""
     memories: int = hyper(10, least=1)
-    """Memory tokens (R)."""
+    """Number of memory tokens (R)."""
 
     @property
     def trunk(self) -> Transformer:

@@ -189,7 +189,7 @@ class HostEnv(Env):
     num_envs: int
     horizon: int
     made: dict[str, Any] = field(repr=False)
-    """Of what and how the environment is made (see `identity`): part of a run's configuration."""
+    """What the environment is made of, and how (see `identity`): part of a run's configuration."""
     versions: dict[str, str] = field(repr=False, metadata={"pytree_node": True})  # noted beside the configuration
     """Those of gymnasium and of the packages that the environment and its wrappers come from."""
     spec: Spec = field(repr=False)

@@ -49,9 +49,9 @@ class Battleship(Env):
     id: str = static("")
     """The registered name."""
     width: int = static(8, least=2)
-    """Of the board, in cells."""
+    """Width and height of the board, in cells."""
     ships: tuple[int, ...] = static((2, 3, 3, 4), least=1)
-    """Their lengths, in the order in which they are placed."""
+    """Lengths of the ships, in the order in which they are placed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,9 +140,9 @@ class MineSweeper(Env):
     id: str = static("")
     """The registered name."""
     width: int = static(4, least=2)
-    """Of the board, in cells."""
+    """Width and height of the board, in cells."""
     mines: int = static(2, least=1)
-    """Cells that hold one."""
+    """Number of cells that hold a mine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,9 +41,9 @@ class Robot(Simulation):
     version: Literal["v4", "v5"] = static("v5")
     """Which of gymnasium's versions; all but HalfCheetah and Swimmer differ in it."""
     reward: Kind = static("dense")
-    """See the module."""
+    """Reward of a step: gymnasium's (`dense`), for a speed in the band (`velocity`), or beyond `distance` (`far`)."""
     control_weight: float = static(0.1, least=0)
-    """Weight of |action|^2."""
+    """Weight of the action's square in the cost."""
     target: float = static(1.5)
     """velocity: the middle of the band (m/s)."""
     band: float = static(0.6, least=0)

@@ -31,7 +31,7 @@ class Reacher(Simulation):
     version: Literal["v4", "v5"] = static("v5")
     """Which of gymnasium's versions."""
     control_weight: float = static(1.0, least=0)
-    """Weight of |action|^2."""
+    """Weight of the action's square in the cost."""
 
     substeps: ClassVar[int] = 2
     file: ClassVar[str] = "reacher.xml"

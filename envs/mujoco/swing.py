@@ -25,9 +25,9 @@ class SwingUp(Simulation):
     """Base of both: angle 0 is upright, the hinge is the last joint. Never terminates."""
 
     reward: Literal["sparse", "dense"] = static("sparse")
-    """See the module."""
+    """Reward of a step: 1 while upright (`sparse`), or (1 + cos of the angle) / 2 (`dense`)."""
     spread: float = static(0.01, least=0, most=math.pi)
-    """The first angle is uniform within this of hanging (rad)."""
+    """Largest distance of the first angle, which is uniform, from hanging (rad)."""
 
     substeps: ClassVar[int] = 1
 

@@ -97,21 +97,21 @@ class Waypoints:
     """
 
     maze: Literal["umaze", "medium", "large"] = "umaze"
-    """umaze, medium or large."""
+    """Maze to walk in: umaze, medium or large."""
     family: Literal["maze2d", "pointmaze"] = "maze2d"
-    """maze2d or pointmaze."""
+    """Family of environments of the maze: maze2d or pointmaze."""
     rows: int = bounded(1_000_000, least=1)
-    """Before `share`."""
+    """Number of rows, before `share` is taken."""
     noise: float = bounded(0.5, least=0)
-    """Standard deviation of what is added to each action, before it is clipped."""
+    """Standard deviation of the noise that is added to each action, before it is clipped."""
     seed: int = 0
-    """Of all that is drawn but the share."""
+    """Seed of everything that is drawn but the share."""
     streams: int = bounded(250, least=1)
-    """Walkers side by side."""
+    """Number of walkers side by side."""
     share: float = bounded(1.0, above=0, most=1)
     """Keep whole trajectories, drawn at random, until this share of the rows is reached."""
     subset_seed: int = 0
-    """Of that draw."""
+    """Seed of the draw of the share."""
     stratified: bool = True
     """Cut those whose last row pays and the others to that share each; at least one that pays stays."""
     reward_of: Literal["next", "this"] = "next"
