@@ -61,7 +61,7 @@ def test_make_then_show_then_train(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("data", "required: action"), ("data look", "invalid choice: 'look'"),
+        ("data", "required: action"), ("data look", "unknown action 'look'"),
         ("data list maze2d/umaze/waypoints", "`data list` takes no name"),
         ("data make", "data make needs the name of a dataset"),
         ("data make maze2d/umaze/waypoint", "did you mean 'maze2d/umaze/waypoints'?"),
