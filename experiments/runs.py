@@ -11,9 +11,10 @@
     error.txt       the traceback of a run in a sweep that failed
     lock.json       see `experiments.lock`
 
-All but timing.jsonl, notices.json, error.txt and lock.json depend on the configuration and the machine's kind alone. A run to a smaller budget
-goes on in its folder: the agent is then that of a run to the larger one, to the bit. So are the rows, where both have
-the same marks as far as the first one went; else the first one's rows stay, and run.json names it under `extends`.
+All but timing.jsonl, notices.json, error.txt and lock.json depend on the configuration and the machine's kind alone. A
+run to a smaller budget goes on in its folder: the agent is then that of a run to the larger one, to the bit. So are the
+rows, where both have the same marks as far as the first one went; else the first one's rows stay, and run.json names it
+under `extends`.
 """
 
 from __future__ import annotations
