@@ -230,23 +230,23 @@ def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
 
 
 def cmd_list(words: list[str]) -> int:
-    """List agents, envs or experiments: list WHAT [--fits ENV] [--family F] [--grep G] [--json]."""
+    """List agents, envs or experiments: list KIND [--fits ENV] [--family F] [--grep G] [--json]."""
     parser = Parser(prog="prospect list", description="What there is.")
-    parser.add_argument("what", choices=("agents", "envs", "experiments"))
+    parser.add_argument("kind", choices=("agents", "envs", "experiments"))
     parser.add_argument("--fits", metavar="ENV", help="agents only: which of them can learn there")
     parser.add_argument("--family", metavar="F", help="envs only: those whose id begins with F/, e.g. mujoco")
     parser.add_argument("--grep", metavar="G", help="envs only: those with G in their id")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(words)
-    for option, what in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
-        if getattr(args, option) is not None and args.what != what:
-            raise ValueError(f"--{option} goes with `list {what}`")
+    for option, kind in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
+        if getattr(args, option) is not None and args.kind != kind:
+            raise ValueError(f"--{option} goes with `list {kind}`")
     from experiments import listing
 
-    if args.what == "envs":
+    if args.kind == "envs":
         rows = listing.envs_rows(args.family, args.grep or "")
     else:
-        rows = listing.agents_rows(args.fits) if args.what == "agents" else listing.experiments_rows()
+        rows = listing.agents_rows(args.fits) if args.kind == "agents" else listing.experiments_rows()
     if args.json:
         print_json(rows)
     else:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from io import TextIOWrapper
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from experiments.sweep import Outcome
+from experiments.sweep import Job, Outcome, notices
 
 FAILED, BAD_INPUT = 1, 2
 WIDTH = 10_000
@@ -85,10 +86,21 @@ def _whole(word: str, least: int) -> int:
 
 
 def print_outcome(outcome: Outcome) -> int:
-    """One line on a sweep, and one a failure; the exit code."""
+    """One line on a sweep, and one a failure and a notice; the exit code."""
     console = out()
     counts = {"done": outcome.finished, "finished before": outcome.skipped, "failed": outcome.failed}
     console.print(", ".join(f"{len(runs)} {what}" for what, runs in counts.items()))
     for job, error in outcome.failed:
         console.print(f"failed: {job.title}: {error}\n        {job.out}")
+    print_notices([*outcome.skipped, *outcome.finished, *(job for job, _ in outcome.failed)])
     return FAILED if outcome.failed else 0
+
+
+def print_notices(jobs: Iterable[Job]) -> None:
+    """What these runs have told, each text once, with the first run that says it and the number of the others."""
+    told: dict[str, list[Job]] = {}
+    for job in jobs:
+        for text in notices(job.out):
+            told.setdefault(text, []).append(job)
+    for text, (first, *others) in told.items():
+        err().print(f"note: {first.title}{f' and {len(others)} more' if others else ''}: {text}")

@@ -24,10 +24,8 @@ SEEDS = 3
 EVALS, EPISODES = 20, 20
 """Rows of metrics in a run, and episodes of each evaluation."""
 FLOORS = ("random", "zero")
-FLOOR_EPISODES = 200
+FLOOR_BUDGET, FLOOR_EPISODES = 100, 200
 RESULTS = Path("results/defaults")
-EXEMPT = {"floor", "emitter_study"}
-"""A floor itself, and a study that learns in no environment of its own."""
 
 
 def names() -> list[str]:
@@ -39,7 +37,7 @@ def plan(chosen: Sequence[str], root: Path | None = None) -> list[Job]:
     """The runs of these agents, and the floors of their environments."""
     base = (root or runs_root()) / "defaults"
     runs = {name: _run_of(name) for name in chosen}
-    jobs = [_job(base / "floors", "floor", env, 1, 100, FLOOR_EPISODES, seed=0, action=action)
+    jobs = [_job(base / "floors", "floor", env, 1, FLOOR_BUDGET, FLOOR_EPISODES, seed=0, action=action)
             for env in dict.fromkeys(run.env for run in runs.values()) for action in FLOORS]  # fmt: skip
     for name, run in runs.items():
         jobs += [
@@ -71,15 +69,32 @@ def _job(
 
 
 def collect(jobs: Sequence[Job], folder: Path = RESULTS) -> list[Row]:
-    """The rows of finished runs, and those of summary.csv for agents and floors that have none among `jobs`."""
-    found = records.read(jobs, "defaults")
-    rows = [
-        record.head | {"label": _label(record.job), "eval/return": record.rows[-1]["eval/return"]} for record in found
-    ]
-    mine = {(row["env"], row["label"]) for row in rows}
+    """The rows of summary.csv that are of today's default runs and their floors, and those of finished runs.
+
+    The new rows of an agent or a floor take the place of the old ones once they are as many, or all its seeds.
+    """
+    today, cells = _cells(), dict[tuple[str, str, int], list[Row]]()
     path = folder / "summary.csv"
-    kept = [row for row in records.read_csv(path) if (row["env"], row["label"]) not in mine] if path.exists() else []
-    return sorted([*kept, *rows], key=lambda row: (row["label"], row["env"], row["seed"]))
+    for row in records.read_csv(path) if path.exists() else []:
+        if (cell := _cell(row)) in today:
+            cells.setdefault(cell, []).append(row)
+    fresh = dict[tuple[str, str, int], list[Row]]()
+    for record in records.read(jobs, "defaults"):
+        row = record.head | {"label": _label(record.job), "eval/return": record.rows[-1]["eval/return"]}
+        fresh.setdefault(_cell(row), []).append(row)
+    cells |= {cell: rows for cell, rows in fresh.items() if len(rows) >= min(SEEDS, len(cells.get(cell, ())))}
+    return sorted((row for rows in cells.values() for row in rows), key=lambda r: (r["label"], r["env"], r["seed"]))
+
+
+def _cell(row: Row) -> tuple[str, str, int]:
+    return row["label"], row["env"], row["budget"]
+
+
+def _cells() -> set[tuple[str, str, int]]:
+    """(label, environment, budget) of every agent's default run, and of the floors of their environments."""
+    runs = {name: _run_of(name) for name in names()}
+    floors = {(f"floor {action}", run.env, FLOOR_BUDGET) for run in runs.values() for action in FLOORS}
+    return floors | {(name, run.env, run.budget) for name, run in runs.items()}
 
 
 def _label(job: Job) -> str:

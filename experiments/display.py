@@ -84,7 +84,8 @@ def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, An
         def update(now: dict[str, Any]) -> None:
             for notice in now["notices"]:
                 console.print(f"note: {notice}")
-            shown.update(bar, total=now["budget"], completed=now["used"], used=_used(now))
+            used = _used(now) if now["used"] else "compiling"
+            shown.update(bar, total=now["budget"], completed=now["used"], used=used)
             if now["rows"]:
                 shown.update(bar, last=figures(now["rows"][-1]))
 

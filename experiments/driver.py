@@ -86,9 +86,10 @@ def train(
     `Batches`. seeds: several run as one vmapped program, in agents that allow it. dataset: for agents that want
     `Batches`, an object or the name of one. out: the run's folder; a run that is there goes on, one to a smaller
     budget too; a finished one is returned as it is. progress: True shows the bar of the command line; a function is
-    called after every chunk with {iteration, used, budget, unit, rows, notices}; rows and notices are those new since
-    the last call. callbacks: see `experiments.hooks`; when one fails the run is saved, and the error names it. A run
-    that one of them ended is not finished: without that callback the same call goes on to the full budget.
+    called after every chunk, and before the first where there are notices, with {iteration, used, budget, unit, rows,
+    notices}; rows and notices are those new since the last call. callbacks: see `experiments.hooks`; when one fails
+    the run is saved, and the error names it. A run that one of them ended is not finished: without that callback the
+    same call goes on to the full budget.
 
     Raises ValueError, in one line, for whatever cannot work, before anything is compiled; `Interrupted` after
     SIGINT or SIGTERM, where there is a folder.
@@ -120,7 +121,8 @@ def _env(given: Any, agent: Agent) -> str | Env:
 
     named = given if isinstance(given, str) else None
     if isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv) or named in gymnasium.registry:
-        raise ValueError(_instead_of_gymnasiums(named or getattr(getattr(given, "spec", None), "id", None), agent))
+        id = named or getattr(getattr(given, "spec", None), "id", None)
+        raise ValueError(_instead_of_gymnasiums(id, type(given).__name__, agent))
     if named is not None:
         raise unknown("environment", named, envs.ENVS)
     if isinstance(given, type):
@@ -130,16 +132,17 @@ def _env(given: Any, agent: Agent) -> str | Env:
     return given
 
 
-def _instead_of_gymnasiums(id: str | None, agent: Agent) -> str:
-    """What to give instead of an environment of gymnasium's, or of its id."""
+def _instead_of_gymnasiums(id: str | None, kind: str, agent: Agent) -> str:
+    """What to give instead of an environment of gymnasium's, or of its id; without an id it is called by its class."""
     from envs.gymnasium import names
 
     if own := names().get(id or ""):
         return f"{id!r} is an environment of ours for gymnasium: give {own!r}"
-    said, want = f"{id!r} is an environment of gymnasium's", wants_of(agent)[0]
+    said, want = f"{kind if id is None else repr(id)} is an environment of gymnasium's", wants_of(agent)[0]
     if not isinstance(want, Segments):
         return f"{said}; agents that want Segments learn there, and {type(agent).__name__} wants {type(want).__name__}"
-    return f"{said}: give envs.from_gymnasium({'make' if id is None else repr(id)}, num_envs={want.num_envs})"
+    give = f"{said}: give envs.from_gymnasium({'make' if id is None else repr(id)}, num_envs={want.num_envs})"
+    return f"{give}, where make is a function that makes one" if id is None else give
 
 
 def _shown(progress: Progress | bool | None, run: Run) -> AbstractContextManager[Progress | None]:
@@ -165,11 +168,11 @@ def train_run(
 ) -> Result:
     """`train` for a `Run`."""
     run.check(dataset)
-    env = run.make_env()
-    for exam in run.exams:
-        run.make_env(**exam.fields)  # a mistake shows now, not after training
-    agent = run.agent.bind(env.spec)
     with warnings.catch_warnings(record=True) as warned:
+        env = run.make_env()
+        for exam in run.exams:
+            run.make_env(**exam.fields)  # a mistake shows now, not after training
+        agent = run.agent.bind(env.spec)
         if dataset is not None:
             datasets.check(dataset)
         elif run.dataset:
@@ -227,6 +230,8 @@ class _Driver:
         state = self._resume(folder) if folder else None
         state = self.program.init() if state is None else state
         phase, idle = self.program.phase(state), 0
+        if self.notices:  # there may be no chunk to tell them after
+            self._tell(state, int(np.min(state.used)))
         reason = self._ask(folder, state)
         if folder and self.mark < self.run.evals and reason is None:
             folder.reopen()
@@ -241,9 +246,9 @@ class _Driver:
             due = time.monotonic() - self.saved >= self.save_every
             if folder and (broken or due or self.mark == self.run.evals):
                 self._save(folder, state)
+            self._tell(state, used)
             if broken or idle > IDLE:
                 raise ValueError(self._why(state, broken))
-            self._tell(state, used)
             reason = self._ask(folder, state)
         result = self._result(state, stopped=reason if self.mark < self.run.evals else None)
         if folder and folder.result is None:

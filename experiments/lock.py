@@ -124,7 +124,7 @@ class Lock:
         self._thread.join()
         os.close(self._file)
         if self.held:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
     @property
     def held(self) -> bool:
@@ -187,21 +187,28 @@ class Lock:
     def _remove(self, dead: bytes) -> None:
         """Take a dead owner's lock away. Raises `Busy` where somebody else has just taken its place."""
         aside = self.path.with_name(f".lock.stale.{self.token}")
-        try:
-            os.rename(self.path, aside)
-        except FileNotFoundError:
-            return
-        if (found := _read(aside)) != dead:
-            os.rename(aside, self.path)
+        if (found := _read(self.path)) == dead:
+            try:
+                os.rename(self.path, aside)
+            except FileNotFoundError:
+                return
+            found = _read(aside)
+            if found != dead and not self.path.exists():  # it came between the two calls, and nobody after it
+                os.rename(aside, self.path)
+            else:
+                aside.unlink()
+        if found is not None and found != dead:
             raise Busy(f"{self.path.parent} is in use by {_name(_owner(found))}")
-        aside.unlink()
 
 
 def _read(path: Path) -> bytes | None:
+    """The contents of a lock; None where there is none. Raises ValueError where it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _owner(data: bytes | None) -> Owner:

@@ -115,6 +115,10 @@ class Parser(argparse.ArgumentParser):
                 raise unknown("option", flag, self._option_string_actions)
         raise ValueError(message.replace("\n", " "))
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise unknown("/".join(action.option_strings) or action.dest, str(value), map(str, action.choices))
+
     def format_help(self) -> str:
         """The help, with groups that have a name before the general options."""
         self._action_groups.sort(key=lambda group: group is self._optionals)

@@ -7,11 +7,14 @@
     report.npz      the agent's arrays and the ledger's, at the end
     exams.json      figures of the finished agent's exams, as far as they have come (where the run declares any)
     result.json     the last rows and the digest of the final state, at the end (one that a callback chose: it says so)
+    notices.json    what the user should know, of a run in a sweep that has any
+    error.txt       the traceback of a run in a sweep that failed
     lock.json       see `experiments.lock`
 
-All but timing.jsonl and lock.json depend on the configuration and the machine's kind alone. A run to a smaller budget
-goes on in its folder: the agent is then that of a run to the larger one, to the bit. So are the rows, where both have
-the same marks as far as the first one went; else the first one's rows stay, and run.json names it under `extends`.
+All but timing.jsonl, notices.json, error.txt and lock.json depend on the configuration and the machine's kind alone. A
+run to a smaller budget goes on in its folder: the agent is then that of a run to the larger one, to the bit. So are the
+rows, where both have the same marks as far as the first one went; else the first one's rows stay, and run.json names it
+under `extends`.
 """
 
 from __future__ import annotations
@@ -349,14 +352,8 @@ class Folder:
             raise ValueError(f"{path} is not readable; remove it to write it anew") from None
 
 
-def is_finished(path: Path, run: Run) -> bool:
-    """Whether `path` holds this very run, finished. Opens no checkpoint and takes no lock."""
-    result = Folder(path).result
-    return result is not None and bool(result["finished"]) and result["hash"] == run.hash
-
-
 def has_ended(path: Path, run: Run) -> bool:
-    """Whether `path` holds this very run, finished or ended early by a callback."""
+    """Whether `path` holds this very run, finished or ended early by a callback. Opens no checkpoint, takes no lock."""
     result = Folder(path).result
     return result is not None and result["hash"] == run.hash
 

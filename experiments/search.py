@@ -9,7 +9,7 @@ from rich.table import Table
 
 from envs.names import unknown
 from experiments.api import EXPERIMENTS, Experiment, is_experiment, load
-from experiments.console import FAILED, err, out, positive, table
+from experiments.console import FAILED, err, out, positive, print_notices, table
 from experiments.display import sweep_display
 from experiments.lock import Lock
 from experiments.options import Parser, show
@@ -79,6 +79,7 @@ def conclude(study: Study) -> int:
     for number, error in sorted(study.failed.items()):
         folder = study.trials[number].job.out
         console.print(f"failed: trial {number}: {error}\n        {folder}")
+    print_notices(trial.job for trial in study.trials)
     if best is None:
         console.print("no trial finished with a score: there is no winner")
     elif path is None:

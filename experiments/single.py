@@ -27,6 +27,7 @@ from experiments.console import err, natural, out, positive, print_outcome, tabl
 from experiments.display import run_display, sweep_display
 from experiments.driver import EPISODES, train_run
 from experiments.hooks import Callback
+from experiments.metrics import words_of
 from experiments.options import Parser, add_options, given
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
 from experiments.tracking import TRACKERS
@@ -177,7 +178,7 @@ def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> list[dict[str, An
     if len(rows) > 1:
         _print_seeds(rows, job.env)
     else:
-        _print_row(rows[0])
+        _print_row(rows[0], job.env)
     out().print(str(job.out))
     if picture := _draw_archive(job):
         out().print(str(picture))
@@ -211,19 +212,19 @@ def _run_all(jobs: list[Job]) -> int:
     return code
 
 
-def _print_row(row: dict[str, Any]) -> None:
+def _print_row(row: dict[str, Any], env: str) -> None:
     """The final figures of one seed."""
     made = table("", f"seed {row['seed']}")
     for name, value in row.items():
         if name not in ("seed", "mark", "unit"):
-            made.add_row(name, _figure(value))
+            made.add_row(words_of(name, env), _figure(value))
     out().print(made)
 
 
 def _print_seeds(rows: list[dict[str, Any]], env: str) -> None:
     """The final figures that tell most: a row a seed, then their mean and its interval, as a claim would have it."""
     names = [name for name in SHOWN if name in rows[0]]
-    made = table("seed", *(name.replace("eval/", "").replace("/", " ") for name in names))
+    made = table("seed", *(words_of(name, env) for name in names))
     for row in rows:
         made.add_row(str(row["seed"]), *(_figure(row[name]) for name in names))
     made.add_section()
@@ -234,9 +235,10 @@ def _print_seeds(rows: list[dict[str, Any]], env: str) -> None:
 
 
 def _interval(values: list[float], scores: Scores) -> str:
-    if len(values) < 2:
-        return _figure(None)
-    low, high = interval(np.asarray(values), scores)
+    try:
+        low, high = interval(np.asarray(values), scores) if len(values) > 1 else (math.nan, math.nan)
+    except ValueError:  # a value beyond the bounds of its metric, by rounding if no more, has no interval
+        low = high = math.nan
     return f"{_figure(low)} to {_figure(high)}" if math.isfinite(high - low) else _figure(None)
 
 

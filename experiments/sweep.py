@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments import durable
 from experiments.api import Data, Experiment, Tier, load
 from experiments.workers import Pool
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 CRASHES = 2
 """A run whose process died (memory, a lost node) is tried again this many times; one that raised is not."""
+NOTICES = "notices.json"
+"""In a run's folder: a list of texts, each once."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,18 @@ def seeds_name(seeds: Sequence[int]) -> str:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file that may be being written; nothing where there is none."""
     try:
-        data = path.read_bytes()
+        return durable.read_lines(path, whole=True)
     except OSError:
         return []
-    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+
+def notices(out: Path) -> list[str]:
+    """What a run in a sweep has told the user; nothing where the file is absent or damaged."""
+    try:
+        found = json.loads((out / NOTICES).read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 # --- jobs --------------------------------------------------------------------------------------------
@@ -212,7 +223,12 @@ def work(message: dict[str, Any]) -> None:
 def _train(message: dict[str, Any], out: Path) -> None:
     from experiments.driver import train_run
 
-    train_run(resolve(message), out=out)
+    def keep(now: dict[str, Any]) -> None:
+        known = notices(out)
+        if new := [text for text in now["notices"] if text not in known]:
+            durable.write(out / NOTICES, durable.dumps([*known, *new], indent=1).encode())
+
+    train_run(resolve(message), out=out, progress=keep)
     (out / "error.txt").unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ import agents
 from experiments import Run, callbacks, checkpoint, driver, play, train
 from experiments.callbacks import EarlyStop, SaveBest, Video, best_folder, parse_stop
 from experiments.hooks import Audience, Callback
-from experiments.runs import is_finished
+from experiments.runs import Folder
 from experiments.watch import watch
 
 RUN = Run(toys.Cloner(), toys.Point(), (), (3,), 200, 8, 2)
@@ -176,10 +176,10 @@ def test_ended_early_is_not_finished_and_goes_on_to_the_same_bits(calm, tmp_path
         assert result.stopped == f"learn/loss reached {losses[2]:.6g} at mark 75" and len(result.rows) == 3
         facts = json.loads((tmp_path / "result.json").read_text())
         assert facts["finished"] is False and facts["stopped"] == result.stopped and facts["digest"] == result.digest
-        assert facts["rows"] == result.rows[-1:] and not is_finished(tmp_path, RUN)
+        assert facts["rows"] == result.rows[-1:]
         assert checkpoint.steps(tmp_path / "checkpoints")[-1].name == f"{15:012d}"
     on = clone(tmp_path)
-    assert on.stopped is None and files(tmp_path) == calm.files and is_finished(tmp_path, RUN)
+    assert on.stopped is None and files(tmp_path) == calm.files and Folder(tmp_path).result["finished"]
     again = clone(tmp_path, stop)
     assert again.stopped is None and files(tmp_path) == calm.files, "what is finished stays finished"
 

@@ -52,7 +52,7 @@ def run(capsys, *words):
         ("run serene maze/hard --seed 1 --seeds 2", "not both"),
         ("run serene maze/hard --nope 1", "unknown option '--nope'; did you mean"),
         ("run serene probe/bandit", "these fit: bc"),
-        ("run serene_maze --tier papr", "invalid choice: 'papr'"),
+        ("run serene_maze --tier papr", "unknown --tier 'papr'; did you mean 'paper'?"),
         ("run serene_maze --agents serenne", "unknown agent 'serenne'; did you mean 'serene'?"),
         ("run serene_maze --workers 0", "whole number from 1 up"),
         ("sweep", "needs the name of an experiment"),
@@ -62,7 +62,7 @@ def run(capsys, *words):
         ("search mex_ta", "did you mean 'mex_eta'?"),
         ("search mex_eta --trials 0", "whole number from 1 up"),
         ("search mex_eta --trials 10001", "--trials must be at most 10000"),
-        ("list things", "invalid choice: 'things'"),
+        ("list things", "unknown kind 'things'; "),
         ("list agents --fits maze/hardd", "did you mean 'maze/hard'?"),
         ("list envs --fits maze/hard", "--fits goes with"),
         ("show sereen", "unknown name 'sereen'; did you mean 'serene'?"),
@@ -327,6 +327,33 @@ def test_several_seeds_end_with_a_table(capsys):
     name, interval, nothing = rows[-2]
     low, high = map(float, interval.split(" to "))
     assert name == "95 % interval" and low < 1.167 < high and nothing == "–"
+
+
+def test_tables_of_runs_say_metrics_in_words_and_need_no_interval(capsys):
+    from experiments.single import _print_row, _print_seeds
+
+    rows = [{"seed": seed, "eval/success": x, "unseen/return": x} for seed, x in enumerate((0.5, 1.1))]
+    _print_seeds(rows, "minigrid/DoorKey-5x5-v0")
+    said = capsys.readouterr().out
+    assert "success rate" in said and "return on unseen levels" in said and "unseen return" not in said
+    assert [x.strip() for x in said.splitlines()[-2].split("│")[1:-1]] == ["95 % interval", "–", "–"]
+    _print_row({"seed": 0, "used": 5, "archive/best_0": 0.5, "mine/own": 1}, "maze/hard")
+    said = capsys.readouterr().out
+    assert "best reward in the far goal, now stored" in said and "used" in said and "mine/own" in said
+
+
+def test_notices_of_a_sweep_are_printed_once(capsys, tmp_path):
+    from experiments.console import print_outcome
+    from experiments.sweep import Job, Outcome
+
+    jobs = [Job({}, tmp_path / str(seed), "maze/hard", "serene", (seed,), 1, "h") for seed in range(4)]
+    for job, text in zip(jobs, ('["[b]full"]', '["[b]full", "other"]', '["[b]full"', "{}"), strict=True):
+        job.out.mkdir()
+        (job.out / "notices.json").write_text(text)
+    assert print_outcome(Outcome(finished=jobs[:1], failed=[(job, "no") for job in jobs[1:]])) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "note: maze/hard serene seed 0 and 1 more: [b]full", "note: maze/hard serene seed 1: other",
+    ]  # fmt: skip
 
 
 def test_a_picture_is_drawn_whatever_backend_a_notebook_has_set(tmp_path):

@@ -61,11 +61,11 @@ def test_make_then_show_then_train(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("data", "required: action"), ("data look", "invalid choice: 'look'"),
+        ("data", "required: action"), ("data look", "unknown action 'look'"),
         ("data list maze2d/umaze/waypoints", "`data list` takes no name"),
         ("data make", "data make needs the name of a dataset"),
         ("data make maze2d/umaze/waypoint", "did you mean 'maze2d/umaze/waypoints'?"),
-        ("data make maze2d/umaze/waypoints --share 2", "share above 0 to 1"),
+        ("data make maze2d/umaze/waypoints --share 2", "share must be above 0 and at most 1"),
         ("data make maze2d/umaze/waypoints --rows x", "invalid INT value: 'x'"),
         ("data make maze2d/umaze/waypoints --colour red", "unknown option '--colour'"),
         ("data make maze2d/umaze/waypoints mine/x-v0", "others take no id"),
@@ -77,7 +77,7 @@ def test_make_then_show_then_train(capsys, tmp_path):
         ("run bc maze2d/umaze --dataset x.pkl", "x.pkl cannot be read: files of data end in .npz"),
         ("data make mujoco/hopper/medium --quantile 2", "quantile must be 0 to 1"),
         ("run bc maze2d/umaze", "bc learns from a dataset: give --dataset NAME"),
-        ("run bc maze2d/umaze --dataset maze2d/umaze/waypoints --data.share 0", "share above 0"),
+        ("run bc maze2d/umaze --dataset maze2d/umaze/waypoints --data.share 0", "share must be above 0 and at most 1"),
     ],
 )  # fmt: skip
 def test_bad_words_are_one_line(capsys, words, line):

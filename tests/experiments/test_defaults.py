@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,9 +15,12 @@ from experiments import defaults
 from experiments.sweep import sweep
 from experiments.workers import pool
 
+EXEMPT = {"floor", "emitter_study"}
+"""A floor itself, and a study that learns in no environment of its own."""
+
 
 def test_every_agent_but_the_exempt_names_a_run():
-    assert set(agents.AGENTS) - set(defaults.names()) == defaults.EXEMPT
+    assert set(agents.AGENTS) - set(defaults.names()) == EXEMPT
 
 
 @pytest.mark.parametrize("name", defaults.names())
@@ -35,6 +39,7 @@ def rows_of(returns, floors=(0.0, 0.2)):
     head = {"env": run.env, "budget": run.budget, "unit": "env steps", "wall_minutes": 1.0, "versions": "x"}
     mine = [head | {"label": "ppo", "seed": i, "eval/return": x} for i, x in enumerate(returns)]
     labels = [f"floor {action}" for action in defaults.FLOORS]
+    head["budget"] = defaults.FLOOR_BUDGET
     zero = [head | {"label": label, "seed": 0, "eval/return": x} for label, x in zip(labels, floors, strict=True)]
     return [*mine, *zero]
 
@@ -49,13 +54,32 @@ def test_each_seed_must_end_above_both_floors(returns, passed):
     assert ("**no**" in defaults._line(verdict)[-1]) == (len(returns) == 3 and not passed)
 
 
+REST = {"tier": "defaults", "used": 1, "date": "2026-01-01", "digest": "d", "hash": "h"}
+
+
 def test_the_page_comes_from_the_table_alone(tmp_path):
-    rows = rows_of((0.9, 0.8, 0.7))
-    for row in rows:
-        row |= {"tier": "defaults", "used": 1, "date": "2026-01-01", "digest": "d", "hash": "h"}
+    rows = [row | REST for row in rows_of((0.9, 0.8, 0.7))]
     page = defaults.write(rows, tmp_path).read_text(encoding="utf-8")
     assert "| `ppo` | minigrid/DoorKey-5x5-v0 | 200,704 env steps | 0.9, 0.8, 0.7 | 0 | 0.2 | 1 | yes |" in page
     assert defaults.write(defaults.collect([], tmp_path), tmp_path).read_text(encoding="utf-8") == page
+
+
+def collected(returns, tmp_path, monkeypatch):
+    """The returns of all rows of PPO, once there are runs with these returns and a table with three others."""
+    old = [row | REST for row in rows_of((0.9, 0.8, 0.7))]
+    defaults.write([*old, *(row | {"budget": 5} for row in old), *(row | {"label": "gone"} for row in old)], tmp_path)
+    job = SimpleNamespace(payload={"agent": "ppo"})
+    fresh = [row for row in rows_of(returns) if row["label"] == "ppo"]
+    found = [SimpleNamespace(head=row | REST, job=job, rows=[row]) for row in fresh]
+    monkeypatch.setattr(defaults.records, "read", lambda jobs, tier: found)
+    rows = defaults.collect([], tmp_path)
+    assert {row["label"] for row in rows} == {"ppo", "floor random", "floor zero"} and len(rows) == 5
+    return [row["eval/return"] for row in rows if row["label"] == "ppo"]
+
+
+def test_new_rows_replace_old_ones_once_all_seeds_are_there(tmp_path, monkeypatch):
+    assert collected((0.1, 0.2), tmp_path, monkeypatch) == [0.9, 0.8, 0.7]
+    assert collected((0.1, 0.2, 0.3), tmp_path, monkeypatch) == [0.1, 0.2, 0.3]
 
 
 @pytest.mark.slow

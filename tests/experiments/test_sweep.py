@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import toys
 
+from experiments import Run
 from experiments import sweep as sweeps
+from experiments.driver import NOT_FINITE
 from experiments.sweep import Job, Progress, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +120,15 @@ def test_progress_counts_budgets(tmp_path):
     now = Progress(4, sweeps.Outcome(), running=(jobs[0], jobs[1]), waiting=1)
     assert jobs[0].progress() == 0.5
     assert now.share == (1 + 0.5 + 0) / 4
+
+
+def test_a_run_in_a_sweep_keeps_its_notices(tmp_path, monkeypatch):
+    broken = Run(toys.Evolver(), toys.Point(broken=-0.5), budget=20, evals=1)
+    monkeypatch.setattr(sweeps, "resolve", lambda message: broken)
+    monkeypatch.setattr("experiments.runs.enable_compilation_cache", lambda: None)
+    for _ in range(2):  # the second time it has finished
+        sweeps.work({"out": str(tmp_path)})
+        assert sweeps.notices(tmp_path) == [NOT_FINITE]
 
 
 def test_plan_is_sorted_and_complete(tmp_path):

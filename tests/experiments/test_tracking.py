@@ -177,7 +177,7 @@ def test_track_and_stop_at_on_the_command_line(elsewhere, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--track", "neptune"], "invalid choice: 'neptune'"),
+        (["--track", "neptune"], "unknown --track 'neptune'"),
         (["--stop-at", "eval/return"], "must be METRIC>=VALUE or METRIC<=VALUE, not 'eval/return'"),
     ],
 )

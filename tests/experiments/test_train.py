@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from dataclasses import dataclass, replace
 
 import jax
@@ -16,7 +17,7 @@ import envs
 from agents.api import Batches, Rollouts, Segments, hyper
 from experiments import Run, driver, train
 from experiments.program import Program
-from experiments.runs import is_finished, runs_root
+from experiments.runs import Folder, runs_root
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +130,11 @@ def test_banks_and_seeds_are_arguments_of_the_program():
 
 def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monkeypatch):
     run = Run(toys.Walker(), toys.Point(), (), (3,), 21 * 45, 4, 2, name="a label")
-    assert not is_finished(tmp_path, run)
+    assert Folder(tmp_path).result is None
     first = toys.run("segments", tmp_path)
     assert first.digest == calm("segments").digest and first.rows == calm("segments").rows
-    assert is_finished(tmp_path, run) and not is_finished(tmp_path, replace(run, budget=7))
+    result = Folder(tmp_path).result
+    assert result["finished"] and result["hash"] == run.hash
     monkeypatch.setattr(Program, "advance", None)
     again = toys.run("segments", tmp_path)
     assert again.digest == first.digest and again.rows == first.rows
@@ -282,6 +284,19 @@ def test_what_is_not_finite_is_counted_and_told_once(monkeypatch):
     assert [row["collect/invalid"] for row in train(toys.Evolver(), toys.Point(broken=-0.5), **options).rows] == counted
 
 
+def test_notices_are_told_where_no_chunk_comes_after_them(tmp_path, monkeypatch):
+    heard = []
+    hear = {"progress": lambda now: heard.extend(now["notices"])}
+    toys.run("batches", tmp_path)
+    monkeypatch.setattr(Folder, "open", lambda *_: ["the bits may differ"])
+    toys.run("batches", tmp_path, **hear)  # finished before
+    assert heard == ["the bits may differ"]
+    monkeypatch.setattr(driver._Driver, "_chunk", lambda self, state, phase: (state, (1, 0, 0, 0, 1)))
+    with pytest.raises(ValueError, match="has stopped"):
+        toys.run("batches", tmp_path / "broken", **hear)
+    assert heard == ["the bits may differ"] * 2
+
+
 def test_a_later_field_leaves_the_identity_of_what_was_published():
     @dataclass(frozen=True, kw_only=True)
     class Grown(toys.Walker):
@@ -303,6 +318,25 @@ def test_a_state_that_changes_its_type_is_refused_by_name():
 def test_an_agent_may_be_a_class_or_a_name():
     made = {type(driver._agent(given)) for given in ("serene", agents.Serene, agents.Serene())}
     assert made == {agents.Serene}
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_an_environment_are_notices(monkeypatch):
+    made = Run.make_env
+
+    def warns(self, **others):
+        warnings.warn("it is slow", stacklevel=2)
+        return made(self, **others)
+
+    monkeypatch.setattr(Run, "make_env", warns)
+    monkeypatch.setattr(driver._Driver, "go", lambda self, *_: self.notices)  # nothing is trained
+    run, progress = Run(toys.Evolver(), toys.Point(), budget=20), lambda now: None
+    with pytest.warns(UserWarning, match="it is slow") as warned:
+        assert driver.train_run(run) == ["it is slow"]
+    assert len(warned) == 1
+    with warnings.catch_warnings(record=True) as warned:
+        assert driver.train_run(run, progress=progress) == ["it is slow"]
+    assert not warned
 
 
 HOST = "'Pendulum-v1' is an environment of gymnasium's"
@@ -334,6 +368,14 @@ def test_what_train_cannot_take_is_one_line_that_says_what_to_give(agent, env, l
     assert "\n" not in str(error.value)
 
 
+def test_a_gymnasium_environment_without_a_name_is_called_by_its_class():
+    given = gymnasiums().unwrapped
+    given.spec = None
+    said = "PendulumEnv is an environment of gymnasium's: give envs.from_gymnasium(make, num_envs=1), where make is a"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        train(agents.TD3, given, budget=100)
+
+
 def test_what_to_give_instead_of_a_gymnasium_environment_works():
     with pytest.raises(ValueError) as error:
         train(agents.TD3, "Pendulum-v1", budget=100)
@@ -342,7 +384,7 @@ def test_what_to_give_instead_of_a_gymnasium_environment_works():
 
 
 def test_our_environments_for_gymnasium_are_known_by_their_own_names():
-    assert driver._instead_of_gymnasiums("prospect/MazeHard-v0", agents.Serene()).endswith("give 'maze/hard'")
+    assert driver._instead_of_gymnasiums("prospect/MazeHard-v0", "", agents.Serene()).endswith("give 'maze/hard'")
 
 
 def test_a_dataset_may_be_a_name():

@@ -16,7 +16,7 @@ import toys
 
 from experiments import checkpoint, driver
 from experiments.callbacks import SaveBest, best_folder
-from experiments.lock import EXPIRY, Lock, namespace, started, this_process, verdict
+from experiments.lock import EXPIRY, Busy, Lock, namespace, started, this_process, verdict
 
 TESTS = Path(toys.__file__).parent
 
@@ -359,6 +359,43 @@ def test_a_lock_needs_no_hard_links(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="in use by"), Lock(tmp_path):
             pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("third", [False, True])
+def test_only_the_lock_that_was_looked_at_is_taken_away(tmp_path, monkeypatch, third):
+    """Another owner comes before the rename, or between the last look and it, and then a third."""
+    rename, path = os.rename, tmp_path / "lock.json"
+
+    def late(a, b):
+        monkeypatch.setattr(os, "rename", rename)
+        write_lock(tmp_path, pid=7)
+        rename(a, b)
+        if third:
+            write_lock(tmp_path, pid=8)
+
+    write_lock(tmp_path, pid=7)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "rename", None)
+    with pytest.raises(Busy, match="process 7"):
+        Lock(tmp_path)._remove(b"the dead one's")
+    assert path.read_bytes() == before
+    path.write_bytes(b"the dead one's")
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(Busy, match="process 7"):
+        Lock(tmp_path)._remove(b"the dead one's")
+    assert json.loads(path.read_bytes())["pid"] == (8 if third else 7) and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "lock.json").mkdir()
+    with pytest.raises(ValueError, match=r"lock\.json cannot be read: Is a directory"), Lock(tmp_path):
+        pass
+
+
+def test_a_lock_may_be_gone_at_the_end(tmp_path, monkeypatch):
+    with Lock(tmp_path) as lock:
+        monkeypatch.setattr(Lock, "held", True)
+        lock.path.unlink()
 
 
 def test_the_heartbeat_beats_on_a_full_disk_too(tmp_path, monkeypatch):

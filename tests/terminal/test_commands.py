@@ -41,7 +41,7 @@ def test_a_run(ran, folder):
     assert HIDE in ran.text and "━" in ran.text and ran.widest <= max(80, len(str(folder)) + 40)
     assert ran.plain.splitlines()[-2:] == [str(folder / "a[/b]c"), str(folder / "a[/b]c" / "archive.png")]
     table = ran.plain[ran.plain.index("┏") :]
-    assert "seed 0" in table and "eval/return" in table
+    assert "seed 0" in table and "return of an evaluation" in table
 
 
 def test_an_episode_is_watched(ran, folder):
