@@ -280,8 +280,8 @@ class Drawn(toys.Point):
 
 
 def film(folder, **options):
-    settings = {"seed": 3, "budget": 200, "evals": 8, "dataset": toys.dataset(), "out": folder, **options}
-    return train(toys.Cloner(), Drawn(), callbacks=[Video(every=3, fps=10)], **settings)
+    settings = {"seed": 3, "budget": 200, "evals": 8, "eval_episodes": 1, "dataset": toys.dataset(), **options}
+    return train(toys.Cloner(), Drawn(), callbacks=[Video(every=3, fps=10)], out=folder, **settings)
 
 
 def test_films_stand_at_every_third_evaluation_and_show_its_episode(fine, tmp_path, monkeypatch):
