@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
         "it is the last evaluation, of 100 episodes, on data made anew. A score of 100 is a weak controller; a clean "
         "one has 207, and the controller ratio is the return as a part of its. AWAC stands here as the strong "
         "rival that the source lacks: CORL's reaches 215.5 after a million updates, where its IQL has 61.7 and its "
-        "BC 2.3. So no claim says that CDE is above AWAC. CQL, whose updates are dear, is in `cde_maze_short`."
+        "BC 2.3. So no claim says that CDE is above AWAC. CQL, whose updates are expensive, is in `cde_maze_short`."
     ),
     source=SOURCE,
     smoke=Tier(

@@ -204,7 +204,8 @@ def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
     ]  # fmt: skip
     head = ["experiment", "claim", "before", "now", "why"]
     count = f"{len(changed)} of {len(claims)} verdicts are others now."
-    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {count}", markdown(head, lines)]
+    cells = "Coverage, a mean over thousands of cells, has Welch's t and not the interval of bounded scores."
+    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {cells} {count}", markdown(head, lines)]
 
 
 # --- README.md ---------------------------------------------------------------------------------------

@@ -185,8 +185,7 @@ CLAIMS_NOTE = (
 )
 CHANGES_NOTE = (
     "Before these intervals, verdicts rested on a percentile bootstrap of the means, whose 95 % interval covers in 74 "
-    "% of draws with three seeds a side and in 85 % with five. No run was added or left out. Coverage, a mean over "
-    "thousands of cells, has Welch's t and not the interval of bounded scores."
+    "% of draws with three seeds a side and in 85 % with five. No run was added or left out."
 )
 CURVES_NOTE = (
     "Lines: interquartile mean over seeds; bands: its percentile bootstrap, too narrow at few seeds, which decides "

@@ -116,8 +116,9 @@ def test_every_metric_of_an_experiment_is_registered(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_claims_have_the_scores_of_the_register(name):
-    """Thus an interval follows from the metric alone."""
+    """Thus an interval follows from the metric alone. That of a coverage near 1 needs a rival: see `METHODS_NOTE`."""
     for claim in load(name).claims:
+        assert claim.right or not claim.metric.startswith(("ledger/coverage", "ledger/uniformity"))
         assert claim.scores == Scores.of(claim.metric, claim.env), claim.name
 
 
