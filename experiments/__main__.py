@@ -204,7 +204,7 @@ def cmd_report(words: list[str]) -> int:
 
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
-    for path in (overview(), bench.page(), *write_front(), *write()):
+    for path in (overview(), *bench.page(), *write_front(), *write()):
         out().print(str(path))
     return 0
 

@@ -165,7 +165,9 @@ class Scores:
 
     kind: Literal["real", "bounded", "skewed"]
     """Real: any number, e.g. returns of robots, logarithms of counts. Bounded: between two known numbers, e.g.
-    successes, shares, returns of tasks that pay at most 1. Skewed: counts until something happens."""
+    successes, shares, returns of tasks that pay at most 1. Skewed: counts until something happens. One exception:
+    coverage and uniformity are real, though they lie between 0 and 1. They are means over thousands of cells, which
+    chance takes to no bound: few seeds that agree do tell their spread, as a few successes do not."""
     low: float = -math.inf
     high: float = math.inf
 

@@ -67,9 +67,9 @@ EXPERIMENT = Experiment(
         "(`zeta_.999` hardly weighs it, and so shows what is there), `all_rows` counts all trajectories, `each` "
         "wants every component far away, `raw` compares densities before the tanh, and `official` is both, as the "
         "code has it; `arithmetic` mixes the data's policy and a uniform one as the paper says it. `optidice` is "
-        "`zeta_1` and `all_rows` at once. `learn/outside_above` is the share of actions outside the data whose ratio "
-        "is above epsilon. 3e4 updates, three in ten of the source's, which names the weight of trajectories that "
-        "end at the goal in its appendix alone."
+        "`zeta_1` and `all_rows` at once. The share of unseen actions above the limit is of those outside the data "
+        "whose ratio is above epsilon. 3e4 updates, three in ten of the source's, which names the weight of "
+        "trajectories that end at the goal in its appendix alone."
     ),
     source=SOURCE,
     smoke=Tier(

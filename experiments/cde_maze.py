@@ -22,9 +22,9 @@ EXPERIMENT = Experiment(
         "batches of 256 rows; CDE and OptiDICE have 512. The source reports D4RL scores, means of the last five "
         "evaluations of 20 episodes over five seeds, on D4RL's file: CDE 210.0 ± 13.5, OptiDICE 155.7 ± 33.4. Here "
         "it is the last evaluation, of 100 episodes, on data made anew. A score of 100 is a weak controller; a clean "
-        "one has 207, and `of a clean controller` is the return as a part of its. AWAC stands here as the strong "
+        "one has 207, and the controller ratio is the return as a part of its. AWAC stands here as the strong "
         "rival that the source lacks: CORL's reaches 215.5 after a million updates, where its IQL has 61.7 and its "
-        "BC 2.3. So no claim says that CDE is above AWAC. CQL, whose updates are slow, is in `cde_maze_short`."
+        "BC 2.3. So no claim says that CDE is above AWAC. CQL, whose updates are expensive, is in `cde_maze_short`."
     ),
     source=SOURCE,
     smoke=Tier(

@@ -63,8 +63,8 @@ EXPERIMENT = Experiment(
         "The number in a label is the percentage of the large maze's four million rows that is learned from, in "
         "whole trajectories. Of 1 % the whole lot is a few that end at the goal, so that a draw decides much: each "
         "seed draws a subset of its own, the same for both agents, and both what ends at the goal and what does not "
-        "are cut to the share (`data/episodes`, `data/paid_last`: trajectories, and those that end at the goal; "
-        "`data/paid` counts those that pass it too). Both learn for 3e4 updates, three in ten of the source's; "
+        "are cut to the share (episodes of the data, and those with a reward at their end, which end at the goal; "
+        "rewarded ones pass it too). Both learn for 3e4 updates, three in ten of the source's; "
         "statistics for normalisation are the subset's."
     ),
     source=SOURCE,

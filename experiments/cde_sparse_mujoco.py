@@ -37,10 +37,10 @@ EXPERIMENT = Experiment(
     text=(
         "A million rows of SAC's policy from the middle of its training. They are paid 1 for each step once the "
         "return of the trajectory so far exceeds the third quartile of all returns, else 0, so that the reward is "
-        "one for the past and not for what is seen. `eval/success` is the share of episodes whose dense return exceeds "
-        f"that threshold ({THRESHOLD:g}), as the source counts; return and D4RL score are of the dense reward too, "
-        "which nobody learns from. The source's figures for Hopper could not be read (half-cheetah, medium: CDE 82.0 "
-        "± 8.6 %, CQL 97.6 ± 4.1 %). Here are 3e4 updates of its 5e5 (CQL: three seeds, without Lagrange's "
+        "one for the past and not for what is seen. The success rate is the share of episodes whose dense return "
+        f"exceeds that threshold ({THRESHOLD:g}), as the source counts; return and D4RL score are of the dense reward "
+        "too, which nobody learns from. The source's figures for Hopper could not be read (half-cheetah, medium: CDE "
+        "82.0 ± 8.6 %, CQL 97.6 ± 4.1 %). Here are 3e4 updates of its 5e5 (CQL: three seeds, without Lagrange's "
         "multiplier), on data made anew by an agent of ours: a check that all of it works and of who is ahead, not a "
         "reproduction."
     ),

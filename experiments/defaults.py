@@ -15,8 +15,9 @@ from typing import Any
 import agents
 from agents.api import DefaultRun
 from experiments import durable, records
+from experiments.metrics import number
 from experiments.records import Row
-from experiments.report import markdown, number
+from experiments.report import markdown
 from experiments.runs import runs_root
 from experiments.sweep import Job, make_job
 

@@ -67,9 +67,9 @@ EXPERIMENT = Experiment(
     text=(
         "Blending into a slot with weight lambda halves what was there after M L ln(1/2) / ln(1 - lambda) steps: "
         + ", ".join(f"{label_of(lam, m)} {half_life(lam, m):.0f}" for lam, m in CELLS)
-        + ". `reach` is log2 of the length of a T-Maze at which success falls below .75. Gradients stop at segments: "
-        "nothing learns to write; training windows are M 3/2 segments, episodes as long. A network that reads a "
-        "faint trace reaches beyond the half-life."
+        + ". Claims compare log2 of the length of a T-Maze at which success falls below .75. Gradients stop at "
+        "segments: nothing learns to write; training windows are M 3/2 segments, episodes as long. A network that "
+        "reads a faint trace reaches beyond the half-life."
     ),
     source=SOURCE + ", its propositions on forgetting",
     smoke=Tier(

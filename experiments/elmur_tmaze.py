@@ -124,9 +124,11 @@ EXPERIMENT = Experiment(
         "A cue at the first step says which way to turn at the end of a corridor. ELMUR's modes are named by how far "
         "gradients reach (`detach`: one segment, as published; `bpttK`: K segments of ten steps) and by lambda; "
         "`official` has the code's rules for first writes and positions. Training episodes have at most 30 steps, 60 "
-        "for `bptt6`, 120 for those with 12 and for the recurrent rivals. `exam/N`: 100 episodes of N steps (25 of a "
-        "million) by the last state; `exam_best/N`: by the one that did best in corridors of 30 steps, without a look "
-        "at a test. Guessing gives .5; the networks are smaller than the published one."
+        "for `bptt6`, 120 for those with 12 and for the recurrent rivals. Success in T-Mazes of N steps is of 100 "
+        "episodes (25 of a million) by the last state; that of the best checkpoint by the one that did best in "
+        "corridors of 30 steps, without a look at a test. Guessing gives .5; the networks are smaller than the "
+        "published one. The LSTM's forget gate begins at a bias of 1; with 0, as its runs first had, its success was "
+        ".60 in T-Mazes of 9 steps and .52 of 9600."
     ),
     source=SOURCE,
     smoke=Tier(

@@ -30,8 +30,9 @@ class Metric:
     where: tuple[str, ...]
     """`file: attribute`, the functions that compute it."""
     kind: Kind = "real"
-    """How its values over seeds are spread: freely, within `low` and `high`, or with a long tail (counts until)."""
+    """How its values over seeds are spread: see `experiments.api.Scores`."""
     low: float = -math.inf
+    """Of a bounded one."""
     high: float = math.inf
 
 
@@ -102,65 +103,64 @@ def _share(name: str, words: str, where: tuple[str, ...]) -> Metric:
 
 def _count(name: str, words: str, where: tuple[str, ...], unit: str = "evaluations") -> Metric:
     """A number of something until something, with a long tail."""
-    return Metric(name, words, unit, where, "skewed", 0.0)
+    return Metric(name, words, unit, where, "skewed")
 
 
 _ALL = (
     # what the agent would ship, in whole episodes
     Metric("eval/return", "return of an evaluation", "reward", EVALUATE),
-    Metric("eval/length", "length of an evaluation's episodes", "steps", EVALUATE, low=0.0),
+    Metric("eval/length", "length of an evaluation's episodes", "steps", EVALUATE),
     _share("eval/success", "success rate", EVALUATE),
     Metric("unseen/return", "return on unseen levels", "reward", EVALUATE),
-    Metric("unseen/length", "length of episodes on unseen levels", "steps", EVALUATE, low=0.0),
+    Metric("unseen/length", "length of episodes on unseen levels", "steps", EVALUATE),
     _share("unseen/success", "success rate on unseen levels", EVALUATE),
     Metric("exam/{exam}/return", "return {exam}", "reward", EXAM),
-    Metric("exam/{exam}/length", "length of episodes {exam}", "steps", EXAM, low=0.0),
+    Metric("exam/{exam}/length", "length of episodes {exam}", "steps", EXAM),
     _share("exam/{exam}/success", "success rate {exam}", EXAM),
     Metric("exam_best/{exam}/return", "return of the best checkpoint {exam}", "reward", EXAM),
-    Metric("exam_best/{exam}/length", "length of episodes of the best checkpoint {exam}", "steps", EXAM, low=0.0),
+    Metric("exam_best/{exam}/length", "length of episodes of the best checkpoint {exam}", "steps", EXAM),
     _share("exam_best/{exam}/success", "success rate of the best checkpoint {exam}", EXAM),
     # episodes that ended in training since the row before
-    Metric("collect/episodes", "episodes that ended in training", "episodes", COLLECT, low=0.0),
+    Metric("collect/episodes", "episodes that ended in training", "episodes", COLLECT),
     Metric("collect/return", "return in training", "reward", (*COLLECT, *TABULAR)),
-    Metric("collect/length", "length of episodes in training", "steps", COLLECT, low=0.0),
+    Metric("collect/length", "length of episodes in training", "steps", COLLECT),
     _share("collect/success", "success rate in training", COLLECT),
-    Metric("collect/failed", "episodes that the simulator cut short", "episodes", COLLECT, low=0.0),
+    Metric("collect/failed", "episodes that the simulator cut short", "episodes", COLLECT),
     Metric("collect/invalid", "policies so far whose return or descriptor was not finite", "policies",
-           ("experiments/program.py: Program._step_of",), low=0.0),
-    # all evaluations of a search over policies
-    # means over thousands of cells, which no single seed takes to a bound: spread freely, unlike a success rate
-    Metric("ledger/coverage", "coverage", "share", SEEN, low=0.0, high=1.0),
-    Metric("ledger/coverage_all", "coverage, trials of emitters included", "share", SEEN, low=0.0, high=1.0),
+           ("experiments/program.py: Program._step_of",)),
+    # all evaluations of a search over policies; coverage and uniformity are real: see `experiments.api.Scores`
+    Metric("ledger/coverage", "coverage", "share", SEEN),
+    Metric("ledger/coverage_all", "coverage, trials of emitters included", "share", SEEN),
     Metric("ledger/uniformity", "uniformity of the exploration", "share",
-           ("experiments/ledger.py: uniformity", SEEN[0]), low=0.0, high=1.0),
+           ("experiments/ledger.py: uniformity", SEEN[0])),
     Metric("ledger/best_{k}", "best reward in {area}", "reward", SEEN),
     _count("ledger/first_{k}", "evaluations to the first reward in {area}", SEEN),
     _count("ledger/reached_{k}", "evaluations to a reward of .9 in {area}", SEEN),
-    Metric("ledger/paid_{k}", "evaluations rewarded in {area}", "evaluations", SEEN, low=0.0),
+    Metric("ledger/paid_{k}", "evaluations rewarded in {area}", "evaluations", SEEN),
     Metric("ledger/stored_best_{k}", "best stored reward in {area}", "reward", STORED),
     _count("ledger/stored_first_{k}", "evaluations to the first stored reward in {area}", STORED),
     _count("ledger/stored_reached_{k}", "evaluations to a stored reward of .9 in {area}", STORED),
-    Metric("ledger/phase_{k}", "evaluations in phase {k}", "evaluations", SEEN, low=0.0),
+    Metric("ledger/phase_{k}", "evaluations in phase {k}", "evaluations", SEEN),
     # archives and emitters
-    Metric("archive/size", "policies stored", "policies", ARCHIVES, low=0.0),
-    Metric("archive/rewards", "rewarded policies stored", "policies", SERENE, low=0.0),
-    Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES, low=0.0),
+    Metric("archive/size", "policies stored", "policies", ARCHIVES),
+    Metric("archive/rewards", "rewarded policies stored", "policies", SERENE),
+    Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES),
     Metric(
         "archive/best_{k}", "best reward in {area}, now stored", "reward",
         (*ARCHIVES, "agents/random_search.py: RandomSearch.learn"),
     ),
-    Metric("emitters/candidates", "rewarded policies not yet tried as emitters", "policies", SERENE, low=0.0),
-    Metric("emitters/active", "emitters under way", "emitters", SERENE, low=0.0),
-    Metric("emitters/lost", "emitters for which their table had no room", "emitters", SERENE, low=0.0),
+    Metric("emitters/candidates", "rewarded policies not yet tried as emitters", "policies", SERENE),
+    Metric("emitters/active", "emitters under way", "emitters", SERENE),
+    Metric("emitters/lost", "emitters for which their table had no room", "emitters", SERENE),
     Metric("emitters/mean", "mean reward of the emitters' policies", "reward", STUDY),
     Metric("emitters/best", "best reward of an emitter, mean over emitters", "reward", STUDY),
     Metric("emitters/improvement", "improvement of an emitter, mean over emitters", "reward", STUDY),
-    Metric("emitters/steps", "generations of an emitter", "generations", STUDY, low=0.0),
+    Metric("emitters/steps", "generations of an emitter", "generations", STUDY),
     Metric(
         "learn/stored", "policies stored in the last batch", "policies",
-        ("agents/map_elites.py: MAPElites.learn", "agents/cma_me.py: CMAME.learn"), low=0.0,
+        ("agents/map_elites.py: MAPElites.learn", "agents/cma_me.py: CMAME.learn"),
     ),
-    Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/cma_me.py: CMAME.learn",), low=0.0),
+    Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/cma_me.py: CMAME.learn",)),
     # actors and critics
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
@@ -169,22 +169,22 @@ _ALL = (
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
     Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO)),
-    Metric("learn/alpha", "weight of the entropy", "", ("agents/sac.py: SACUpdates.update", CQL_UPDATE), low=0.0),
+    Metric("learn/alpha", "weight of the entropy", "", ("agents/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
-           ("agents/off_policy.py: OffPolicy.learn", *MBPO), low=0.0),
-    Metric("replay/imagined", "imagined transitions in the replay", "transitions", MBPO, low=0.0),
+           ("agents/off_policy.py: OffPolicy.learn", *MBPO)),
+    Metric("replay/imagined", "imagined transitions in the replay", "transitions", MBPO),
     Metric("learn/loss_v", "loss of the state value", "loss", (IQL, *DICE)),
     Metric("learn/gap", "gap between values of the policy's and of the data's actions", "reward", (MEX, CQL)),
-    Metric("learn/price", "multiplier of the conservative loss", "", (CQL_UPDATE,), low=0.0),
+    Metric("learn/price", "multiplier of the conservative loss", "", (CQL_UPDATE,)),
     # PPO
     Metric("learn/loss_policy", "loss of the policy", "loss", (*PPO, *DICE_POLICY)),
     Metric("learn/loss_value", "loss of the value", "loss", PPO),
     _share("learn/clipped", "share of clipped ratios", PPO),
     Metric("learn/kl", "divergence from the policy that played", "nats", PPO),
-    Metric("learn/rate", "learning rate", "", ("agents/ppo.py: PPO.learn",), low=0.0),
+    Metric("learn/rate", "learning rate", "", ("agents/ppo.py: PPO.learn",)),
     # bonuses for exploring
     Metric("bonus/mean", "bonus for exploring, mean over steps", "reward", BONUS),
-    Metric("bonus/weight", "weight of the bonus", "", BONUS, low=0.0),
+    Metric("bonus/weight", "weight of the bonus", "", BONUS),
     _share("bonus/new", "share of steps to a state new in its episode", NEW),
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
     Metric(
@@ -194,28 +194,28 @@ _ALL = (
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
     # models of the environment, and MEX
-    Metric("learn/model_error", "error of the model on rows kept out", "loss", MBPO, low=0.0),
-    Metric("learn/model_epochs", "epochs of the model's last training", "epochs", MBPO, low=0.0),
+    Metric("learn/model_error", "error of the model on rows kept out", "loss", MBPO),
+    Metric("learn/model_epochs", "epochs of the model's last training", "epochs", MBPO),
     Metric("learn/value_term", "value term of the loss", "reward", (MEX, *MODEL_BASED)),
     Metric("learn/likelihood", "negative log-likelihood of the model", "nats", MODEL_BASED),
     Metric("learn/advantage", "advantage of what the model imagines", "reward", MODEL_BASED),
-    Metric("learn/advantage_spread", "standard deviation of that advantage", "reward", MODEL_BASED, low=0.0),
+    Metric("learn/advantage_spread", "standard deviation of that advantage", "reward", MODEL_BASED),
     Metric("learn/objective", "objective of the model's choice", "nats", TABULAR),
-    Metric("learn/start", "start from which the best model was found", "index", TABULAR, low=0.0),
-    Metric("learn/visited", "pairs of state and action tried", "pairs", TABULAR, low=0.0),
+    Metric("learn/start", "start from which the best model was found", "index", TABULAR),
+    Metric("learn/visited", "pairs of state and action tried", "pairs", TABULAR),
     # from data alone
     Metric("learn/loss", "loss of the imitation", "loss",
            ("agents/bc.py: BC.learn", "agents/sequence/imitation.py: SequenceBC.learn")),
     Metric("learn/loss_e", "loss of the edge value", "loss", DICE),
     Metric("learn/loss_behaviour", "loss of the behaviour model", "loss", DICE),
-    Metric("learn/ratio_v", "density ratio by the state value, mean", "ratio", DICE, low=0.0),
-    Metric("learn/ratio_e", "density ratio by the edge value, mean", "ratio", DICE, low=0.0),
+    Metric("learn/ratio_v", "density ratio by the state value, mean", "ratio", DICE),
+    Metric("learn/ratio_e", "density ratio by the edge value, mean", "ratio", DICE),
     Metric("learn/log_c", "log weight of the entropy", "", DICE_POLICY),
     _share("learn/outside_above", "share of unseen actions above the limit", ("agents/cde/cde.py: CDE.edge_loss",)),
-    Metric("data/rows", "rows of the data", "rows", DATA, low=0.0),
-    Metric("data/episodes", "episodes of the data", "episodes", DATA, low=0.0),
-    Metric("data/paid", "rewarded episodes of the data", "episodes", DATA, low=0.0),
-    Metric("data/paid_last", "episodes of the data with a reward at their end", "episodes", DATA, low=0.0),
+    Metric("data/rows", "rows of the data", "rows", DATA),
+    Metric("data/episodes", "episodes of the data", "episodes", DATA),
+    Metric("data/paid", "rewarded episodes of the data", "episodes", DATA),
+    Metric("data/paid_last", "episodes of the data with a reward at their end", "episodes", DATA),
     Metric("learn/reward", "reward of a step", "reward", ("agents/floor.py: Floor.learn",)),
     # what experiments work out from a final row
     Metric("log10_first", "log10 of the evaluations to the first reward", "log10 evaluations", FIRST),
@@ -294,6 +294,14 @@ def words_of(name: str, env: str = "") -> str:
         return name
 
 
+def number(x: float, digits: int = 3) -> str:
+    """Three significant digits, or so many; whole numbers from 1000 up; an en dash for none."""
+    if not math.isfinite(x):
+        return "–"
+    x += 0.0  # a negative zero loses its sign
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.{digits}g}"
+
+
 # --- docs/metrics.md ---------------------------------------------------------------------------------
 
 
@@ -327,7 +335,9 @@ of an exam; where an environment's areas have names of their own, the words use 
 
 The column *spread* says how values differ between seeds, which decides how the interval of a claim is made: within
 bounds, with a long tail, or neither. A return is within bounds where the environment's is: 0 to 1 in the hard maze, the
-arm, MiniGrid and the T-Maze, -1 to 1 in POPGym, 0 to 50 in the sparse point.
+arm, MiniGrid and the T-Maze, -1 to 1 in POPGym, 0 to 50 in the sparse point. One exception: coverage and uniformity lie
+between 0 and 1, but stand here as neither. They are means over thousands of cells, which chance takes to no bound, so
+that a few seeds that agree do say how far others would be off; their intervals are Student's and Welch's t.
 
 | metric | in words | unit | spread | computed in |
 | --- | --- | --- | --- | --- |

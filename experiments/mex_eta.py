@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
     title="MEX: how strong the value term",
     text=(
         "The walker of `mex_velocity` with other weights of the value term; TD3 is eta = 0. The term is unbounded "
-        "above: where eta is too large, gaps between values grow and the actor saturates (`learn/value` tells)."
+        "above: where eta is too large, gaps between values grow and the actor saturates."
     ),
     source=SOURCE,
     smoke=Tier(agents(hidden=(32, 32), learning_starts=500, batch_size=64), (ENV,), seeds=1, budget=2000, evals=2),

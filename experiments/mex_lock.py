@@ -60,12 +60,10 @@ EXPERIMENT = Experiment(
         "previous model, the smoothed counts, and the counts with 3 more logits on the next state), `single` from "
         "the previous model alone. Both know that no state can be skipped; `skipping` does not, and its ignorance "
         "is itself optimistic. Rivals without the value term: `mex_0`, `count_bonus` (1 / sqrt(visits)) and "
-        "`epsilon_greedy` (.1); `random` is the floor. Rewards are known, transitions are learned. `solved`: the "
-        "final policy opens the lock in at least a quarter of 100 episodes. `learn/value` is what the chosen model "
-        "promises, `learn/visited` how many of the 21 pairs were ever tried. A prototype in NumPy solved 0, 0, 3, 5, 8 "
-        "and 10 of 10 seeds with weights 0, .3, 1, 3, 10 and 30; with the single start none. Its description does not "
-        "say from where its forward start leans, which successors its models may have, nor where a wrong or "
-        "slipping arm leads; these readings were chosen as the ones that agree with its figures."
+        "`epsilon_greedy` (.1); `random` is the floor. Rewards are known, transitions are learned. A seed "
+        "opens the lock where its final policy does so in at least a quarter of 100 episodes. The value that the agent "
+        "expects is what the chosen model promises; there are 21 pairs of state and action to try. The lock, the three "
+        "starts and the successors that a model may have are choices of this project."
     ),
     source=SOURCE,
     smoke=Tier(

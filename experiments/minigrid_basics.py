@@ -46,7 +46,7 @@ EXPERIMENT = Experiment(
     title="PPO and exploration rivals on MiniGrid's small tasks",
     text=(
         "PPO alone, with counts of the run's states, with RND, ICM, NovelD and RIDE. Training draws from 8192 "
-        "levels (Farama's seeds 0 to 8191); `eval/...` is on these, `unseen/...` on the seeds from 1,000,000 on. "
+        "levels (Farama's seeds 0 to 8191); evaluations are on these, unseen levels have seeds from 1,000,000 on. "
         "Policies draw their actions in evaluation too. All see the partial view; the bonuses of `count` and `ride` "
         "and the first visits of `noveld` are of the full state, the models' of the partial view. With weights of .01, "
         "as NovelD and RND have here, counts in the episode, ICM and RIDE kept PPO from solving even Empty-8x8; theirs "

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from experiments import durable
 from experiments.api import EXPERIMENTS, Claim, load
-from experiments.metrics import page, sentence, words_of
-from experiments.report import BEFORE, CHANGES_NOTE, RESULTS, markdown, number, read_claims
+from experiments.metrics import number, page, sentence, words_of
+from experiments.report import BEFORE, CHANGES_NOTE, RESULTS, markdown, read_claims, verdict_changes
 
 KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
 """`Claim.kind` -> the part of the overview."""
@@ -84,9 +84,7 @@ class Judged:
     @property
     def values(self) -> tuple[float, float, float]:
         """The difference in favour of the claim, or without a rival the mean itself, and its 95 % interval."""
-        value, low, high = (self.figure(name) for name in ("difference", "low", "high"))
-        # the table holds a mean that should be low with its sign turned
-        return (-value, -high, -low) if not self.claim.right and self.claim.better == "lower" else (value, low, high)
+        return self.figure("difference"), self.figure("low"), self.figure("high")
 
     @property
     def interval(self) -> str:
@@ -103,23 +101,13 @@ class Judged:
     @property
     def verdict(self) -> str:
         """The outcome, and for one that failed in what way."""
-        said = f"{self.outcome}: {self.failing}" if self.outcome == "FAIL" else self.outcome
+        said = f"{self.outcome}: {self.words}" if self.words else self.outcome
         return said + (" (reduced budget)" if self.reduced else "")
 
     @property
-    def failing(self) -> str:
-        """How a claim failed: worse, or only not better by the margin."""
-        claim, low, high = self.claim, self.figure("low"), self.figure("high")
-        if claim.within is not None:
-            return "outside the bounds"
-        if claim.right is None:
-            return f"not {'above' if claim.better == 'higher' else 'below'} {number(claim.margin)}"
-        rival = claim.right if claim.part == 1 else f"{number(100 * claim.part)} % of {claim.right}"
-        if high < min(0.0, claim.margin):
-            return f"worse than {rival}"
-        if low > 0:
-            return f"better than {rival}, but not by the margin of {number(claim.margin)}"
-        return f"not better than {rival} by the margin of {number(claim.margin)}"
+    def words(self) -> str:
+        """In what way a claim failed; empty for other outcomes."""
+        return self.row["words"]
 
 
 def judged(results: Path = RESULTS) -> list[Judged]:
@@ -202,19 +190,22 @@ def _table(claims: Sequence[Judged]) -> str:
 
 
 def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
-    """How verdicts changed when the intervals did, and how many."""
-    if not before.exists():
+    """How verdicts changed when the intervals did, how many and why."""
+    known = {(one.experiment, one.claim.name): one for one in claims}
+    changed = verdict_changes({key: one.outcome for key, one in known.items()}, before)
+    if not changed:
         return []
-    old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
-    known = [(old.get((one.experiment, one.claim.name)), one) for one in claims]
-    changed = [(was, one) for was, one in known if was and was != one.outcome]
     lines = [
-        [f"[{one.experiment}]({one.experiment}/README.md)", one.text, was, one.outcome, one.interval, one.method]
-        for was, one in sorted(changed, key=lambda pair: list(ORDER).index(pair[1].outcome))
-    ]
-    head = ["experiment", "claim", "before", "now", "difference or mean [95 %]", "interval"]
-    count = f"{len(changed)} of {sum(was is not None for was, _ in known)} verdicts are others now."
-    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {count}", markdown(head, lines)]
+        [
+            f"[{one.experiment}]({one.experiment}/README.md)", one.text,
+            changed[one.experiment, one.claim.name], one.outcome, one.row["why"],
+        ]
+        for one in in_order([known[key] for key in changed])
+    ]  # fmt: skip
+    head = ["experiment", "claim", "before", "now", "why"]
+    count = f"{len(changed)} of {len(claims)} verdicts are others now."
+    cells = "Coverage, a mean over thousands of cells, has Welch's t and not the interval of bounded scores."
+    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {cells} {count}", markdown(head, lines)]
 
 
 # --- README.md ---------------------------------------------------------------------------------------
@@ -224,9 +215,15 @@ def front_table(results: Path = RESULTS) -> str:
     """A row a headline: method, what its paper claims, what was measured here, the verdict; failures first."""
     known = {(one.experiment, one.claim.name): one for one in judged(results)}
     methods = {(experiment, claim): method for method, experiment, claim in HEADLINES}
+    if missing := [key for key in methods if key not in known]:
+        raise ValueError(
+            "no verdict on a headline of README.md: "
+            + ", ".join(f"claim {claim!r} of {experiment}" for experiment, claim in missing)
+        )
     lines = [
         [
-            methods[one.experiment, one.claim.name], one.text, one.figures,
+            methods[one.experiment, one.claim.name] + (" (check of ours)" if one.kind == "check" else ""),
+            one.text, one.figures,
             f"[{one.verdict}](results/{one.experiment}/README.md)",
         ]
         for one in in_order([known[key] for key in methods])

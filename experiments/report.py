@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from experiments import durable, records
-from experiments.api import TIERS, Experiment
+from experiments.api import TIERS, Claim, Experiment
 from experiments.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
-from experiments.metrics import words_of
+from experiments.metrics import number, sentence, words_of
 from experiments.records import Row
 from experiments.sweep import plan
 
@@ -136,14 +136,6 @@ def _claim_row(v: Verdict) -> Row:
 # --- README.md ---------------------------------------------------------------------------------------
 
 
-def number(x: float) -> str:
-    """Three significant digits; whole numbers from 1000 up; an en dash for none."""
-    if not math.isfinite(x):
-        return "–"
-    x += 0.0  # a negative zero loses its sign
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
-
-
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     rows = [head, ["---"] * len(head), *lines]
@@ -163,9 +155,11 @@ def readme(
     ]
     if experiment.claims:
         parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE, METHODS_NOTE]
-        if changed := verdict_changes(experiment.name, folder):
-            head = ["claim", "before", "now", "why"]
-            parts += ["## How verdicts changed", CHANGES_NOTE, markdown(head, [list(line) for line in changed])]
+        known = {(experiment.name, v.claim.name): v for v in verdicts}
+        changed = verdict_changes({key: v.outcome for key, v in known.items()}, folder.parent / BEFORE)
+        if changed:
+            lines = [[key[1], was, known[key].outcome, why(known[key])] for key, was in changed.items()]
+            parts += ["## How verdicts changed", CHANGES_NOTE, markdown(["claim", "before", "now", "why"], lines)]
     for env in cells.envs:
         parts += [f"## {env}", *cell_table(experiment, tier, env, rows)]
     if experiment.sums:
@@ -183,13 +177,15 @@ def readme(
 
 CLAIMS_NOTE = (
     "PASS: the whole 95 % interval of the difference exceeds the margin, or lies within the stated bounds. FAIL: it "
-    "lies wholly on the other side; *worse* where it lies below 0 too, else *not better by the margin*. NOT RUN: fewer "
-    "than three seeds a side. Paper: a claim printed in one; check: a sanity bound, or a reading of ours. p: one-sided "
-    "Mann-Whitney. In brackets: runs with a value, of those planned. Reduced: the budget was below the source's."
+    "lies wholly on the other side; *worse* where it lies below 0 too, else *not better by the margin*. Without a "
+    "rival the figure is the mean itself, which must exceed the margin, or stay below it where less is claimed. NOT "
+    "RUN: fewer than three seeds a side. Paper: a claim printed in one; check: a sanity bound, or a reading of ours. "
+    "p: one-sided Mann-Whitney. In brackets: runs with a value, of those planned. Reduced: the budget was below the "
+    "source's."
 )
 CHANGES_NOTE = (
-    "Until the intervals below were replaced, verdicts rested on a percentile bootstrap of the means, whose 95 % "
-    "interval covers in 74 % of draws with three seeds a side and in 85 % with five. No run was added or left out."
+    "Before these intervals, verdicts rested on a percentile bootstrap of the means, whose 95 % interval covers in 74 "
+    "% of draws with three seeds a side and in 85 % with five. No run was added or left out."
 )
 CURVES_NOTE = (
     "Lines: interquartile mean over seeds; bands: its percentile bootstrap, too narrow at few seeds, which decides "
@@ -201,14 +197,12 @@ CELLS_NOTE = (
 )
 
 
-def verdict_changes(name: str, folder: Path) -> list[tuple[str, str, str, str]]:
-    """(claim, verdict under the percentile bootstrap, verdict now, why) of those in a folder that changed."""
-    if not (before := folder.parent / BEFORE).exists():
-        return []
-    old = {row["claim"]: row["outcome"] for row in read_claims(before) if row["experiment"] == name}
-    now = {row["claim"]: row for row in read_claims(folder / "claims.csv") if row["claim"] in old}
-    changed = [(claim, row) for claim, row in now.items() if row["outcome"] != old[claim]]
-    return [(claim, old[claim], row["outcome"], row["why"]) for claim, row in changed]
+def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tuple[str, str], str]:
+    """(Experiment, claim) -> the verdict under the percentile bootstrap, of those that have another one now."""
+    if not before.exists():
+        return {}
+    old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
+    return {key: old[key] for key, outcome in now.items() if old.get(key, outcome) != outcome}
 
 
 def why(v: Verdict) -> str:
@@ -216,15 +210,19 @@ def why(v: Verdict) -> str:
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
     if not math.isfinite(v.low):
         return f"Values of {seeds} seeds do not make an interval."
-    bound = f"{number(v.claim.within[0])} to {number(v.claim.within[1])}" if v.claim.within else number(_margin(v))
-    passed = "lies within" if v.claim.within else "lies above"
-    place = {"PASS": passed, "FAIL": "lies beyond"}.get(v.outcome, "reaches over")
-    return f"The 95 % interval ({v.method}; {seeds} seeds) is {number(v.low)} to {number(v.high)}: it {place} {bound}."
+    claim, sides = v.claim, ("above", "below")
+    if claim.within:
+        good, bad = "within", "outside"
+    else:
+        good, bad = sides[::-1] if v.right is None and claim.better == "lower" else sides
+    place = {"PASS": f"lies {good}", "FAIL": f"lies {bad}"}.get(v.outcome, "reaches over")
+    spread = f"{number(v.low)} to {number(v.high)}"
+    return f"The 95 % interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
 
 
-def _margin(v: Verdict) -> float:
-    """The margin on the scale of `Verdict.difference`: of one side where lower is better, its negative."""
-    return -v.claim.margin if v.right is None and v.claim.better == "lower" else v.claim.margin
+def bound_of(claim: Claim) -> str:
+    """What a claim's interval is held against: its margin, or its two bounds."""
+    return f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
 
 
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
@@ -250,16 +248,16 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     lines = []
     for v in verdicts:
         claim = v.claim
-        bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(_margin(v))
         sides = [f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned})" for s in (v.left, v.right) if s]
         if v.right and claim.part != 1:
             sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
         spread = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
         outcome = f"**{v.outcome}**" + (f", {v.words}" if v.words else "") + (" (reduced)" if v.reduced else "")
         method = v.method if math.isnan(v.coverage) else f"{v.method}, covers {100 * v.coverage:.0f} %"
-        said = f"{claim.text} ({claim.source})"
-        lines.append([claim.name, claim.kind, said, outcome, "; ".join(sides), spread, bound, method, number(v.p)])
-    head = ["claim", "kind", "statement", "verdict", "means", "difference [95 %]", "margin", "interval", "p"]
+        said, means = f"{sentence(claim.text, claim.env)} ({claim.source})", "; ".join(sides)
+        bound, p = bound_of(claim), number(v.p)
+        lines.append([claim.name, claim.kind, said, outcome, means, spread, bound, method, p])
+    head = ["claim", "kind", "statement", "verdict", "means", "difference or mean [95 %]", "margin", "interval", "p"]
     return markdown(head, lines)
 
 

@@ -31,8 +31,8 @@ EXPERIMENT = Experiment(
     text=(
         "A point moves in a square for 50 steps and earns 1 for each step inside one of four squares of side .05."
         " Novelty search finds five rewarding policies (the same for both kinds of emitter, seed by seed); their "
-        "five emitters spend the rest of the budget side by side. `emitters/mean` is the mean reward of the "
-        "emitters' members at the end, `emitters/best` that of each emitter's best member."
+        "five emitters spend the rest of the budget side by side. The mean reward is that of all "
+        "their members at the end, the best reward that of each emitter's best member."
     ),
     source=SOURCE,
     smoke=Tier(AGENTS, (ENV,), seeds=1, budget=6000, evals=3),

@@ -13,11 +13,11 @@ EXPERIMENT = Experiment(
     title="SERENE on the hard maze",
     text=(
         "A robot starts at the left of a maze and is paid once, at the end of its 2000 steps, if it stands in one"
-        " of two discs; disc 0 lies deep in the top room. Novelty search finds them; SERENE spends half of the "
-        "same budget on emitters that climb what was found. Coverage counts the final positions of exploring "
-        "evaluations on a 50 x 50 grid (the official metric leaves emitters out); `coverage_all` counts every "
-        "evaluation. The best reward in an area is given over all evaluations and, as the official analysis does,"
-        " over the archives alone."
+        " of two discs, the far goal and the near goal; the far one lies deep in the top room. Novelty search finds "
+        "them; SERENE spends half of the same budget on emitters that climb what was found. Coverage counts the final "
+        "positions of exploring evaluations on a 50 x 50 grid (the official metric leaves emitters out); with trials "
+        "of emitters included it counts every evaluation. The best reward in an area is given over all evaluations "
+        "and, as the official analysis does, over the archives alone."
     ),
     source=SOURCE,
     smoke=Tier(some("serene", "novelty_search", "random_search"), (ENV,), seeds=1, budget=3000, evals=3),

@@ -26,7 +26,9 @@ from rich.text import Text
 from envs.names import unknown
 from experiments import durable
 from experiments.console import out as stdout
+from experiments.console import table as table_of
 from experiments.console import waiting
+from experiments.metrics import number
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",
@@ -93,19 +95,21 @@ def holds(value: float, relation: str, bound: float) -> bool:
 
 def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
     """The figures beside their targets."""
-    made = Table("figure", "value", "target", "", title=name, title_justify="left")
+    made = table_of("figure", "value", "target", "")
+    made.title, made.title_justify = name, "left"
     for figure, value in figures.items():
         target = targets.get(figure)
         verdict = "" if target is None else Text("met", "green") if holds(value, *target) else Text("missed", "red")
-        made.add_row(figure, f"{value:,.4g}", f"{target[0]} {target[1]:,.4g}" if target else "", verdict)
+        made.add_row(figure, number(value, 4), f"{target[0]} {number(target[1], 4)}" if target else "", verdict)
     return made
 
 
-def page(folder: Path = RESULTS) -> Path:
-    """Write `folder`/README.md."""
-    folder.mkdir(parents=True, exist_ok=True)
+def page(folder: Path = RESULTS) -> list[Path]:
+    """Write `folder`/README.md, if there are figures to write of."""
+    if not any(folder.glob("*.json")):
+        return []
     durable.write(folder / "README.md", page_text(folder).encode())
-    return folder / "README.md"
+    return [folder / "README.md"]
 
 
 def page_text(folder: Path = RESULTS) -> str:
@@ -117,7 +121,7 @@ def page_text(folder: Path = RESULTS) -> str:
         targets = module.TARGETS if module else {}
         figures = {name: x for name, x in found.items() if isinstance(x, int | float) and name != "threads"}
         lines = [
-            f"| {figure.replace('_', ' ')} | {_number(value)} | {_met(value, targets.get(figure))} |"
+            f"| {figure.replace('_', ' ')} | {number(value, 4)} | {_met(value, targets.get(figure))} |"
             for figure, value in sorted(figures.items(), key=lambda item: item[0] not in targets)
         ]
         said = ((module and module.__doc__) or "").split("\n\n")[0].strip()
@@ -136,14 +140,10 @@ need the extras `rivals` and `minigrid`, PyTorch the extra `sb3`. Figures withou
 by: `per s` is a second's steps or updates, `ratio to` is ours over the other's."""
 
 
-def _number(x: float) -> str:
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"
-
-
 def _met(value: float, target: tuple[str, float] | None) -> str:
     if target is None:
         return ""
-    said = f"{target[0]} {_number(target[1])}"
+    said = f"{target[0]} {number(target[1], 4)}"
     return said if holds(value, *target) else f"**missed: {said}**"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.report import number
+from experiments.metrics import number
 from experiments.site.html import Html, element
 
 WIDTH, HEIGHT = 340, 230

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from experiments.claims import METHODS_NOTE
-from experiments.metrics import words_of
+from experiments.metrics import number, words_of
 from experiments.overview import Judged
 from experiments.plots import curve_metrics
-from experiments.report import CLAIMS_NOTE, CURVES_NOTE, number
+from experiments.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
 from experiments.site import charts
 from experiments.site.charts import panel
 from experiments.site.comparisons import all_profiles, improvement
@@ -79,7 +79,7 @@ def _facts(results: Results) -> Html:
 def verdict(one: Judged) -> Html:
     """A verdict's badge, in what way a claim failed, and whether the budget was below the source's."""
     badge = element("span", one.outcome, class_=f"verdict {slug(one.outcome)}")
-    notes = [one.failing if one.outcome == "FAIL" else None, "reduced budget" if one.reduced else None]
+    notes = [one.words, "reduced budget" if one.reduced else None]
     return markup([badge, *(element("small", note) for note in notes if note)])
 
 
@@ -122,12 +122,11 @@ def claims(results: Results) -> Html | None:
     lines, ids = [], []
     for one in results.claims:
         claim = one.claim
-        bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
         place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the head names the source
         where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
         said = cell([prose(one.text), element("small", where)], kind="words")
         badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
-        lines.append([claim.name, badge, said, difference(one), bound, p, claim.kind, _sides(one)])
+        lines.append([claim.name, badge, said, difference(one), bound_of(claim), p, claim.kind, _sides(one)])
         ids.append(slug("claim", claim.name))
     head = ["claim", "verdict", "statement", "difference or mean [95 %]", "margin", "p", "kind", "means"]
     made = table(head, lines, caption="Claims and verdicts", kind="sortable stacked", ids=ids)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench import BENCHES, holds
+from experiments.metrics import number
 from experiments.overview import KINDS, ORDER
-from experiments.report import number
 from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from experiments.site.html import Html, cell, element, markup, prose, slug, table
 from experiments.site.results import Point, Results, named

@@ -95,13 +95,14 @@ def test_seeds_that_died_are_counted():
     ("fields", "words"),
     [
         ({}, ""),
-        ({"margin": 0.5}, "not better by the margin"),
-        ({"left": "b", "right": "a"}, "worse"),
-        ({"left": "b", "right": "a", "margin": -0.1}, "worse"),
-        ({"better": "lower"}, "worse"),
+        ({"margin": 0.5}, "better than b, but not by the margin of 0.5"),
+        ({"left": "b", "right": "a"}, "worse than a"),
+        ({"left": "b", "right": "a", "margin": -0.1}, "worse than a"),
+        ({"better": "lower"}, "worse than b"),
         ({"within": (-0.1, 0.1)}, "outside the bounds"),
-        ({"part": 1.9}, "short of that part"),
-        ({"right": None, "margin": 0.95}, "beyond the bound"),
+        ({"part": 1.9}, "worse than 190 % of b"),
+        ({"right": None, "margin": 0.95}, "not above 0.95"),
+        ({"right": None, "margin": 0.5, "better": "lower"}, "not below 0.5"),
     ],
 )
 def test_what_a_failure_means(fields, words):

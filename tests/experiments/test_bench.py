@@ -73,6 +73,12 @@ def test_one_that_cannot_be_measured_is_told_and_stops_no_other(fake: types.Modu
         bench.run("fake", out=tmp_path, console=console)
 
 
+def test_a_page_is_written_where_there_are_figures(fake: types.ModuleType, tmp_path: Path):
+    assert bench.page(tmp_path / "none") == [] and not (tmp_path / "none").exists()
+    bench.run("fake", out=tmp_path, console=quiet())
+    assert bench.page(tmp_path) == [tmp_path / "README.md"]
+
+
 def test_an_unknown_bench_is_named():
     with pytest.raises(ValueError, match="unknown bench 'maze_rolout'; did you mean 'maze_rollout'"):
         bench.run("maze_rolout")

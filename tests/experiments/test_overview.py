@@ -36,7 +36,7 @@ def results(tmp_path, monkeypatch):
             "claim": c.name, "outcome": outcome, "left": "left", "right": c.right or "", "left_mean": 0.6,
             "right_mean": 0.4, "left_seeds": 5, "right_seeds": 4, "left_missing": 0, "right_missing": 1,
             "difference": (low + high) / 2, "low": low, "high": high, "reduced": c.name == "open",
-            "method": "Welch's t", "coverage": 0.9 if c.scores == SKEWED else float("nan"),
+            "method": "Welch's t", "why": f"{c.name} because", "coverage": 0.9 if c.scores == SKEWED else float("nan"),
         }
         for c, outcome, low, high in CLAIMS
     ]  # fmt: skip
@@ -62,28 +62,21 @@ def test_the_overview_counts_papers_claims_and_shows_failures_first(results):
     )
     assert "evaluations from the first reward to .9 in the far goal" in text
     assert "Welch's t, covers 90 % | INCONCLUSIVE (reduced budget)" in text
-    assert "1 of 2 verdicts are others now." in text and "| PASS | FAIL | -0.2 [-0.3, -0.1] |" in text
+    assert "1 of 4 verdicts are others now." in text and "| PASS | FAIL | fails because |" in text
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "fields", "said"),
-    [
-        (-0.3, -0.1, {"margin": 0.1}, "worse than random"),
-        (-0.3, 0.05, {"margin": 0.1}, "not better than random by the margin of 0.1"),
-        (0.01, 0.05, {"margin": 0.1}, "better than random, but not by the margin of 0.1"),
-        (-0.3, -0.1, {"margin": -0.05}, "worse than random"),
-        (-0.3, -0.1, {"part": 0.7}, "worse than 70 % of random"),
-        (0.2, 0.3, {"right": None, "margin": 0.9}, "not above 0.9"),
-        (-0.3, -0.2, {"right": None, "margin": 0.1, "better": "lower"}, "not below 0.1"),
-        (2.0, 3.0, {"within": (0.0, 1.0)}, "outside the bounds"),
-    ],
-)
-def test_a_failure_says_in_what_way(low, high, fields, said):
-    row = {"outcome": "FAIL", "low": str(low), "high": str(high), "difference": str(low), "reduced": "0"}
-    one = Judged("x", claim("c", **fields), row)
-    assert one.verdict == f"FAIL: {said}"
-    if one.claim.better == "lower":
-        assert one.values == (0.3, 0.2, 0.3), "a mean stands as it was measured"
+def test_a_verdict_has_the_words_of_its_row():
+    row = {
+        "outcome": "FAIL",
+        "difference": "0.3",
+        "low": "0.2",
+        "high": "0.4",
+        "reduced": "1",
+        "words": "not below 0.1",
+    }
+    one = Judged("x", claim("c", right=None, margin=0.1, better="lower"), row)
+    assert one.verdict == "FAIL: not below 0.1 (reduced budget)"
+    assert one.interval == "0.3 [0.2, 0.4]", "a mean stands as it was measured"
 
 
 def test_the_front_pages_headlines_are_there_failures_first(monkeypatch):
@@ -94,8 +87,15 @@ def test_the_front_pages_headlines_are_there_failures_first(monkeypatch):
     for method, experiment, name in HEADLINES:
         assert known[experiment, name].kind == ("check" if method.startswith("baseline") else "paper")
     lines = overview.front_table().splitlines()[2:]
+    assert sum("(check of ours)" in line for line in lines) == sum(m.startswith("baseline") for m, *_ in HEADLINES)
     outcomes = [next(word for word in overview.ORDER if f"[{word}" in line) for line in lines]
     assert len(lines) == len(HEADLINES) and outcomes == sorted(outcomes, key=list(overview.ORDER).index)
+
+
+def test_a_headline_without_a_verdict_is_named(results, monkeypatch):
+    monkeypatch.setattr(overview, "HEADLINES", (("SERENE", "made", "passes"), ("SERENE", "made", "gone")))
+    with pytest.raises(ValueError, match="headline of README.md: claim 'gone' of made"):
+        overview.front_table(results)
 
 
 def test_readme_and_the_pages_are_as_made_from_the_committed_tables(monkeypatch):

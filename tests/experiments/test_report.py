@@ -96,7 +96,8 @@ def test_readme_says_what_it_must(experiment, root, tmp_path):
     for words in (
         "# A synthetic experiment", "Made by hand.", "1,000 evaluations (point/sparse); 6 of 6 seeds finished",
         "`make synthetic TIER=repro`", "2023-11-14; 9 wall minutes", "jax 1.2; numpy 3.4", "**PASS** (reduced)",
-        "**FAIL**", "**FAIL**, not better by the margin", "novelty: 0.6 (3 of 3); random: 0.2 (3 of 3)", "Welch's t",
+        "**FAIL**", "novelty: 0.6 (3 of 3); random: 0.2 (3 of 3)",
+        "**FAIL**, better than random, but not by the margin of 0.7", "Welch's t",
         "| check |", "0.4 [0.173, 0.627]", "300 [–, –], 300 (n=2)", "0.6 [0.352, 0.848], 0.6", "curves.png",
         "archive.png",
     ):  # fmt: skip
@@ -167,12 +168,12 @@ def test_changed_verdicts_are_listed(experiment, root, tmp_path):
     lines = "".join(f"synthetic,{claim},{outcome}\n" for claim, outcome in before) + "other,wider,FAIL\n"
     (tmp_path / report.BEFORE).write_text("experiment,claim,outcome\n" + lines)
     made = report.report(experiment, "repro", root=root, out=tmp_path / "synthetic")
-    (changed,) = report.verdict_changes("synthetic", made.folder)
-    assert changed[:3] == ("far wider", "PASS", "FAIL")
-    assert changed[3] == "The 95 % interval (Welch's t; 3 and 3 seeds) is 0.173 to 0.627: it lies beyond 0.7."
-    assert "## How verdicts changed" in (made.folder / "README.md").read_text()
+    text = (made.folder / "README.md").read_text().partition("## How verdicts changed")[2].partition("\n## ")[0]
+    why = "The 95 % interval (Welch's t; 3 and 3 seeds) is 0.173 to 0.627: it lies below 0.7."
+    assert f"| far wider | PASS | FAIL | {why} |" in text
+    assert "| wider |" not in text and "| climb |" not in text
     rows = list(csv.DictReader((made.folder / "claims.csv").read_text().splitlines()))
-    assert rows[1]["words"] == "not better by the margin" and rows[1]["left_planned"] == "3"
+    assert rows[1]["words"] == "better than random, but not by the margin of 0.7" and rows[1]["left_planned"] == "3"
 
 
 def test_csv_keeps_float32_and_missing_values(tmp_path):
@@ -214,10 +215,11 @@ def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path)
 
 def test_sums_over_tasks(experiment):
     """By hand: (1 + 3) / 2 + (10 + 20) / 2 = 17, t = 12.7 (1 degree), 12.7 * sqrt(1 + 25) = 64.8."""
-    tier = replace(experiment.repro, envs=(ENV, "maze/hard"), budget=1000)
+    hopper = "mujoco/hopper"
+    tier = replace(experiment.repro, envs=(hopper, "mujoco/walker2d"), budget=1000)
     summed = replace(experiment, repro=tier, claims=(), sums=("eval/return",))
-    scores = {(ENV, "novelty"): (1, 3), ("maze/hard", "novelty"): (10, 20), (ENV, "random"): (5, 5)}
+    scores = {(hopper, "novelty"): (1, 3), ("mujoco/walker2d", "novelty"): (10, 20), (hopper, "random"): (5, 5)}
     rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
     table, note = report.sums_table(summed, "repro", rows)
     assert table.splitlines()[-1] == "| return of an evaluation | 17 [-47.8, 81.8] | – (1 of 2) |"
-    assert f"{ENV}, maze/hard" in note
+    assert f"{hopper}, mujoco/walker2d" in note

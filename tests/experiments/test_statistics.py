@@ -156,6 +156,23 @@ BOUNDED = {
 MEANS = dict(zip(BOUNDED, (0.5, 0.5, 0.8, 1 / 11, 0.98, 0.95), strict=True))
 
 
+@pytest.mark.parametrize("mean", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("deviation", [0.02, 0.05])
+def test_t_intervals_cover_shares_of_cells(mean, deviation):
+    """Coverage: the share of 2500 cells that were reached, each seed with a probability of its own.
+
+    Near 1 a single side is skewed: a claim without a rival would pass wrongly in up to 6 % of draws. None is so.
+    """
+    generator, size = np.random.default_rng(0), mean * (1 - mean) / deviation**2 - 1
+    for n in SEEDS:
+        chance = generator.beta(mean * size, (1 - mean) * size, (2, DRAWS, n))
+        a, b = generator.binomial(2500, chance) / 2500
+        low, high = st.t_interval(a)
+        assert np.mean((low <= mean) & (mean <= high)) >= 0.93 - ERROR
+        assert np.mean(low > mean) <= (0.03 if mean < 0.9 else 0.055) + ERROR
+        covers(*st.t_difference(a, b), 0, least=0.93)
+
+
 @pytest.mark.parametrize("scores", BOUNDED)
 def test_bounded_intervals_cover(scores):
     generator, draws = np.random.default_rng(0), 300
@@ -203,6 +220,17 @@ def test_bounded_intervals_have_power():
 def test_a_score_beyond_its_bounds_is_refused():
     with pytest.raises(ValueError, match="not between the bounds 0 and 1"):
         st.bounded_interval([0.5, 1.2, 0.3], 0, 1)
+    with pytest.raises(ValueError, match="not between"):
+        st.bounded_interval([0.5, 1.0002, 0.3], 0, 1)
+
+
+def test_errors_of_rounding_are_no_scores_beyond_the_bounds():
+    total = np.float32(0)
+    for _ in range(103):
+        total += np.float32(1 / 103)
+    assert total - 1 > 1e-6
+    np.testing.assert_array_equal(st.bounded_interval([total] * 3, 0, 1), st.bounded_interval([1.0] * 3, 0, 1))
+    np.testing.assert_array_equal(st.bounded_interval([-total] * 3, -1, 1), st.bounded_interval([-1.0] * 3, -1, 1))
 
 
 def test_coverage_of_skewed_scores_is_simulated():
