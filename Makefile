@@ -110,6 +110,10 @@ search: $(STAMP) ## Search for an agent's settings, as an experiment declares it
 report: $(STAMP) ## Write results/ anew from the committed tables, or one experiment's from its runs [NAME=it]
 	@$(RUN) report $(or $(NAME),--all)
 
+.PHONY: defaults
+defaults: $(STAMP) ## Measure every agent's own run against random and zero actions, hours; resumes [WORKERS=n]
+	@$(RUN) defaults $(if $(WORKERS),--workers $(WORKERS))
+
 .PHONY: bench
 bench: $(STAMP) ## Measure speed and memory into results/bench/ [NAME=one of them]
 	@$(RUN) bench $(NAME)

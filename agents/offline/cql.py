@@ -51,7 +51,7 @@ class Learner(sac.Learner):
 class CQL(SACUpdates, Offline):
     """Conservative Q-learning, at the settings of CORL for mazes."""
 
-    default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")
+    default_run = DefaultRun("maze2d/medium", 30_000, "maze2d/medium/waypoints")  # fewer have not been seen to do
 
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Number of neurons in each hidden layer of all networks."""
