@@ -55,7 +55,7 @@ def test_make_then_show_then_train(capsys, tmp_path):
     words = ("--hidden", "8", "--batch-size", "8", "--updates", "5", "--budget", "10", "--evals", "1")
     data = ("--dataset", "maze2d/umaze/waypoints", "--data.rows", "600", "--data.streams", "3")
     code, out, err = run(capsys, "run", "bc", "maze2d/umaze", *words, *data)
-    assert code == 0 and "eval/return" in out, err
+    assert code == 0 and "return of an evaluation" in out, err
 
 
 @pytest.mark.parametrize(
