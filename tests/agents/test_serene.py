@@ -57,6 +57,7 @@ def test_without_reward_it_is_novelty_search_bit_for_bit():
     assert ours.rewards.count == 0
 
 
+@pytest.mark.slow
 def test_a_chunk_that_never_ends_is_novelty_search_too():
     agent = Serene(**FIELDS, **MORE | {"chunk": 10**5, "emitter_capacity": 8}).bind(Point.spec)
     assert agent.trials > 100  # as many as would fit: only the size of the table of trials depends on it
@@ -197,6 +198,7 @@ def test_entries_replay_in_an_environment():
         np.testing.assert_allclose(descriptor[filled], archive.rows["descriptor"][filled], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scaling_rewards_and_turning_descriptors_changes_no_decision(run):
     def changed(genomes, active):  # by a power of two and a quarter turn: exact in floating point
         return evaluate(genomes, active, scale=4.0, warp=lambda d: jnp.stack([-d[:, 1], d[:, 0]], axis=1))
@@ -212,6 +214,7 @@ def test_elitist_emitters_climb(run):
     assert metrics[-1]["archive/best"][0] > 0.97 and int(state.table.steps.max()) == 20
 
 
+@pytest.mark.slow
 def test_cma_emitters_climb():
     agent = Serene(**FIELDS, **MORE, emitter="cmaes").bind(Point.spec)
     state, _, metrics = evolve(agent, evaluate, 300)

@@ -136,6 +136,7 @@ def test_hyper_parameters_have_bounds_and_help(name):
             assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow  # test_metrics.py reads the same names from the source
 def test_its_metrics_are_registered(name):
     c = case(name)
     state, _, figures = run(name, 0)

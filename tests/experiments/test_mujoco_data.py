@@ -43,6 +43,7 @@ def test_a_band_holds_scores_of_d4rls_scale():
     assert [band.holds(one) for one in at.values()] == [False, True, True, False]
 
 
+@pytest.mark.slow
 def test_data_of_a_robot(tmp_path):
     made, card = datasets.make_with_card(NAME, **FIELDS)
     rows = {name: np.asarray(x) for name, x in made.rows.items()}
@@ -99,6 +100,7 @@ def test_joined_data_is_one_after_the_other(monkeypatch):
     assert made.facts["threshold"] == 12.5 and made.rows["reward"].tolist() == [0, 0, 0, 0, 1]  # 1, 5, 10, 20
 
 
+@pytest.mark.slow
 def test_a_band_that_is_not_reached_is_one_line():
     with pytest.raises(
         ValueError, match=r"no evaluation of mujoco/hopper scored 100 to 112 within 200 steps; the best"
