@@ -29,6 +29,7 @@ from experiments.driver import EPISODES, train_run
 from experiments.hooks import Callback
 from experiments.metrics import words_of
 from experiments.options import Parser, add_options, given
+from experiments.records import NEVER
 from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
 from experiments.tracking import TRACKERS
 from experiments.workers import Serial
@@ -217,7 +218,8 @@ def _print_row(row: dict[str, Any], env: str) -> None:
     made = table("", f"seed {row['seed']}")
     for name, value in row.items():
         if name not in ("seed", "mark", "unit"):
-            made.add_row(words_of(name, env), _figure(value))
+            never = name.startswith(NEVER) and value is not None and value < 0
+            made.add_row(words_of(name, env), "never" if never else _figure(value))
     out().print(made)
 
 

@@ -315,6 +315,14 @@ def test_the_data_of_an_agents_own_run_is_for_its_environment_alone(capsys, lear
     assert "(default: maze2d/umaze/waypoints)" in said
 
 
+def test_what_never_came_is_no_negative_number(capsys):
+    from experiments.single import _print_row
+
+    _print_row({"seed": 0, "ledger/first_0": 12, "ledger/reached_0": -1, "eval/return": -1.0}, "maze/hard")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows if len(row) == 2] == ["12", "never", "-1"]
+
+
 def test_several_seeds_end_with_a_table(capsys):
     from experiments.single import _print_seeds
 
