@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def _job(
         "agent": agent, "fields": fields, "env": env, "env_fields": {}, "seeds": [seed], "budget": budget,
         "evals": evals, "eval_episodes": episodes, "dataset": {"name": dataset, "fields": {}} if dataset else None,
     }  # fmt: skip
-    return make_job(payload, base / f"{make_job(payload, base).hash}")
+    job = make_job(payload, base)
+    return replace(job, out=job.out / job.hash)
 
 
 # --- the table ---------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
     lines = []
     for name in names():
         run = _run_of(name)
-        mine = [row for row in rows if row["label"] == name and row["env"] == run.env and row["budget"] == run.budget]
+        mine = [row for row in rows if _cell(row) == (name, run.env, run.budget)]
         floors = [_floor(rows, run.env, action) for action in FLOORS]
         returns = [row["eval/return"] for row in mine]
         passed = len(returns) >= SEEDS and all(x > floor for x in returns for floor in floors)  # NaN is above nothing

@@ -27,6 +27,7 @@ from agents.api import Agent, Segments, wants_of
 from envs import datasets
 from envs.api import Dataset, Env, Spec, Tree
 from envs.names import unknown
+from envs.threads import threads
 from experiments import checkpoint, runs
 from experiments.callbacks import SaveBest
 from experiments.durable import finite
@@ -383,7 +384,7 @@ class _Driver:
         return {
             "config_hash": self.run.hash, "iteration": int(np.max(state.iteration)), "used": int(np.min(state.used)),
             "mark": self.mark, "metrics_bytes": self.length, "score": self.score, "versions": runs.versions(),
-            "threads": runs.threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
+            "threads": threads(), "metrics": finite({name: x.tolist() for name, x in self.metrics.items()}),
         }  # fmt: skip
 
     def _result(self, state: RunState, *, interrupted: bool = False, stopped: str | None = None) -> Result:
