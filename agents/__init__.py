@@ -6,43 +6,43 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from agents.api import Agent
-from agents.bc import BC
-from agents.cde.cde import CDE
-from agents.cde.optidice import OptiDICE
-from agents.cma_me import CMAME
-from agents.elmur.elmur import Elmur
-from agents.elmur.ppo import ElmurPPO
-from agents.exploration.count import Count
-from agents.exploration.icm import ICM
-from agents.exploration.noveld import NovelD
-from agents.exploration.ride import RIDE
-from agents.exploration.rnd import RND
-from agents.floor import Floor
-from agents.map_elites import MAPElites
-from agents.mbpo import MBPO
-from agents.mex.mex import MEX
-from agents.mex.model_based import MEXMB
-from agents.mex.tabular import TabularMEX
-from agents.novelty_search import NoveltySearch
-from agents.nsga2 import NSGA2
-from agents.offline.awac import AWAC
-from agents.offline.cql import CQL
-from agents.offline.filtered_bc import FilteredBC
-from agents.offline.iql import IQL
-from agents.offline.td3_bc import TD3BC
-from agents.player import Player
-from agents.ppo import PPO
-from agents.random_search import RandomSearch
-from agents.sac import SAC
-from agents.sequence.dt import DT, RATE
-from agents.sequence.linoss import BCLinOSS
-from agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
-from agents.sequence.transformer import RMT, BCTransformer, TrXL
-from agents.serene.serene import Serene
-from agents.serene.study import EmitterStudy
-from agents.td3 import TD3
-from envs.names import unknown
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.bc import BC
+from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.cma_me import CMAME
+from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.elmur.ppo import ElmurPPO
+from prospect_rl.agents.exploration.count import Count
+from prospect_rl.agents.exploration.icm import ICM
+from prospect_rl.agents.exploration.noveld import NovelD
+from prospect_rl.agents.exploration.ride import RIDE
+from prospect_rl.agents.exploration.rnd import RND
+from prospect_rl.agents.floor import Floor
+from prospect_rl.agents.map_elites import MAPElites
+from prospect_rl.agents.mbpo import MBPO
+from prospect_rl.agents.mex.mex import MEX
+from prospect_rl.agents.mex.model_based import MEXMB
+from prospect_rl.agents.mex.tabular import TabularMEX
+from prospect_rl.agents.novelty_search import NoveltySearch
+from prospect_rl.agents.nsga2 import NSGA2
+from prospect_rl.agents.offline.awac import AWAC
+from prospect_rl.agents.offline.cql import CQL
+from prospect_rl.agents.offline.filtered_bc import FilteredBC
+from prospect_rl.agents.offline.iql import IQL
+from prospect_rl.agents.offline.td3_bc import TD3BC
+from prospect_rl.agents.player import Player
+from prospect_rl.agents.ppo import PPO
+from prospect_rl.agents.random_search import RandomSearch
+from prospect_rl.agents.sac import SAC
+from prospect_rl.agents.sequence.dt import DT, RATE
+from prospect_rl.agents.sequence.linoss import BCLinOSS
+from prospect_rl.agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
+from prospect_rl.agents.sequence.transformer import RMT, BCTransformer, TrXL
+from prospect_rl.agents.serene.serene import Serene
+from prospect_rl.agents.serene.study import EmitterStudy
+from prospect_rl.agents.td3 import TD3
+from prospect_rl.envs.names import unknown
 
 __all__ = [
     "AGENTS",
@@ -155,4 +155,8 @@ def load(path: Path | str, seed: int | None = None, *, env: Any = None) -> Playe
     registered. Raises ValueError, in one line, where there is no such run, it has not finished, or a file is damaged.
     """
     # Run folders are the driver's: this is the one door upwards, and nothing above is imported before the call.
-    return import_module("experiments.shipping").load(path, seed, env=env)
+    return import_module("prospect_rl.experiments.shipping").load(path, seed, env=env)
+
+
+if __name__ == "agents":  # imported by its short name, in a checkout
+    import_module("prospect_rl.short_names").alias(__name__)

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, Self
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import (
+from prospect_rl.envs.api import (
     Array,
     Batch,
     Box,
@@ -36,8 +36,8 @@ from envs.api import (
     Transitions,
     Tree,
 )
-from envs.fields import bounded as hyper
-from envs.fields import check
+from prospect_rl.envs.fields import bounded as hyper
+from prospect_rl.envs.fields import check
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",

@@ -19,8 +19,21 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
-from agents.nn.networks import MLP
+from prospect_rl.agents.api import (
+    Agent,
+    Array,
+    Batch,
+    Batches,
+    Box,
+    DefaultRun,
+    Discrete,
+    Inputs,
+    Key,
+    Spec,
+    Tree,
+    hyper,
+)
+from prospect_rl.agents.nn.networks import MLP
 
 
 @struct.dataclass

@@ -31,10 +31,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
-from agents.neuroevolution import Neuroevolution
-from agents.novelty_search import rows_of
-from agents.ops import cmaes, grid
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.novelty_search import rows_of
+from prospect_rl.agents.ops import cmaes, grid
 
 
 @struct.dataclass

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, Key, Spec, Tree, hyper, not_bounded_vector
+from prospect_rl.agents.api import Agent, Array, Box, Key, Spec, Tree, hyper, not_bounded_vector
 
 Figures = dict[str, Array]
 """Metrics of an update, each []."""

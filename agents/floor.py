@@ -10,7 +10,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from agents.api import Agent, Array, Dict, Inputs, Key, Segment, Segments, Spec, Tree, hyper
+from prospect_rl.agents.api import Agent, Array, Dict, Inputs, Key, Segment, Segments, Spec, Tree, hyper
 
 
 @dataclass(frozen=True, kw_only=True)

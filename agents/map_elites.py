@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Episodes, Key, Rollouts, Spec, hyper
-from agents.neuroevolution import Neuroevolution
-from agents.novelty_search import rows_of
-from agents.ops import grid
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, hyper
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.novelty_search import rows_of
+from prospect_rl.agents.ops import grid
 
 
 @dataclass(frozen=True, kw_only=True)

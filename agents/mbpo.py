@@ -23,16 +23,16 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents import off_policy
-from agents.api import Array, Box, DefaultRun, Key, Segment, Spec, Tree, hyper
-from agents.continuous import Figures
-from agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
-from agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
-from agents.ops import fitting
-from agents.ops import replay as replays
-from agents.ops.fitting import FOLD
-from agents.ops.replay import Experience, Replay
-from agents.sac import SAC, Learner
+from prospect_rl.agents import off_policy
+from prospect_rl.agents.api import Array, Box, DefaultRun, Key, Segment, Spec, Tree, hyper
+from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.nn.dynamics import Dynamics, Model, moments, negative_log_likelihood, outcome
+from prospect_rl.agents.off_policy import Behaviour, experience_of, fold_in, zeros_like
+from prospect_rl.agents.ops import fitting
+from prospect_rl.agents.ops import replay as replays
+from prospect_rl.agents.ops.fitting import FOLD
+from prospect_rl.agents.ops.replay import Experience, Replay
+from prospect_rl.agents.sac import SAC, Learner
 
 EPOCH = 1000
 """Env steps of an epoch of the schedule."""

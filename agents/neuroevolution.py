@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, DefaultRun, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
-from agents.nn import mlp
+from prospect_rl.agents.api import Agent, Array, Box, DefaultRun, Inputs, Key, Spec, Tree, hyper, not_bounded_vector
+from prospect_rl.agents.nn import mlp
 
 
 @dataclass(frozen=True, kw_only=True)

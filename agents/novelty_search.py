@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
-from agents.neuroevolution import Neuroevolution
-from agents.ops import archive as archives
-from agents.ops.archive import Archive
-from agents.random_search import areas_of
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops.archive import Archive
+from prospect_rl.agents.random_search import areas_of
 
 Rows = dict[str, Array]
 """Evaluated policies: genome [n, G], descriptor [n, d], fitness [n], area [n] int32."""

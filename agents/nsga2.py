@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from agents.api import Array, Key
-from agents.novelty_search import NoveltySearch, Rows, State, best_genome, join, take
-from agents.ops import archive as archives
-from agents.ops import pareto
-from agents.ops.archive import Archive
+from prospect_rl.agents.api import Array, Key
+from prospect_rl.agents.novelty_search import NoveltySearch, Rows, State, best_genome, join, take
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops import pareto
+from prospect_rl.agents.ops.archive import Archive
 
 
 @dataclass(frozen=True, kw_only=True)

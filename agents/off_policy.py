@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Inputs, Key, Segment, Segments, Tree, hyper
-from agents.continuous import Continuous, flat
-from agents.ops import replay as replays
-from agents.ops.replay import Experience, Replay
+from prospect_rl.agents.api import Array, Inputs, Key, Segment, Segments, Tree, hyper
+from prospect_rl.agents.continuous import Continuous, flat
+from prospect_rl.agents.ops import replay as replays
+from prospect_rl.agents.ops.replay import Experience, Replay
 
 fold_in = jax.random.fold_in
 

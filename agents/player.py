@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Agent, Array, Box, Dict, Discrete, Inputs, Key, Tree
+from prospect_rl.agents.api import Agent, Array, Box, Dict, Discrete, Inputs, Key, Tree
 
 if TYPE_CHECKING:
-    from agents.portable import Policy
+    from prospect_rl.agents.portable import Policy
 
 fold_in = jax.random.fold_in
 
@@ -107,7 +107,7 @@ class Player:
 
     def to_numpy(self) -> Policy:
         """The same policy in NumPy alone. Raises ValueError where it is no feed-forward network."""
-        from agents.to_numpy import policy_of
+        from prospect_rl.agents.to_numpy import policy_of
 
         return policy_of(self)
 

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import (
+from prospect_rl.agents.api import (
     Agent,
     Array,
     Box,
@@ -39,14 +39,14 @@ from agents.api import (
     hyper,
     not_bounded_vector,
 )  # fmt: skip
-from agents.nn.actor_critic import ActorCritic, replay
-from agents.nn.encoder import blank
-from agents.ops import normalise
-from agents.ops.distributions import Categorical, Gaussian
-from agents.ops.losses import clipped_policy, clipped_value
-from agents.ops.minibatches import Figures, passes
-from agents.ops.returns import advantages
-from agents.sequence.trunk import Trunk
+from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.ops import normalise
+from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
+from prospect_rl.agents.ops.minibatches import Figures, passes
+from prospect_rl.agents.ops.returns import advantages
+from prospect_rl.agents.sequence.trunk import Trunk
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
 

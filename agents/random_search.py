@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
-from agents.neuroevolution import Neuroevolution
-from agents.ops import archive as archives
-from agents.ops.archive import Archive
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops.archive import Archive
 
 
 @struct.dataclass

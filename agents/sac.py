@@ -24,12 +24,12 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, DefaultRun, Key, Tree, hyper
-from agents.continuous import Continuous, Figures
-from agents.nn.networks import MLP
-from agents.off_policy import OffPolicy
-from agents.ops.replay import Experience
-from agents.td3 import begin_critics, critic_values, squared_error
+from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
+from prospect_rl.agents.continuous import Continuous, Figures
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.off_policy import OffPolicy
+from prospect_rl.agents.ops.replay import Experience
+from prospect_rl.agents.td3 import begin_critics, critic_values, squared_error
 
 LOG_STD = (-20.0, 2.0)
 """Bounds of the logarithm of the standard deviation."""

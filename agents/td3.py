@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, DefaultRun, Key, Tree, hyper
-from agents.continuous import Continuous, Figures, when
-from agents.nn.networks import MLP
-from agents.off_policy import OffPolicy
-from agents.ops.replay import Experience
+from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
+from prospect_rl.agents.continuous import Continuous, Figures, when
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.off_policy import OffPolicy
+from prospect_rl.agents.ops.replay import Experience
 
 
 @struct.dataclass

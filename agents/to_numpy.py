@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from agents.api import Box, Dict, Discrete, Tree
-from agents.bc import BC
-from agents.cde.base import AnyAction
-from agents.neuroevolution import Neuroevolution
-from agents.nn import mlp
-from agents.nn.encoder import codes_of, scale_of
-from agents.nn.networks import MLP
-from agents.offline.base import Offline
-from agents.offline.weighted import Weighted
-from agents.player import Player
-from agents.portable import Policy
-from agents.ppo import PPO
-from agents.sac import GaussianActor, SACUpdates
-from agents.td3 import TD3Updates
+from prospect_rl.agents.api import Box, Dict, Discrete, Tree
+from prospect_rl.agents.bc import BC
+from prospect_rl.agents.cde.base import AnyAction
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.nn import mlp
+from prospect_rl.agents.nn.encoder import codes_of, scale_of
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.offline.base import Offline
+from prospect_rl.agents.offline.weighted import Weighted
+from prospect_rl.agents.player import Player
+from prospect_rl.agents.portable import Policy
+from prospect_rl.agents.ppo import PPO
+from prospect_rl.agents.sac import GaussianActor, SACUpdates
+from prospect_rl.agents.td3 import TD3Updates
 
 TOLERANCE = 1e-5
 """How far an action may differ from the player's, in units of half the width of its bounds."""

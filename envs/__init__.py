@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from envs.memory.table import TASKS as POPGYM
-from envs.minigrid.table import TASKS
-from envs.names import unknown
+from prospect_rl.envs.memory.table import TASKS as POPGYM
+from prospect_rl.envs.minigrid.table import TASKS
+from prospect_rl.envs.names import unknown
 
 if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
     from collections.abc import Callable
@@ -15,51 +15,53 @@ if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
     import gymnasium
     from gymnasium.envs.registration import EnvSpec
 
-    from envs.api import Env
-    from envs.gymnasium.inward import HostEnv
+    from prospect_rl.envs.api import Env
+    from prospect_rl.envs.gymnasium.inward import HostEnv
 
 ENVS: dict[str, str] = {
-    "maze/hard": "envs.maze.hard:HardMaze",
-    "arm/redundant": "envs.arm.redundant:RedundantArm",
-    "point/sparse": "envs.point:SparsePoint",
-    "lock/combination": "envs.lock:CombinationLock",
-    "probe/bandit": "envs.probes:Bandit",
-    "probe/target": "envs.probes:Target",
-    "probe/one_step": "envs.probes:OneStep",
-    "probe/discounting": "envs.probes:Discounting",
-    "probe/memory": "envs.probes:Memory",
-    "probe/limit": "envs.probes:Limit",
-    "mujoco/half_cheetah": "envs.mujoco.locomotion:HalfCheetah",
-    "mujoco/hopper": "envs.mujoco.locomotion:Hopper",
-    "mujoco/walker2d": "envs.mujoco.locomotion:Walker2d",
-    "mujoco/ant": "envs.mujoco.ant:Ant",
-    "mujoco/swimmer": "envs.mujoco.locomotion:Swimmer",
-    "mujoco/reacher": "envs.mujoco.reacher:Reacher",
-    "mujoco/cheetah_vel_sparse": "envs.mujoco.variants:cheetah_vel_sparse",
-    "mujoco/hopper_vel_sparse": "envs.mujoco.variants:hopper_vel_sparse",
-    "mujoco/walker_vel_sparse": "envs.mujoco.variants:walker_vel_sparse",
-    "mujoco/half_cheetah_sparse": "envs.mujoco.variants:half_cheetah_sparse",
-    "mujoco/hopper_sparse": "envs.mujoco.variants:hopper_sparse",
-    "mujoco/walker2d_sparse": "envs.mujoco.variants:walker2d_sparse",
-    "mujoco/ant_sparse": "envs.mujoco.variants:ant_sparse",
-    "mujoco/half_cheetah_far": "envs.mujoco.variants:half_cheetah_far",
-    "mujoco/hopper_far": "envs.mujoco.variants:hopper_far",
-    "mujoco/walker2d_far": "envs.mujoco.variants:walker2d_far",
-    "mujoco/ant_far": "envs.mujoco.variants:ant_far",
-    "mujoco/cartpole_swingup_sparse": "envs.mujoco.swing:Cartpole",
-    "mujoco/pendulum_swingup_sparse": "envs.mujoco.swing:Pendulum",
+    "maze/hard": "prospect_rl.envs.maze.hard:HardMaze",
+    "arm/redundant": "prospect_rl.envs.arm.redundant:RedundantArm",
+    "point/sparse": "prospect_rl.envs.point:SparsePoint",
+    "lock/combination": "prospect_rl.envs.lock:CombinationLock",
+    "probe/bandit": "prospect_rl.envs.probes:Bandit",
+    "probe/target": "prospect_rl.envs.probes:Target",
+    "probe/one_step": "prospect_rl.envs.probes:OneStep",
+    "probe/discounting": "prospect_rl.envs.probes:Discounting",
+    "probe/memory": "prospect_rl.envs.probes:Memory",
+    "probe/limit": "prospect_rl.envs.probes:Limit",
+    "mujoco/half_cheetah": "prospect_rl.envs.mujoco.locomotion:HalfCheetah",
+    "mujoco/hopper": "prospect_rl.envs.mujoco.locomotion:Hopper",
+    "mujoco/walker2d": "prospect_rl.envs.mujoco.locomotion:Walker2d",
+    "mujoco/ant": "prospect_rl.envs.mujoco.ant:Ant",
+    "mujoco/swimmer": "prospect_rl.envs.mujoco.locomotion:Swimmer",
+    "mujoco/reacher": "prospect_rl.envs.mujoco.reacher:Reacher",
+    "mujoco/cheetah_vel_sparse": "prospect_rl.envs.mujoco.variants:cheetah_vel_sparse",
+    "mujoco/hopper_vel_sparse": "prospect_rl.envs.mujoco.variants:hopper_vel_sparse",
+    "mujoco/walker_vel_sparse": "prospect_rl.envs.mujoco.variants:walker_vel_sparse",
+    "mujoco/half_cheetah_sparse": "prospect_rl.envs.mujoco.variants:half_cheetah_sparse",
+    "mujoco/hopper_sparse": "prospect_rl.envs.mujoco.variants:hopper_sparse",
+    "mujoco/walker2d_sparse": "prospect_rl.envs.mujoco.variants:walker2d_sparse",
+    "mujoco/ant_sparse": "prospect_rl.envs.mujoco.variants:ant_sparse",
+    "mujoco/half_cheetah_far": "prospect_rl.envs.mujoco.variants:half_cheetah_far",
+    "mujoco/hopper_far": "prospect_rl.envs.mujoco.variants:hopper_far",
+    "mujoco/walker2d_far": "prospect_rl.envs.mujoco.variants:walker2d_far",
+    "mujoco/ant_far": "prospect_rl.envs.mujoco.variants:ant_far",
+    "mujoco/cartpole_swingup_sparse": "prospect_rl.envs.mujoco.swing:Cartpole",
+    "mujoco/pendulum_swingup_sparse": "prospect_rl.envs.mujoco.swing:Pendulum",
     **{
-        f"{family}/{maze}": f"envs.pointmaze.maze:{family}_{maze}"
+        f"{family}/{maze}": f"prospect_rl.envs.pointmaze.maze:{family}_{maze}"
         for family in ("maze2d", "pointmaze")
         for maze in ("umaze", "medium", "large")
     },
-    "memory/tmaze": "envs.memory.tmaze:TMaze",
-    "memory/remember_color_3": "envs.memory.remember_color:remember_color_3",
-    "memory/remember_color_5": "envs.memory.remember_color:remember_color_5",
-    "memory/remember_color_9": "envs.memory.remember_color:remember_color_9",
-    "memory/take_it_back": "envs.memory.take_it_back:TakeItBack",
-    **{f"popgym/{name}": f"envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
-    **{f"minigrid/{name}": f"envs.minigrid.env:{name}" for name in TASKS},  # 76: Farama's ids without `MiniGrid-`
+    "memory/tmaze": "prospect_rl.envs.memory.tmaze:TMaze",
+    "memory/remember_color_3": "prospect_rl.envs.memory.remember_color:remember_color_3",
+    "memory/remember_color_5": "prospect_rl.envs.memory.remember_color:remember_color_5",
+    "memory/remember_color_9": "prospect_rl.envs.memory.remember_color:remember_color_9",
+    "memory/take_it_back": "prospect_rl.envs.memory.take_it_back:TakeItBack",
+    **{f"popgym/{name}": f"prospect_rl.envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
+    **{
+        f"minigrid/{name}": f"prospect_rl.envs.minigrid.env:{name}" for name in TASKS
+    },  # 76: Farama's ids without `MiniGrid-`
 }
 """Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
 
@@ -89,6 +91,10 @@ def from_gymnasium(
     Raises ValueError, in one line, for what makes no environment, for spaces that have no counterpart, and where no
     number of streams is given or no limit known.
     """
-    from envs.gymnasium.inward import from_gymnasium
+    from prospect_rl.envs.gymnasium.inward import from_gymnasium
 
     return from_gymnasium(id_or_fn, num_envs, horizon=horizon)
+
+
+if __name__ == "envs":  # imported by its short name, in a checkout
+    import_module("prospect_rl.short_names").alias(__name__)

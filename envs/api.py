@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.fields import bounds, check
+from prospect_rl.envs.fields import bounds, check
 
 Array = jax.Array
 Key = jax.Array

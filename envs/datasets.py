@@ -30,11 +30,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from envs import cache
-from envs.api import Box, Dataset, Dict, Discrete, Spec, Tree
-from envs.names import unknown
-from envs.probes import never
-from envs.recipes import DATASETS
+from prospect_rl.envs import cache
+from prospect_rl.envs.api import Box, Dataset, Dict, Discrete, Spec, Tree
+from prospect_rl.envs.names import unknown
+from prospect_rl.envs.probes import never
+from prospect_rl.envs.recipes import DATASETS
 
 MINARI = "minari/"
 """What names begin with that are ids of local Minari datasets."""
@@ -81,9 +81,9 @@ def recipe(name: str, **fields: Any) -> Recipe:
     Raises ValueError with one line (and the nearest name) for an unknown name, field or value.
     """
     if name.startswith(MINARI):
-        place, own = "envs.minari:Minari", {"id": name.removeprefix(MINARI)}
+        place, own = "prospect_rl.envs.minari:Minari", {"id": name.removeprefix(MINARI)}
     elif is_elsewhere(name):
-        place, own = "envs.files:File", {"path": name}
+        place, own = "prospect_rl.envs.files:File", {"path": name}
     elif name in DATASETS:
         place, own = DATASETS[name]
     elif Path(name).suffix or Path(name).is_file():

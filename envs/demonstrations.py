@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import envs
-from envs.api import Array, Dataset, Dict, Env, Key, Tree
-from envs.memory import oracles
-from envs.memory.tmaze import TMaze
-from envs.minigrid import controller
-from envs.minigrid.env import MiniGrid
+from prospect_rl import envs
+from prospect_rl.envs.api import Array, Dataset, Dict, Env, Key, Tree
+from prospect_rl.envs.memory import oracles
+from prospect_rl.envs.memory.tmaze import TMaze
+from prospect_rl.envs.minigrid import controller
+from prospect_rl.envs.minigrid.env import MiniGrid
 
 Policy = Callable[[Tree, Key], Array]
 

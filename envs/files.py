@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from envs.api import Dataset
-from envs.datasets import Elsewhere, check_form
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.datasets import Elsewhere, check_form
 
 D4RL = {
     "observations": "obs", "actions": "action", "rewards": "reward", "terminals": "terminated",

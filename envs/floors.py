@@ -12,8 +12,8 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
-from envs import cache
-from envs.api import Array, Box, Inputs, Key, Tree
+from prospect_rl.envs import cache
+from prospect_rl.envs.api import Array, Box, Inputs, Key, Tree
 
 BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Discrete, Env, Key, Spec, Step, static
-from envs.probes import never
+from prospect_rl.envs.api import Array, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.probes import never
 
 SAFE = 0
 """The arm that pays a little and leads nowhere."""

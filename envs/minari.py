@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-import envs
-from envs.api import Box, Dataset, Dict, Space
-from envs.datasets import Elsewhere, check, check_fits
-from envs.files import as_dataset, check_room, extra, narrow
+from prospect_rl import envs
+from prospect_rl.envs.api import Box, Dataset, Dict, Space
+from prospect_rl.envs.datasets import Elsewhere, check, check_fits
+from prospect_rl.envs.files import as_dataset, check_room, extra, narrow
 
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 
@@ -105,8 +105,8 @@ def export(
     """
     import gymnasium
 
-    from envs.gymnasium import id_of
-    from envs.gymnasium.spaces import outward
+    from prospect_rl.envs.gymnasium import id_of
+    from prospect_rl.envs.gymnasium.spaces import outward
 
     minari, folder, spec = extra("minari"), vacant(id), envs.make(env, **fields or {}).spec
     check(dataset)

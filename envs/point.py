@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step
-from envs.probes import never
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step
+from prospect_rl.envs.probes import never
 
 SQUARES = ((0.75, 0.75), (-0.98, 0.90), (0.0, -0.75), (-0.75, -0.05))
 """Lower corners."""

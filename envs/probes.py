@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 
 
 @struct.dataclass

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.memory.table import TASKS as POPGYM
+from prospect_rl.envs.memory.table import TASKS as POPGYM
 
-ORACLE = "envs.demonstrations:Demonstrations"
-WAYPOINTS = "envs.pointmaze.waypoints:Waypoints"
-TRAINED, JOINED = "experiments.mujoco_data:Trained", "experiments.mujoco_data:Joined"
+ORACLE = "prospect_rl.envs.demonstrations:Demonstrations"
+WAYPOINTS = "prospect_rl.envs.pointmaze.waypoints:Waypoints"
+TRAINED, JOINED = "prospect_rl.experiments.mujoco_data:Trained", "prospect_rl.experiments.mujoco_data:Joined"
 MAZE_ROWS = {"umaze": 1_000_000, "medium": 2_000_000, "large": 4_000_000}
 TABLETOP = (*(f"memory/remember_color_{k}" for k in (3, 5, 9)), "memory/take_it_back")
 GRIDS = tuple(f"minigrid/{name}-v0" for name in ("FourRooms", "DoorKey-5x5", "DoorKey-6x6", "DoorKey-8x8"))

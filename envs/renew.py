@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array, Env, Key, Tree
+from prospect_rl.envs.api import Array, Env, Key, Tree
 
 HANDFUL = 32
 """Streams that are reset together; of a thousand that end at random, about a hundred steps after they begin, ten do."""

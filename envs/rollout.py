@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import (
+from prospect_rl.envs.api import (
     Actor,
     Array,
     Batch,

@@ -7,7 +7,7 @@ with gym's v2 robots; with others they are no more than a common scale.
 
 from __future__ import annotations
 
-from envs.names import unknown
+from prospect_rl.envs.names import unknown
 
 D4RL: dict[str, tuple[float, float]] = {
     "maze2d/umaze": (23.85, 161.86),

@@ -13,14 +13,23 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 
-from envs.names import unknown
-from envs.threads import threads
-from experiments.api import EXPERIMENTS, TIERS, is_experiment, load
-from experiments.child import INTERRUPTED
-from experiments.console import BAD_INPUT, FAILED, err, out, positive, print_json, print_outcome, print_what_can_be
-from experiments.console import table as table_of
-from experiments.options import Parser
-from experiments.workers import worker_environment
+from prospect_rl.envs.names import unknown
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments.api import EXPERIMENTS, TIERS, is_experiment, load
+from prospect_rl.experiments.child import INTERRUPTED
+from prospect_rl.experiments.console import (
+    BAD_INPUT,
+    FAILED,
+    err,
+    out,
+    positive,
+    print_json,
+    print_outcome,
+    print_what_can_be,
+)
+from prospect_rl.experiments.console import table as table_of
+from prospect_rl.experiments.options import Parser
+from prospect_rl.experiments.workers import worker_environment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.pop("MPLBACKEND", None)  # pictures go to files: the backend of a notebook need not be installed here
     print_what_can_be()
     if words == ["_work"]:
-        from experiments.child import serve
+        from prospect_rl.experiments.child import serve
 
         return serve()
     try:
@@ -84,7 +93,7 @@ def command(words: list[str]) -> int:
     args = parser.parse_args(words)
     if not args.version:
         raise ValueError(f"a command must come first: {', '.join(COMMANDS)}")
-    from experiments.doctor import version_of
+    from prospect_rl.experiments.doctor import version_of
 
     out().print(f"prospect {version_of('prospect-rl')}")
     return 0
@@ -104,11 +113,11 @@ def cmd_run(words: list[str]) -> int:
     if is_experiment(words[0]):
         return run_experiment(words[0], words[1:], then_report=True)
     _pin_process()
-    import agents
+    from prospect_rl import agents
 
     if words[0] not in agents.AGENTS:
         raise unknown("agent or experiment", words[0], [*agents.AGENTS, *EXPERIMENTS])
-    from experiments.single import run_agent
+    from prospect_rl.experiments.single import run_agent
 
     return run_agent(words[0], words[1:])
 
@@ -127,7 +136,7 @@ def cmd_sweep(words: list[str]) -> int:
 
 def cmd_search(words: list[str]) -> int:
     """Search for settings of an agent, as an experiment declares it: search EXPERIMENT [--workers N] [--trials N]."""
-    from experiments.search import search_experiment
+    from prospect_rl.experiments.search import search_experiment
 
     return search_experiment(words)
 
@@ -156,9 +165,9 @@ def _experiment_parser(verb: str, name: str) -> Parser:
 def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     """Sweep over the cells of a tier, then (run) write and print its report."""
     args = _experiment_parser("run" if then_report else "sweep", name).parse_args(words)
-    from experiments import sweep as sweeps
-    from experiments.display import sweep_display
-    from experiments.workers import pool
+    from prospect_rl.experiments import sweep as sweeps
+    from prospect_rl.experiments.display import sweep_display
+    from prospect_rl.experiments.workers import pool
 
     with pool(args.workers, args.limit) as workers:  # before JAX
         experiment = load(name)
@@ -187,7 +196,7 @@ def cmd_report(words: list[str]) -> int:
     args = parser.parse_args(words)
     if args.all == bool(args.name):
         raise ValueError("report needs the name of an experiment, or --all")
-    from experiments import report as reports
+    from prospect_rl.experiments import report as reports
 
     if args.name and not is_experiment(args.name):
         raise unknown("experiment", args.name, EXPERIMENTS)
@@ -198,9 +207,9 @@ def cmd_report(words: list[str]) -> int:
     for name in EXPERIMENTS:
         if tier := reports.tier_of(reports.RESULTS / name):
             reports.report(load(name), tier, from_summary=True)
-    from experiments import bench, defaults
-    from experiments.overview import overview, write_front
-    from experiments.site.build import write
+    from prospect_rl.experiments import bench, defaults
+    from prospect_rl.experiments.overview import overview, write_front
+    from prospect_rl.experiments.site.build import write
 
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
@@ -211,7 +220,7 @@ def cmd_report(words: list[str]) -> int:
 
 def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
     """Write a report; print its claims and where its files are."""
-    from experiments.report import number, report
+    from prospect_rl.experiments.report import number, report
 
     made, console = report(load(name), tier, from_summary=from_summary), out()
     if made.verdicts:
@@ -241,7 +250,7 @@ def cmd_list(words: list[str]) -> int:
     for option, kind in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
         if getattr(args, option) is not None and args.kind != kind:
             raise ValueError(f"--{option} goes with `list {kind}`")
-    from experiments import listing
+    from prospect_rl.experiments import listing
 
     if args.kind == "envs":
         rows = listing.envs_rows(args.family, args.grep or "")
@@ -260,7 +269,7 @@ def cmd_show(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(words)
-    from experiments.listing import facts_of, print_facts
+    from prospect_rl.experiments.listing import facts_of, print_facts
 
     facts = facts_of(args.name)
     if args.json:
@@ -275,28 +284,28 @@ def cmd_show(words: list[str]) -> int:
 
 def cmd_play(words: list[str]) -> int:
     """Roll a run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
-    from experiments.single import play_run
+    from prospect_rl.experiments.single import play_run
 
     return play_run(words)
 
 
 def cmd_watch(words: list[str]) -> int:
     """Show an episode of a trained agent, in the terminal or as a GIF: watch RUN [--gif FILE] [--episode N]."""
-    from experiments.watch import watch_run
+    from prospect_rl.experiments.watch import watch_run
 
     return watch_run(words)
 
 
 def cmd_export(words: list[str]) -> int:
     """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER]."""
-    from experiments.shipping import export_run
+    from prospect_rl.experiments.shipping import export_run
 
     return export_run(words)
 
 
 def cmd_data(words: list[str]) -> int:
     """Make a dataset from its recipe, or say what is in one: data list | make NAME | show NAME [options]."""
-    from experiments.data import data_command
+    from prospect_rl.experiments.data import data_command
 
     return data_command(words)
 
@@ -306,7 +315,7 @@ def cmd_doctor(words: list[str]) -> int:
     parser = Parser(prog="prospect doctor", description="Check the installation; the exit code is 1 after a warning.")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(words)
-    from experiments.doctor import facts
+    from prospect_rl.experiments.doctor import facts
 
     found = facts()
     if args.json:
@@ -324,12 +333,12 @@ def cmd_defaults(words: list[str]) -> int:
     parser.add_argument("agents", nargs="*", metavar="AGENT", help="only these agents (default: all)")
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
     args = parser.parse_args(words)
-    from experiments import sweep as sweeps
-    from experiments.display import sweep_display
-    from experiments.workers import pool
+    from prospect_rl.experiments import sweep as sweeps
+    from prospect_rl.experiments.display import sweep_display
+    from prospect_rl.experiments.workers import pool
 
     with pool(args.workers, None) as workers:  # before JAX
-        from experiments import defaults
+        from prospect_rl.experiments import defaults
 
         if strange := next((name for name in args.agents if name not in defaults.names()), None):
             raise unknown("agent with a default run", strange, defaults.names())
@@ -346,7 +355,7 @@ def cmd_bench(words: list[str]) -> int:
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--list", action="store_true", help="name the benches")
     args = parser.parse_args(words)
-    from experiments import bench
+    from prospect_rl.experiments import bench
 
     if args.list:
         out().print("\n".join(bench.BENCHES))

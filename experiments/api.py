@@ -17,13 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from envs.names import unknown
-from experiments.metrics import metric_of
-from experiments.search_space import Search
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments.metrics import metric_of
+from prospect_rl.experiments.search_space import Search
 
 if TYPE_CHECKING:
-    from agents.api import Agent
-    from envs.api import Dataset
+    from prospect_rl.agents.api import Agent
+    from prospect_rl.envs.api import Dataset
 
 TIERS = ("smoke", "repro", "paper")
 
@@ -62,7 +62,7 @@ class Data:
 
     def check(self) -> None:
         """Raise ValueError where name and fields do not decide what the data is."""
-        from envs import datasets
+        from prospect_rl.envs import datasets
 
         if datasets.is_elsewhere(self.name) and not self.fields.get("sha256"):
             raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
@@ -70,7 +70,7 @@ class Data:
     @property
     def identity(self) -> Data:
         """What a run is compared by: data that lies elsewhere is its hash, under whatever name."""
-        from envs import datasets
+        from prospect_rl.envs import datasets
 
         if not datasets.is_elsewhere(self.name) or not self.fields.get("sha256"):
             return self
@@ -78,7 +78,7 @@ class Data:
 
     def make(self) -> Dataset:
         """The data. Raises ValueError for an unknown name or field."""
-        from envs import datasets
+        from prospect_rl.envs import datasets
 
         return datasets.make(self.name, **self.fields)
 
@@ -144,7 +144,7 @@ class Tier:
 
     def data_of(self, label: str, env: str) -> Data | Callable[[int], Data] | None:
         """What an agent learns from in an environment; None for one that gathers its own experience."""
-        from agents.api import Batches, wants_of
+        from prospect_rl.agents.api import Batches, wants_of
 
         offline = isinstance(wants_of(self.agents[label])[0], Batches)
         return self.datasets.get(label, self.datasets.get(env)) if offline else None

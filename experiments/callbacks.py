@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from envs.names import unknown
-from experiments import checkpoint, play
-from experiments.hooks import Callback, Moment
-from experiments.watch import watch
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import checkpoint, play
+from prospect_rl.experiments.hooks import Callback, Moment
+from prospect_rl.experiments.watch import watch
 
 Better = Literal["higher", "lower"]
 

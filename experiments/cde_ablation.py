@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import CDE, OptiDICE
-from agents.api import Agent
-from experiments.api import Claim, Experiment, Tier
-from experiments.cde_common import LARGE, METRICS, PAPER_BUDGET, SHORT, SMALL, SOURCE, above, data, dice, few
-from experiments.offline_common import EPISODES, MAZE
+from prospect_rl.agents import CDE, OptiDICE
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.cde_common import (
+    LARGE,
+    METRICS,
+    PAPER_BUDGET,
+    SHORT,
+    SMALL,
+    SOURCE,
+    above,
+    data,
+    dice,
+    few,
+)
+from prospect_rl.experiments.offline_common import EPISODES, MAZE
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cde": {}, "zeta_1": {"zeta": 1.0}, "zeta_.999": {"zeta": 0.999}, "zeta_.8": {"zeta": 0.8},

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents import AWAC, BC, CDE, IQL, FilteredBC, OptiDICE
-from agents.api import Agent
-from agents.floor import Floor
-from experiments.api import Claim, Data
+from prospect_rl.agents import AWAC, BC, CDE, IQL, FilteredBC, OptiDICE
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Data
 
 SOURCE = "CDE, ICLR 2024, arXiv 2401.08819"
 HEADLINE = f"{SOURCE}, table 1 (CDE 210.0 ± 13.5; the best rival, OptiDICE, 155.7 ± 33.4)"

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from experiments.api import Experiment, Tier
-from experiments.cde_common import LARGE, METRICS, PAPER_BUDGET, SMALL, SOURCE, above, data, few, learners
-from experiments.offline_common import EPISODES, MAZE
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.cde_common import (
+    LARGE,
+    METRICS,
+    PAPER_BUDGET,
+    SMALL,
+    SOURCE,
+    above,
+    data,
+    few,
+    learners,
+)
+from prospect_rl.experiments.offline_common import EPISODES, MAZE
 
 RIVALS = ("optidice", "iql", "bc", "bc_filtered")
 RUN = Tier(

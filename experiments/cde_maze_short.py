@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from agents import CQL
-from agents.api import Agent
-from experiments.api import Experiment, Tier
-from experiments.cde_common import MAZES, METRICS, PAPER_BUDGET, SHORT, SMALL, SOURCE, UMAZE, above, data, few, learners
-from experiments.offline_common import EPISODES, MAZE
+from prospect_rl.agents import CQL
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.cde_common import (
+    MAZES,
+    METRICS,
+    PAPER_BUDGET,
+    SHORT,
+    SMALL,
+    SOURCE,
+    UMAZE,
+    above,
+    data,
+    few,
+    learners,
+)
+from prospect_rl.experiments.offline_common import EPISODES, MAZE
 
 RIVALS = ("optidice", "cql", "iql", "bc", "bc_filtered")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents import CDE, OptiDICE
-from agents.api import Agent
-from experiments.api import Claim, Data, Experiment, Tier
-from experiments.cde_common import HEADLINE, LARGE, METRICS, SHORT, SMALL, SOURCE, above, data, dice, few
-from experiments.offline_common import EPISODES, MAZE
+from prospect_rl.agents import CDE, OptiDICE
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Data, Experiment, Tier
+from prospect_rl.experiments.cde_common import HEADLINE, LARGE, METRICS, SHORT, SMALL, SOURCE, above, data, dice, few
+from prospect_rl.experiments.offline_common import EPISODES, MAZE
 
 PERCENTS = (100, 30, 10, 3, 1)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import CQL
-from agents.api import Agent
-from experiments.api import Data, Experiment, Tier
-from experiments.cde_common import METRICS, SHORT, SMALL, SOURCE, above, learners
-from experiments.offline_common import EPISODES, MUJOCO
+from prospect_rl.agents import CQL
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Data, Experiment, Tier
+from prospect_rl.experiments.cde_common import METRICS, SHORT, SMALL, SOURCE, above, learners
+from prospect_rl.experiments.offline_common import EPISODES, MUJOCO
 
 ENV = "mujoco/hopper"
 PAPER_BUDGET = 500_000

@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, load_file, save_file
 from safetensors.numpy import save as to_bytes
 
-from envs.api import Tree
-from experiments import durable
+from prospect_rl.envs.api import Tree
+from prospect_rl.experiments import durable
 
 SCHEMA = 1
 STATE, MANIFEST = "state.safetensors", "manifest.json"

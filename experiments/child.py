@@ -119,7 +119,7 @@ def last_line(text: str) -> str:
 
 def serve() -> int:
     """Do the jobs that come from standard input, a line of JSON each; answer each with a line. The exit code."""
-    from experiments.sweep import work
+    from prospect_rl.experiments.sweep import work
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it as ignored
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

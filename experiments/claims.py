@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import statistics
-from experiments.api import REAL, Claim, Experiment, Scores, Tier
-from experiments.metrics import number
-from experiments.statistics import iqm, mann_whitney, present
+from prospect_rl.experiments import statistics
+from prospect_rl.experiments.api import REAL, Claim, Experiment, Scores, Tier
+from prospect_rl.experiments.metrics import number
+from prospect_rl.experiments.statistics import iqm, mann_whitney, present
 
 LEAST_SEEDS = 3
 METHODS = {

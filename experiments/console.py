@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from experiments.sweep import Job, Outcome, notices
+from prospect_rl.experiments.sweep import Job, Outcome, notices
 
 FAILED, BAD_INPUT = 1, 2
 WIDTH = 10_000

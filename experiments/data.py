@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import envs
-from envs import datasets
-from envs.names import unknown
-from experiments.console import out, table, waiting
-from experiments.options import Parser, add_options, given
-from experiments.runs import enable_compilation_cache
+from prospect_rl import envs
+from prospect_rl.envs import datasets
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments.console import out, table, waiting
+from prospect_rl.experiments.options import Parser, add_options, given
+from prospect_rl.experiments.runs import enable_compilation_cache
 
 ACTIONS = ("list", "make", "show", "export")
 ABOUT = """Datasets from a recipe and a seed; nothing is downloaded. A name may also be `minari/` and the id of a Minari
@@ -62,7 +62,7 @@ def _make(args: argparse.Namespace) -> Path:
 
 def _export(args: argparse.Namespace) -> Path:
     """Write the data as a new Minari dataset; gives its folder."""
-    from envs import minari
+    from prospect_rl.envs import minari
 
     minari.vacant(args.id)
     made = datasets.recipe(args.name, **given(args, "recipe"))

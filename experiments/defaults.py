@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import agents
-from agents.api import DefaultRun
-from experiments import durable, records
-from experiments.metrics import number
-from experiments.records import Row
-from experiments.report import markdown
-from experiments.runs import runs_root
-from experiments.sweep import Job, make_job
+from prospect_rl import agents
+from prospect_rl.agents.api import DefaultRun
+from prospect_rl.experiments import durable, records
+from prospect_rl.experiments.metrics import number
+from prospect_rl.experiments.records import Row
+from prospect_rl.experiments.report import markdown
+from prospect_rl.experiments.runs import runs_root
+from prospect_rl.experiments.sweep import Job, make_job
 
 SEEDS = 3
 EVALS, EPISODES = 20, 20

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import sweep
+from prospect_rl.experiments import sweep
 
 PAUSE = 10.0
 """Seconds between lines where there is no terminal."""

@@ -16,8 +16,8 @@ PACKAGES = (
 
 def facts() -> list[tuple[str, str]]:
     """(what, value) pairs; every problem is a pair named `warning`."""
-    from envs.threads import threads
-    from experiments.runs import enable_compilation_cache, runs_root
+    from prospect_rl.envs.threads import threads
+    from prospect_rl.experiments.runs import enable_compilation_cache, runs_root
 
     cache = enable_compilation_cache()
     return [

@@ -21,24 +21,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import agents
-import envs
-from agents.api import Agent, Segments, wants_of
-from envs import datasets
-from envs.api import Dataset, Env, Spec, Tree
-from envs.names import unknown
-from envs.threads import threads
-from experiments import checkpoint, runs
-from experiments.callbacks import SaveBest
-from experiments.durable import finite
-from experiments.exams import METRIC
-from experiments.finish import finish
-from experiments.hooks import Audience, Callback, Moment, Progress
-from experiments.lock import Lock
-from experiments.program import INVALID, Program, RunState
-from experiments.result import Interrupted, Result
-from experiments.runs import Folder, Run
-from experiments.signals import listening
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Agent, Segments, wants_of
+from prospect_rl.envs import datasets
+from prospect_rl.envs.api import Dataset, Env, Spec, Tree
+from prospect_rl.envs.names import unknown
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments import checkpoint, runs
+from prospect_rl.experiments.callbacks import SaveBest
+from prospect_rl.experiments.durable import finite
+from prospect_rl.experiments.exams import METRIC
+from prospect_rl.experiments.finish import finish
+from prospect_rl.experiments.hooks import Audience, Callback, Moment, Progress
+from prospect_rl.experiments.lock import Lock
+from prospect_rl.experiments.program import INVALID, Program, RunState
+from prospect_rl.experiments.result import Interrupted, Result
+from prospect_rl.experiments.runs import Folder, Run
+from prospect_rl.experiments.signals import listening
 
 LONGEST_CHUNK = 10.0
 """Seconds; a signal is answered after a chunk, and a kill loses at most one (and the pause between two saves)."""
@@ -135,7 +134,7 @@ def _env(given: Any, agent: Agent) -> str | Env:
 
 def _instead_of_gymnasiums(id: str | None, kind: str, agent: Agent) -> str:
     """What to give instead of an environment of gymnasium's, or of its id; without an id it is called by its class."""
-    from envs.gymnasium import names
+    from prospect_rl.envs.gymnasium import names
 
     if own := names().get(id or ""):
         return f"{id!r} is an environment of ours for gymnasium: give {own!r}"
@@ -150,9 +149,9 @@ def _shown(progress: Progress | bool | None, run: Run) -> AbstractContextManager
     """The function to call after every chunk: for True, one that draws the bar of the command line."""
     if progress is not True:
         return nullcontext(progress or None)
-    from experiments.console import err
-    from experiments.display import run_display
-    from experiments.sweep import seeds_name
+    from prospect_rl.experiments.console import err
+    from prospect_rl.experiments.display import run_display
+    from prospect_rl.experiments.sweep import seeds_name
 
     where = run.env if isinstance(run.env, str) else run.env.spec.id
     return run_display(err(), f"{where} {type(run.agent).__name__} {seeds_name(run.seeds).replace('-', ' ', 1)}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from agents import BC, Elmur
-from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
-from experiments.elmur_popgym import agents, data
+from prospect_rl.agents import BC, Elmur
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.elmur_popgym import agents, data
 
 COLOUR = "memory/remember_color_3"
 BACK = "memory/take_it_back"

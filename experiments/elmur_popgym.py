@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agents import BC, BCGRU, BCTransformer, Elmur
-from agents.api import Agent
-from agents.floor import Floor
-from envs.memory.table import LEVELS, TASKS
-from experiments.api import Claim, Data, Experiment, Tier
+from prospect_rl.agents import BC, BCGRU, BCTransformer, Elmur
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.envs.memory.table import LEVELS, TASKS
+from prospect_rl.experiments.api import Claim, Data, Experiment, Tier
 
 EXACT = ("RepeatFirst", "RepeatPrevious", "Autoencode", "CountRecall")
 """Families whose players are perfect."""

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from agents import Elmur
-from agents.api import Agent
-from experiments.api import Claim, Data, Experiment, Tier
-from experiments.elmur_tmaze import ENV, LENGTHS, SETTING, SOURCE, exams
+from prospect_rl.agents import Elmur
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Data, Experiment, Tier
+from prospect_rl.experiments.elmur_tmaze import ENV, LENGTHS, SETTING, SOURCE, exams
 
 HALF_LIFE = f"our reading of {SOURCE}, its proposition on exponential forgetting: M L ln(1/2) / ln(1 - lambda)"
 CELLS = ((0.05, 2), (0.1, 2), (0.2, 2), (0.5, 2), (0.79, 2), (0.1, 4), (0.2, 4))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from agents import BC, BCGRU, BCLSTM, DT, RATE, RMT, BCLinOSS, BCTransformer, Elmur, LatchBC, TrXL
-from agents.api import Agent
-from agents.floor import Floor
-from experiments.api import Claim, Data, Exam, Experiment, Tier
+from prospect_rl.agents import BC, BCGRU, BCLSTM, DT, RATE, RMT, BCLinOSS, BCTransformer, Elmur, LatchBC, TrXL
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Data, Exam, Experiment, Tier
 
 ENV = "memory/tmaze"
 LENGTHS = (9, 30, 90, 150, 300, 600, 900, 1200, 2400, 4800, 9600)

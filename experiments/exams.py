@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.api import Agent
-from envs.api import Array, Env, Inputs, Key, Tree
-from envs.rollout import first_inputs, fold_in, next_inputs, reset_if, step_if
-from experiments import checkpoint
-from experiments.callbacks import best_folder
-from experiments.program import EXAM, Program, RunState, split_env, stream
-from experiments.runs import Folder, Run
+from prospect_rl.agents.api import Agent
+from prospect_rl.envs.api import Array, Env, Inputs, Key, Tree
+from prospect_rl.envs.rollout import first_inputs, fold_in, next_inputs, reset_if, step_if
+from prospect_rl.experiments import checkpoint
+from prospect_rl.experiments.callbacks import best_folder
+from prospect_rl.experiments.program import EXAM, Program, RunState, split_env, stream
+from prospect_rl.experiments.runs import Folder, Run
 
 CHUNK_S = 5.0
 GROWTH = 8

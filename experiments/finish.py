@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import checkpoint
-from experiments.exams import examine
-from experiments.program import Program, RunState
-from experiments.result import Interrupted, Result
-from experiments.runs import Folder, Run
+from prospect_rl.experiments import checkpoint
+from prospect_rl.experiments.exams import examine
+from prospect_rl.experiments.program import Program, RunState
+from prospect_rl.experiments.result import Interrupted, Result
+from prospect_rl.experiments.runs import Folder, Run
 
 
 def finish(

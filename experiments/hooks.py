@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agents.api import Agent
-    from envs.api import Env, Tree
-    from experiments.runs import Run
+    from prospect_rl.agents.api import Agent
+    from prospect_rl.envs.api import Env, Tree
+    from prospect_rl.experiments.runs import Run
 
 
 Progress = Callable[[dict[str, Any]], None]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Episodes, Spec
+from prospect_rl.envs.api import Array, Box, Episodes, Spec
 
 CELLS = 50
 """Cells a side of the grid over the first two components of the descriptor (SERENE, section 4)."""

@@ -9,14 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import agents
-import envs
-from agents.api import wants_of
-from envs.api import Spec
-from envs.names import unknown
-from experiments import console
-from experiments.api import EXPERIMENTS, TIERS, Experiment, load
-from experiments.options import Option, options_of, show
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import wants_of
+from prospect_rl.envs.api import Spec
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import console
+from prospect_rl.experiments.api import EXPERIMENTS, TIERS, Experiment, load
+from prospect_rl.experiments.options import Option, options_of, show
 
 Rows = list[dict[str, Any]]
 """One mapping a row, all with the same keys: the columns."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from envs.names import unknown
+from prospect_rl.envs.names import unknown
 
 Kind = Literal["real", "bounded", "skewed"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agents import MEX, TD3
-from agents.api import Agent
-from experiments.api import Experiment, Tier
-from experiments.mex_velocity import FLOORS, PAPER_BUDGET, SOURCE
-from experiments.search_space import LogUniform, Search
+from prospect_rl.agents import MEX, TD3
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.mex_velocity import FLOORS, PAPER_BUDGET, SOURCE
+from prospect_rl.experiments.search_space import LogUniform, Search
 
 ENV = "mujoco/walker_vel_sparse"
 ETAS = (5e-4, 1e-3, 5e-3, 5e-2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents import TabularMEX
-from agents.api import Agent
-from experiments.api import Claim, Experiment, Tier
+from prospect_rl.agents import TabularMEX
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Experiment, Tier
 
 ENV = "lock/combination"
 SOURCE = "Liu et al., NeurIPS 2023 (Maximize to Explore)"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import MBPO, MEXMB, SAC
-from agents.api import Agent
-from experiments.api import Claim, Experiment, Tier
-from experiments.mex_velocity import FLOORS, SOURCE
+from prospect_rl.agents import MBPO, MEXMB, SAC
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.mex_velocity import FLOORS, SOURCE
 
 TASKS = ("mujoco/hopper_sparse", "mujoco/half_cheetah_sparse")
 PAPER_BUDGET = {"mujoco/hopper_sparse": 125_000, "mujoco/half_cheetah_sparse": 400_000}

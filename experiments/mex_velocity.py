@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents import MEX, TD3
-from agents.api import Agent
-from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
+from prospect_rl.agents import MEX, TD3
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Experiment, Tier
 
 SOURCE = "Liu et al., NeurIPS 2023 (Maximize to Explore)"
 TASKS = ("mujoco/walker_vel_sparse", "mujoco/cheetah_vel_sparse", "mujoco/hopper_vel_sparse")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents import ICM, PPO, RIDE, RND, Count, NovelD
-from agents.api import Agent
-from agents.exploration.bonus import Modelling
-from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
-from experiments.search_space import Choice, LogUniform, Search
+from prospect_rl.agents import ICM, PPO, RIDE, RND, Count, NovelD
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.exploration.bonus import Modelling
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.search_space import Choice, LogUniform, Search
 
 TASKS = tuple(f"minigrid/{name}-v0" for name in ("Empty-8x8", "DoorKey-5x5", "DoorKey-8x8", "MultiRoom-N2-S4"))
 LEVELS = 8192

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from experiments.api import Claim, Experiment, Tier
-from experiments.minigrid_basics import METRICS, banks, explorers
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.minigrid_basics import METRICS, banks, explorers
 
 TASKS = ("minigrid/MultiRoom-N4-S5-v1", "minigrid/KeyCorridorS3R2-v0", "minigrid/UnlockPickup-v0")
 MORE = ("minigrid/MultiRoom-N6-v0", "minigrid/KeyCorridorS3R3-v0", "minigrid/ObstructedMaze-1Dlh-v0")

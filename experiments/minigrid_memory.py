@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import PPO, NovelD
-from agents.api import Agent
-from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
-from experiments.minigrid_basics import METRICS, banks
+from prospect_rl.agents import PPO, NovelD
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.minigrid_basics import METRICS, banks
 
 TASK = ("minigrid/MemoryS9-v0",)
 

@@ -21,18 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import agents
-import envs
-from agents.offline.base import returns_of
-from agents.sac import SAC
-from envs import datasets
-from envs.api import Array, Dataset, Env, Key, Tree
-from envs.rollout import Streams, open_streams, segments
-from envs.scores import d4rl_score
-from experiments.driver import train_run
-from experiments.hooks import Callback, Moment
-from experiments.result import Result
-from experiments.runs import Run, runs_root
+from prospect_rl import agents, envs
+from prospect_rl.agents.offline.base import returns_of
+from prospect_rl.agents.sac import SAC
+from prospect_rl.envs import datasets
+from prospect_rl.envs.api import Array, Dataset, Env, Key, Tree
+from prospect_rl.envs.rollout import Streams, open_streams, segments
+from prospect_rl.envs.scores import d4rl_score
+from prospect_rl.experiments.driver import train_run
+from prospect_rl.experiments.hooks import Callback, Moment
+from prospect_rl.experiments.result import Result
+from prospect_rl.experiments.runs import Run, runs_root
 
 CHUNK = 500
 """Steps between two visits to the host."""

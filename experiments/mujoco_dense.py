@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents import SAC, TD3
-from agents.api import Agent
-from agents.floor import Floor
-from experiments.api import Claim, Experiment, Tier
+from prospect_rl.agents import SAC, TD3
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments.api import Claim, Experiment, Tier
 
 CHEETAH, REACHER = "mujoco/half_cheetah", "mujoco/reacher"
 TASKS = (CHEETAH, REACHER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from envs.scores import controller_share, d4rl_score
+from prospect_rl.envs.scores import controller_share, d4rl_score
 
 EPISODES = 100
 """Of an evaluation, at least: in a maze a single one is worth 0 to the horizon, by its start alone."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from envs.names import unknown
+from prospect_rl.envs.names import unknown
 
 STRANGE = "unrecognized arguments: "
 """How argparse begins its complaint about words that it does not know."""

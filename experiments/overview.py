@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from experiments import durable
-from experiments.api import EXPERIMENTS, Claim, load
-from experiments.metrics import number, page, sentence, words_of
-from experiments.report import BEFORE, CHANGES_NOTE, RESULTS, markdown, read_claims, verdict_changes
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.api import EXPERIMENTS, Claim, load
+from prospect_rl.experiments.metrics import number, page, sentence, words_of
+from prospect_rl.experiments.report import BEFORE, CHANGES_NOTE, RESULTS, markdown, read_claims, verdict_changes
 
 KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
 """`Claim.kind` -> the part of the overview."""

@@ -19,15 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import agents
-from agents.api import Agent
-from envs import rollout
-from envs.api import Env, Episodes, Tree
-from experiments import checkpoint, durable, ledger
-from experiments.api import Data, Exam
-from experiments.program import EVAL, START, starts_of, stream
-from experiments.records import entries, load_report
-from experiments.runs import Run, has_ended
+from prospect_rl import agents
+from prospect_rl.agents.api import Agent
+from prospect_rl.envs import rollout
+from prospect_rl.envs.api import Env, Episodes, Tree
+from prospect_rl.experiments import checkpoint, durable, ledger
+from prospect_rl.experiments.api import Data, Exam
+from prospect_rl.experiments.program import EVAL, START, starts_of, stream
+from prospect_rl.experiments.records import entries, load_report
+from prospect_rl.experiments.runs import Run, has_ended
 
 TOLERANCE = 1e-4
 """Two programs of the same episode may differ in the last bits."""

@@ -18,7 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from experiments.metrics import area_of, place_of, words_of
+from prospect_rl.experiments.metrics import area_of, place_of, words_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""

@@ -21,12 +21,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
-from envs import rollout
-from envs.api import Array, Dataset, Env, Episodes, Key, Tree
-from envs.rollout import Streams
-from experiments import ledger as books
-from experiments.ledger import Ledger
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
+from prospect_rl.envs import rollout
+from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Key, Tree
+from prospect_rl.envs.rollout import Streams
+from prospect_rl.experiments import ledger as books
+from prospect_rl.experiments.ledger import Ledger
 
 TRAIN, INIT, EVAL, START, EXAM = range(5)
 """The streams of random numbers; none touches another."""

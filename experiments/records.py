@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import durable
-from experiments.api import Experiment
-from experiments.statistics import bootstrap_interval, iqm, present
-from experiments.sweep import Job, read_lines
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.statistics import bootstrap_interval, iqm, present
+from prospect_rl.experiments.sweep import Job, read_lines
 
 TEXT = ("tier", "env", "label", "unit", "digest", "hash", "date", "versions")
 HEAD = ("tier", "env", "label", "seed", "budget", "used", "unit", "wall_minutes", "date", "digest", "hash", "versions")

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments import durable, records
-from experiments.api import TIERS, Claim, Experiment
-from experiments.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
-from experiments.metrics import number, sentence, words_of
-from experiments.records import Row
-from experiments.sweep import plan
+from prospect_rl.experiments import durable, records
+from prospect_rl.experiments.api import TIERS, Claim, Experiment
+from prospect_rl.experiments.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
+from prospect_rl.experiments.metrics import number, sentence, words_of
+from prospect_rl.experiments.records import Row
+from prospect_rl.experiments.sweep import plan
 
 RESULTS = Path("results")
 CLAIM_HEAD = (
@@ -73,7 +73,7 @@ def report(
 
 
 def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
-    from experiments.runs import runs_root
+    from prospect_rl.experiments.runs import runs_root
 
     if tier == "smoke":
         return Path(root or runs_root()) / experiment.name / tier / "report"
@@ -98,8 +98,8 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
 
 
 def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) -> list[Path]:
-    import envs
-    from experiments import plots
+    from prospect_rl import envs
+    from prospect_rl.experiments import plots
 
     cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
     curves = records.read_csv(folder / "curves.csv")

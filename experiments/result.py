@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents.api import Agent
-from envs.api import Env, Tree
-from experiments.ledger import Ledger
+from prospect_rl.agents.api import Agent
+from prospect_rl.envs.api import Env, Tree
+from prospect_rl.experiments.ledger import Ledger
 
 
 @dataclass(frozen=True)

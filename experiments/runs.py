@@ -35,17 +35,17 @@ from typing import Any
 import jax
 import numpy as np
 
-import envs
-from agents.api import Agent, Batches, cost
-from envs import cache, identity
-from envs.api import Dataset, Env, Tree
-from envs.threads import threads
-from experiments import checkpoint, durable
-from experiments import ledger as books
-from experiments.api import Data, Exam
-from experiments.durable import Json
-from experiments.ledger import Ledger
-from experiments.program import check_wants
+from prospect_rl import envs
+from prospect_rl.agents.api import Agent, Batches, cost
+from prospect_rl.envs import cache, identity
+from prospect_rl.envs.api import Dataset, Env, Tree
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments import checkpoint, durable
+from prospect_rl.experiments import ledger as books
+from prospect_rl.experiments.api import Data, Exam
+from prospect_rl.experiments.durable import Json
+from prospect_rl.experiments.ledger import Ledger
+from prospect_rl.experiments.program import check_wants
 
 LARGEST = 2**31 - 2**24
 """Counters are int32, with room for the last iteration."""

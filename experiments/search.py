@@ -7,14 +7,14 @@ import math
 
 from rich.table import Table
 
-from envs.names import unknown
-from experiments.api import EXPERIMENTS, Experiment, is_experiment, load
-from experiments.console import FAILED, err, out, positive, print_notices, table
-from experiments.display import sweep_display
-from experiments.lock import Lock
-from experiments.options import Parser, show
-from experiments.study import Study, worth
-from experiments.workers import connect, worker_environment
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments.api import EXPERIMENTS, Experiment, is_experiment, load
+from prospect_rl.experiments.console import FAILED, err, out, positive, print_notices, table
+from prospect_rl.experiments.display import sweep_display
+from prospect_rl.experiments.lock import Lock
+from prospect_rl.experiments.options import Parser, show
+from prospect_rl.experiments.study import Study, worth
+from prospect_rl.experiments.workers import connect, worker_environment
 
 MOST_TRIALS = 10_000
 
@@ -43,7 +43,7 @@ def search_experiment(words: list[str]) -> int:
     try:
         study = open_study(load(args.experiment), args.trials)
         with Lock(study.folder), sweep_display(err()) as display:
-            from experiments.tuning import run
+            from prospect_rl.experiments.tuning import run
 
             study.open()
             run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display)
@@ -62,7 +62,7 @@ def _need_tune() -> None:
 
 def open_study(experiment: Experiment, trials: int | None = None) -> Study:
     """The search of an experiment, in its folder under the runs."""
-    from experiments.runs import make_folder, runs_root
+    from prospect_rl.experiments.runs import make_folder, runs_root
 
     study = Study(experiment, runs_root() / experiment.name / "search", trials)
     make_folder(study.folder)
@@ -71,7 +71,7 @@ def open_study(experiment: Experiment, trials: int | None = None) -> Study:
 
 def conclude(study: Study) -> int:
     """Write and print the winner; the exit code."""
-    from experiments.winner import write
+    from prospect_rl.experiments.winner import write
 
     best, path = write(study)
     console = out()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from envs.names import unknown
+from prospect_rl.envs.names import unknown
 
 if TYPE_CHECKING:
-    from agents.api import Agent
+    from prospect_rl.agents.api import Agent
 
 METRIC_KINDS = ("eval/", "unseen/", "collect/", "learn/", "ledger/")
 

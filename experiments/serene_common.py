@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents import CMAME, NSGA2, MAPElites, NoveltySearch, RandomSearch, Serene
-from agents.api import Agent
-from experiments.api import Claim
+from prospect_rl.agents import CMAME, NSGA2, MAPElites, NoveltySearch, RandomSearch, Serene
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim
 
 SOURCE = "Paolo et al., GECCO 2021, arXiv 2102.03140"
 COVERAGES = "the official repository GPaolo/SERENE, analysis/archive analysis.ipynb, coverage in Curling"

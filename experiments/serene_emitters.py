@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agents.api import Agent
-from agents.serene.study import EmitterStudy
-from experiments.api import Claim, Experiment, Tier
-from experiments.serene_common import SOURCE
+from prospect_rl.agents.api import Agent
+from prospect_rl.agents.serene.study import EmitterStudy
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.serene_common import SOURCE
 
 ENV = "point/sparse"
 AGENTS: dict[str, Agent] = {

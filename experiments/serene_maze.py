@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.api import Experiment, Tier
-from experiments.serene_common import SOURCE, agents, claims, derived, metrics, some
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.serene_common import SOURCE, agents, claims, derived, metrics, some
 
 ENV = "maze/hard"
 SEEDS = {"serene": 10, "novelty_search": 10, "map_elites": 5, "cma_me": 5, "nsga2": 5, "random_search": 5}

@@ -18,14 +18,14 @@ from typing import Any
 
 import jax
 
-from agents import portable
-from agents.api import Box, Dict, Discrete, Spec
-from agents.player import Player
-from envs.api import Env
-from experiments import checkpoint, durable, play, runs
-from experiments.console import natural, out
-from experiments.durable import Json
-from experiments.options import Parser
+from prospect_rl.agents import portable
+from prospect_rl.agents.api import Box, Dict, Discrete, Spec
+from prospect_rl.agents.player import Player
+from prospect_rl.envs.api import Env
+from prospect_rl.experiments import checkpoint, durable, play, runs
+from prospect_rl.experiments.console import natural, out
+from prospect_rl.experiments.durable import Json
+from prospect_rl.experiments.options import Parser
 
 SCHEMA = 1
 FACTS, WEIGHTS = "player.json", "player.safetensors"

@@ -13,26 +13,25 @@ from typing import Any
 
 import numpy as np
 
-import agents
-import envs
-from agents.api import Agent, Batches, Rollouts, Segments, wants_of
-from envs import datasets
-from envs.api import Env, Spec
-from envs.names import unknown
-from experiments import play, runs
-from experiments.api import Scores
-from experiments.callbacks import parse_stop
-from experiments.claims import interval
-from experiments.console import err, natural, out, positive, print_outcome, table
-from experiments.display import run_display, sweep_display
-from experiments.driver import EPISODES, train_run
-from experiments.hooks import Callback
-from experiments.metrics import words_of
-from experiments.options import Parser, add_options, given
-from experiments.records import NEVER
-from experiments.sweep import Job, make_job, resolve, seeds_name, sweep
-from experiments.tracking import TRACKERS
-from experiments.workers import Serial
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, wants_of
+from prospect_rl.envs import datasets
+from prospect_rl.envs.api import Env, Spec
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import play, runs
+from prospect_rl.experiments.api import Scores
+from prospect_rl.experiments.callbacks import parse_stop
+from prospect_rl.experiments.claims import interval
+from prospect_rl.experiments.console import err, natural, out, positive, print_outcome, table
+from prospect_rl.experiments.display import run_display, sweep_display
+from prospect_rl.experiments.driver import EPISODES, train_run
+from prospect_rl.experiments.hooks import Callback
+from prospect_rl.experiments.metrics import words_of
+from prospect_rl.experiments.options import Parser, add_options, given
+from prospect_rl.experiments.records import NEVER
+from prospect_rl.experiments.sweep import Job, make_job, resolve, seeds_name, sweep
+from prospect_rl.experiments.tracking import TRACKERS
+from prospect_rl.experiments.workers import Serial
 
 FRAMES = 60
 """Pictures of a GIF, at most."""
@@ -193,7 +192,7 @@ def _final_rows(job: Job) -> list[dict[str, Any]]:
 
 def _draw_archive(job: Job) -> Path | None:
     """A picture of what the first seed stored, over the environment; None where it stores no descriptors."""
-    from experiments import plots, records
+    from prospect_rl.experiments import plots, records
 
     run, path = resolve(job.payload), job.out / "archive.png"
     env, name = run.make_env(), str(job.payload["agent"])
@@ -292,7 +291,7 @@ def _show_played(found: play.Finished, env: Env, played: play.Played, row: int |
     if said:
         out().print("as stored" if alike else "NOT as stored")
     if played.points.shape[-1:] == (2,):
-        from experiments.plots import draw_path
+        from prospect_rl.experiments.plots import draw_path
 
         path = found.folder / ("play.png" if row is None else f"play-{row}.png")
         facts = f"return {played.facts['return']:.3g}, {played.facts['length']} steps"

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments import durable
-from experiments.api import Experiment
-from experiments.records import value_of
-from experiments.search_space import Search
-from experiments.sweep import Job, Outcome, Progress, cell, make_job, read_lines, seeds_name
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.records import value_of
+from prospect_rl.experiments.search_space import Search
+from prospect_rl.experiments.sweep import Job, Outcome, Progress, cell, make_job, read_lines, seeds_name
 
 FIRST_SEED = 1000
 """Trials train with seeds from here on, tiers with those from 0 on: a winner's comparison is on seeds it never saw."""

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import durable
-from experiments.api import Data, Experiment, Tier, load
-from experiments.workers import Pool
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.api import Data, Experiment, Tier, load
+from prospect_rl.experiments.workers import Pool
 
 if TYPE_CHECKING:
-    from experiments.runs import Run
+    from prospect_rl.experiments.runs import Run
 
 CRASHES = 2
 """A run whose process died (memory, a lost node) is tried again this many times; one that raised is not."""
@@ -110,8 +110,8 @@ def notices(out: Path) -> list[str]:
 
 def resolve(payload: dict[str, Any]) -> Run:
     """The run that a job's payload stands for. Raises ValueError with one line where it stands for none."""
-    import agents
-    from experiments.runs import Run
+    from prospect_rl import agents
+    from prospect_rl.experiments.runs import Run
 
     seeds = tuple(payload["seeds"])
     if "experiment" in payload:
@@ -129,7 +129,7 @@ def resolve(payload: dict[str, Any]) -> Run:
 
 def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
     """The run of one cell of a tier."""
-    from experiments.runs import Run
+    from prospect_rl.experiments.runs import Run
 
     return Run(
         agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
@@ -169,9 +169,9 @@ def plan(
     `seeds` limits the number of seeds; `agents` the labels. Agents whose seeds are vmapped get one run for all
     their seeds, unless each learns from data of its own. Raises ValueError for an unknown label or tier.
     """
-    from agents.api import wants_of
-    from envs.names import unknown
-    from experiments.runs import runs_root
+    from prospect_rl.agents.api import wants_of
+    from prospect_rl.envs.names import unknown
+    from prospect_rl.experiments.runs import runs_root
 
     cells = experiment.tier(tier)
     for label in agents or ():
@@ -199,8 +199,8 @@ def work(message: dict[str, Any]) -> None:
 
     A worker that was cut off may still be saving its run: its folder is waited for.
     """
-    from experiments.lock import EXPIRY, Busy
-    from experiments.runs import enable_compilation_cache
+    from prospect_rl.experiments.lock import EXPIRY, Busy
+    from prospect_rl.experiments.runs import enable_compilation_cache
 
     if message.get("nice"):
         os.setpriority(os.PRIO_PROCESS, 0, 10)
@@ -221,7 +221,7 @@ def work(message: dict[str, Any]) -> None:
 
 
 def _train(message: dict[str, Any], out: Path) -> None:
-    from experiments.driver import train_run
+    from prospect_rl.experiments.driver import train_run
 
     def keep(now: dict[str, Any]) -> None:
         known = notices(out)

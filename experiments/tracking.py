@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.callbacks import home
-from experiments.hooks import Callback, Moment
+from prospect_rl.experiments.callbacks import home
+from prospect_rl.experiments.hooks import Callback, Moment
 
 WHERE = ("seed", "mark", "unit", "iteration", "used")
 """What says where a row stands; the other names are figures."""

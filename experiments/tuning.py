@@ -17,10 +17,10 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from experiments.child import Child, End
-from experiments.signals import listening
-from experiments.study import Study, scores, worth
-from experiments.sweep import CRASHES, Progress
+from prospect_rl.experiments.child import Child, End
+from prospect_rl.experiments.signals import listening
+from prospect_rl.experiments.study import Study, scores, worth
+from prospect_rl.experiments.sweep import CRASHES, Progress
 
 PULSE = 1.0
 """Seconds after which a step ends without news: only then does Tune hear a wish to stop."""

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from agents.api import Agent
-from envs import rollout
-from envs.api import Array, Env, Inputs, Tree
-from envs.rollout import fold_in
-from experiments import play, runs
-from experiments.console import natural, out, positive
-from experiments.options import Parser
-from experiments.program import EVAL, START, starts_of, stream
-from experiments.runs import Folder
+from prospect_rl.agents.api import Agent
+from prospect_rl.envs import rollout
+from prospect_rl.envs.api import Array, Env, Inputs, Tree
+from prospect_rl.envs.rollout import fold_in
+from prospect_rl.experiments import play, runs
+from prospect_rl.experiments.console import natural, out, positive
+from prospect_rl.experiments.options import Parser
+from prospect_rl.experiments.program import EVAL, START, starts_of, stream
+from prospect_rl.experiments.runs import Folder
 
 MOST = 300
 """Pictures of an episode; of a longer one they are evenly spaced."""

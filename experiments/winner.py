@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import durable, sweep
-from experiments.api import TIERS, Claim, Experiment, Tier, load
-from experiments.claims import scores_of
-from experiments.study import Study, Trial, shown
+from prospect_rl.experiments import durable, sweep
+from prospect_rl.experiments.api import TIERS, Claim, Experiment, Tier, load
+from prospect_rl.experiments.claims import scores_of
+from prospect_rl.experiments.study import Study, Trial, shown
 
 FILE = '''"""{title}.
 
@@ -19,8 +19,8 @@ FILE = '''"""{title}.
 Written by `prospect search`; run it with: prospect run {path} --tier repro
 """
 
-from experiments.api import load
-from experiments.winner import compare
+from prospect_rl.experiments.api import load
+from prospect_rl.experiments.winner import compare
 
 EXPERIMENT = compare(
     load({reference!r}),

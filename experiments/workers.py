@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments.child import PATIENCE, Child, End, last_line
+from prospect_rl.experiments.child import PATIENCE, Child, End, last_line
 
 Done = tuple[Any, str | None, bool]
 """(job, last line of its error or None, whether its process died)."""

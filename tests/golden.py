@@ -12,9 +12,8 @@ from pathlib import Path
 
 import toys
 
-import agents
-import envs
-from experiments import train
+from prospect_rl import agents, envs
+from prospect_rl.experiments import train
 
 PATH = Path(__file__).parents[1] / "results" / "golden.json"
 AGENTS = {

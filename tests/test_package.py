@@ -135,7 +135,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_help_lists_every_target():
-    from experiments.api import EXPERIMENTS
+    from prospect_rl.experiments.api import EXPERIMENTS
 
     shown = {line.split()[0] for line in make("help").stdout.splitlines() if line.startswith("  ")}
     written = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
@@ -144,7 +144,7 @@ def test_make_help_lists_every_target():
 
 
 def test_every_experiment_is_a_target():
-    from experiments.api import EXPERIMENTS
+    from prospect_rl.experiments.api import EXPERIMENTS
 
     for name in EXPERIMENTS:
         planned = make("-n", name, "TIER=smoke", "SEEDS=2", "WORKERS=1", "AGENTS=a,b").stdout.replace("\\\n", "")

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-import envs
-from agents.api import Agent, Batches, Rollouts, Segments
-from envs.api import Box, Dataset, Env, Spec, Step, static
+from prospect_rl import envs
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments
+from prospect_rl.envs.api import Box, Dataset, Env, Spec, Step, static
 
 MINIGRID = {f"minigrid/{name}-v0" for name in ("DoorKey-5x5", "Dynamic-Obstacles-5x5", "PutNear-6x6-N2")}
 """Ids that stand for all of MiniGrid in fast tests: one that hides, one that moves by chance, one with a mission."""
@@ -281,7 +281,7 @@ CASES = {
 
 def run(case: str, out: Path | None, **options):
     """Train one of the cases."""
-    from experiments import train
+    from prospect_rl.experiments import train
 
     agent, budget, evals, seeds = CASES[case]
     data = dataset() if case == "batches" else None
@@ -293,7 +293,7 @@ if __name__ == "__main__":
     # A process to be killed: python toys.py CASE FOLDER PAUSE, with PAUSE seconds after every chunk of one iteration.
     import time
 
-    from experiments import Interrupted, driver
+    from prospect_rl.experiments import Interrupted, driver
 
     driver.SAVE_EVERY, driver.SAVE_SHARE, driver.GROWTH = 0.0, float("inf"), 1
     try:

@@ -19,11 +19,20 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Key, Tree
-from agents.cde.networks import Critic, Encoded, Gaussian, Mixture, before_tanh, log_gaussian, log_mixture, log_slope
-from agents.nn.encoder import blank
-from agents.ops.distributions import Categorical
-from envs.api import Space
+from prospect_rl.agents.api import Array, Key, Tree
+from prospect_rl.agents.cde.networks import (
+    Critic,
+    Encoded,
+    Gaussian,
+    Mixture,
+    before_tanh,
+    log_gaussian,
+    log_mixture,
+    log_slope,
+)
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.ops.distributions import Categorical
+from prospect_rl.envs.api import Space
 
 
 @struct.dataclass

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from agents.api import Array, Box, Discrete, Key, Spec, Tree, hyper
-from agents.cde.actions import Choices, Real
-from agents.offline.base import Offline
+from prospect_rl.agents.api import Array, Box, Discrete, Key, Spec, Tree, hyper
+from prospect_rl.agents.cde.actions import Choices, Real
+from prospect_rl.agents.offline.base import Offline
 
 
 @dataclass(frozen=True, kw_only=True)

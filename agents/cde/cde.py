@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.api import Array, Dataset, Key, hyper
-from agents.cde.actions import Choices, Looked, Real
-from agents.cde.divergence import slope
-from agents.cde.optidice import OptiDICE, Rows, Values, stop
-from agents.continuous import Figures
-from agents.offline.base import ends_of, spread
+from prospect_rl.agents.api import Array, Dataset, Key, hyper
+from prospect_rl.agents.cde.actions import Choices, Looked, Real
+from prospect_rl.agents.cde.divergence import slope
+from prospect_rl.agents.cde.optidice import OptiDICE, Rows, Values, stop
+from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.offline.base import ends_of, spread
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import math
 
 import jax.numpy as jnp
 
-from agents.api import Array
+from prospect_rl.agents.api import Array
 
 
 def ratio(x: Array) -> Array:

@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Tree
-from agents.nn.encoder import Encoder
-from agents.nn.networks import torch_uniform
-from envs.api import Space
+from prospect_rl.agents.api import Array, Tree
+from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.nn.networks import torch_uniform
+from prospect_rl.envs.api import Space
 
 MEAN_BOUND = 7.24
 """Of means, in size: tanh(7.24) = .999999."""

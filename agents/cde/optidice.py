@@ -29,12 +29,12 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Batch, Batches, Dataset, DefaultRun, Key, Tree, hyper
-from agents.cde.actions import Looked
-from agents.cde.base import AnyAction
-from agents.cde.divergence import cost, log_ratio, ratio
-from agents.continuous import Figures, when
-from agents.offline.base import moments
+from prospect_rl.agents.api import Array, Batch, Batches, Dataset, DefaultRun, Key, Tree, hyper
+from prospect_rl.agents.cde.actions import Looked
+from prospect_rl.agents.cde.base import AnyAction
+from prospect_rl.agents.cde.divergence import cost, log_ratio, ratio
+from prospect_rl.agents.continuous import Figures, when
+from prospect_rl.agents.offline.base import moments
 
 stop, fold_in = jax.lax.stop_gradient, jax.random.fold_in
 FEWEST = 10

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, hyper
-from agents.elmur.trunk import ElmurTrunk
-from agents.sequence.attention import Norm
-from agents.sequence.imitation import SequenceBC
+from prospect_rl.agents.api import Array, hyper
+from prospect_rl.agents.elmur.trunk import ElmurTrunk
+from prospect_rl.agents.sequence.attention import Norm
+from prospect_rl.agents.sequence.imitation import SequenceBC
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array
-from agents.sequence.attention import Attention, Dense, FeedForward, RelativeAttention, dropped, norm
+from prospect_rl.agents.api import Array
+from prospect_rl.agents.sequence.attention import Attention, Dense, FeedForward, RelativeAttention, dropped, norm
 
 if TYPE_CHECKING:
-    from agents.elmur.elmur import Elmur
+    from prospect_rl.agents.elmur.elmur import Elmur
 
 REACH = 1024
 """Longer times than this between a token and a write share a bias."""

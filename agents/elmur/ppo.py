@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.api import DefaultRun, hyper
-from agents.elmur.elmur import Elmur
-from agents.elmur.trunk import ElmurTrunk
-from agents.ppo import PPO
+from prospect_rl.agents.api import DefaultRun, hyper
+from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.elmur.trunk import ElmurTrunk
+from prospect_rl.agents.ppo import PPO
 
 
 @dataclass(frozen=True, kw_only=True)

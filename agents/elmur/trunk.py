@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Key
-from agents.elmur.layer import Layer, Rows
-from agents.sequence.trunk import Cached, Trunk
+from prospect_rl.agents.api import Array, Key
+from prospect_rl.agents.elmur.layer import Layer, Rows
+from prospect_rl.agents.sequence.trunk import Cached, Trunk
 
 if TYPE_CHECKING:
-    from agents.elmur.elmur import Elmur
+    from prospect_rl.agents.elmur.elmur import Elmur
 
 
 @struct.dataclass

@@ -19,11 +19,11 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Array, Dict, Discrete, Key, Segment, Spec, Transitions, Tree, hyper
-from agents.nn.encoder import Encoder
-from agents.ops import normalise, visits
-from agents.ops.minibatches import Figures, passes
-from agents.ppo import PPO, State
+from prospect_rl.agents.api import Array, Dict, Discrete, Key, Segment, Spec, Transitions, Tree, hyper
+from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.ops import normalise, visits
+from prospect_rl.agents.ops.minibatches import Figures, passes
+from prospect_rl.agents.ppo import PPO, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Segment, Tree, hyper
-from agents.exploration.bonus import Counting, ended
-from agents.ops import visits
-from agents.ops.minibatches import Figures
+from prospect_rl.agents.api import Array, Key, Segment, Tree, hyper
+from prospect_rl.agents.exploration.bonus import Counting, ended
+from prospect_rl.agents.ops import visits
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @dataclass(frozen=True, kw_only=True)

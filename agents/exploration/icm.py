@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents.api import Array, Box, Discrete, Key, Segment, Transitions, Tree, hyper
-from agents.exploration.bonus import Model, Modelling, over
-from agents.nn.encoder import blank
-from agents.nn.networks import MLP
-from agents.ops.minibatches import Figures
+from prospect_rl.agents.api import Array, Box, Discrete, Key, Segment, Transitions, Tree, hyper
+from prospect_rl.agents.exploration.bonus import Model, Modelling, over
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, DefaultRun, Key, Segment, Tree, hyper
-from agents.exploration.bonus import Counting, ended, over
-from agents.exploration.rnd import RND
-from agents.ops import visits
-from agents.ops.minibatches import Figures
+from prospect_rl.agents.api import Array, DefaultRun, Key, Segment, Tree, hyper
+from prospect_rl.agents.exploration.bonus import Counting, ended, over
+from prospect_rl.agents.exploration.rnd import RND
+from prospect_rl.agents.ops import visits
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Segment, Tree
-from agents.exploration.bonus import Counting, ended, over
-from agents.exploration.icm import ICM
-from agents.ops import visits
-from agents.ops.minibatches import Figures
+from prospect_rl.agents.api import Array, Key, Segment, Tree
+from prospect_rl.agents.exploration.bonus import Counting, ended, over
+from prospect_rl.agents.exploration.icm import ICM
+from prospect_rl.agents.ops import visits
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Segment, Transitions, Tree
-from agents.exploration.bonus import Model, Modelling, over
-from agents.nn.encoder import blank
-from agents.ops.minibatches import Figures
+from prospect_rl.agents.api import Array, Key, Segment, Transitions, Tree
+from prospect_rl.agents.exploration.bonus import Model, Modelling, over
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Tree, hyper
-from agents.continuous import Figures
-from agents.ops.replay import Experience
-from agents.td3 import TD3, squared_error
+from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.ops.replay import Experience
+from prospect_rl.agents.td3 import TD3, squared_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Tree, hyper
-from agents.continuous import Figures
-from agents.mbpo import MBPO
-from agents.nn.dynamics import Model, log_density
-from agents.ops.replay import Experience
-from agents.sac import Learner
-from agents.td3 import critic_values
+from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.mbpo import MBPO
+from prospect_rl.agents.nn.dynamics import Model, log_density
+from prospect_rl.agents.ops.replay import Experience
+from prospect_rl.agents.sac import Learner
+from prospect_rl.agents.td3 import critic_values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,20 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, DefaultRun, Discrete, Episodes, Inputs, Key, Rollouts, Spec, Tree, hyper
-from agents.ops import tabular
+from prospect_rl.agents.api import (
+    Agent,
+    Array,
+    DefaultRun,
+    Discrete,
+    Episodes,
+    Inputs,
+    Key,
+    Rollouts,
+    Spec,
+    Tree,
+    hyper,
+)
+from prospect_rl.agents.ops import tabular
 
 AHEAD = 3.0
 """Logits that the all-forward start adds to the next state."""

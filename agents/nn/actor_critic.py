@@ -13,9 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.nn.encoder import Encoder
-from agents.sequence.trunk import Trunk, advance
-from envs.api import Array, Space, Tree
+from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.sequence.trunk import Trunk, advance
+from prospect_rl.envs.api import Array, Space, Tree
 
 
 class Head(nn.Module):

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.nn.networks import MLP
-from envs.api import Array, Tree
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.envs.api import Array, Tree
 
 LOG_VAR = (-10.0, 0.5)
 """Soft bounds of the logarithm of the variance."""

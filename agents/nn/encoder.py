@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Array, Box, Dict, Discrete, Space, Tree
+from prospect_rl.envs.api import Array, Box, Dict, Discrete, Space, Tree
 
 CODES = 32
 """Integers below this are taken for codes of categories, in pictures and in vectors that are no longer than this."""

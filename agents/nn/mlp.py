@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 NARROW = 32
 """The widest input that is multiplied row by row: XLA fuses these sums into a rollout's step, where a matrix product

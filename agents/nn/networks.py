@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
-from envs.api import Array, Key
+from prospect_rl.envs.api import Array, Key
 
 
 class MLP(nn.Module):

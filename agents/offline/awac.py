@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from agents.api import Array, DefaultRun, Key, Tree, hyper
-from agents.continuous import Figures
-from agents.offline.weighted import Weighted
-from agents.ops.replay import Experience
-from agents.td3 import begin_critics, critic_values, squared_error
+from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
+from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.offline.weighted import Weighted
+from prospect_rl.agents.ops.replay import Experience
+from prospect_rl.agents.td3 import begin_critics, critic_values, squared_error
 
 
 @struct.dataclass

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.api import Array, Batch, Batches, Dataset, Inputs, Key, Tree, hyper
-from agents.continuous import Continuous, Figures, flat
-from agents.ops.replay import Experience
+from prospect_rl.agents.api import Array, Batch, Batches, Dataset, Inputs, Key, Tree, hyper
+from prospect_rl.agents.continuous import Continuous, Figures, flat
+from prospect_rl.agents.ops.replay import Experience
 
 SMALL = 1e-7
 """Added to standard deviations of observations."""

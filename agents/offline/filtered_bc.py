@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.api import Dataset, DefaultRun, hyper
-from agents.bc import BC
-from agents.offline.base import kept, returns_of, spread
+from prospect_rl.agents.api import Dataset, DefaultRun, hyper
+from prospect_rl.agents.bc import BC
+from prospect_rl.agents.offline.base import kept, returns_of, spread
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents.api import Array, Key, Tree, hyper
-from agents.nn.networks import MLP
-from agents.offline.base import Offline
-from agents.ops.distributions import Gaussian
+from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.offline.base import Offline
+from prospect_rl.agents.ops.distributions import Gaussian
 
 HEAVIEST = 100.0
 """The largest weight of a row."""

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 BLOCK = 512
 """Rows compared at once: a block of distances stays in the cache."""

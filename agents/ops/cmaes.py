@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 FLOOR = 1e-8
 """Negative weights can make the covariance indefinite: its eigenvalues are kept above this."""

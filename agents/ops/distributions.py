@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key
+from prospect_rl.envs.api import Array, Key
 
 
 @struct.dataclass

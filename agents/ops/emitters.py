@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.ops import cmaes
-from envs.api import Array, Key, Tree
+from prospect_rl.agents.ops import cmaes
+from prospect_rl.envs.api import Array, Key, Tree
 
 Rows = dict[str, Array]
 EDGE = 20

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array, Key, Tree
+from prospect_rl.envs.api import Array, Key, Tree
 
 FOLD = 5
 """Rows of a group."""

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.ops import archive
-from envs.api import Array, Box, Key
+from prospect_rl.agents.ops import archive
+from prospect_rl.envs.api import Array, Box, Key
 
 LARGEST = 250_000
 """More cells than this are a mistake in the number of bins: 50 bins of 2 dimensions are 2,500."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 
 def clipped_policy(ratio: Array, advantage: Array, clip: float) -> Array:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array, Key, Tree
+from prospect_rl.envs.api import Array, Key, Tree
 
 C = TypeVar("C")
 Figures = dict[str, Array]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 
 @struct.dataclass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 
 def dominates(values: Array) -> Array:

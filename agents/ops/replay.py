@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key, static
+from prospect_rl.envs.api import Array, Key, static
 
 
 @struct.dataclass

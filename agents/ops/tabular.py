@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array
+from prospect_rl.agents.api import Array
 
 
 def plan(transition: Array, reward: Array, horizon: int) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 
 def slots_of(ids: Array, size: int) -> Array:

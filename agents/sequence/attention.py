@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array
+from prospect_rl.agents.api import Array
 
 Dense = partial(nn.Dense, kernel_init=nn.initializers.xavier_uniform())
 Norm = Literal["layer", "rms"]

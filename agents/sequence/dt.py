@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.api import Array, Dataset, Inputs, Key, Tree, hyper
-from agents.sequence.transformer import BCTransformer, Transformer
+from prospect_rl.agents.api import Array, Dataset, Inputs, Key, Tree, hyper
+from prospect_rl.agents.sequence.transformer import BCTransformer, Transformer
 
 
 @struct.dataclass

@@ -20,10 +20,23 @@ import numpy as np
 import optax
 from flax import struct
 
-from agents.api import Agent, Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
-from agents.nn.encoder import blank
-from agents.sequence.network import Network
-from agents.sequence.trunk import Trunk, advance
+from prospect_rl.agents.api import (
+    Agent,
+    Array,
+    Batch,
+    Batches,
+    Box,
+    DefaultRun,
+    Discrete,
+    Inputs,
+    Key,
+    Spec,
+    Tree,
+    hyper,
+)
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.sequence.network import Network
+from prospect_rl.agents.sequence.trunk import Trunk, advance
 
 
 @struct.dataclass

@@ -20,10 +20,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, hyper
-from agents.sequence.attention import Dense, norm
-from agents.sequence.imitation import SequenceBC
-from agents.sequence.trunk import Trunk
+from prospect_rl.agents.api import Array, Key, hyper
+from prospect_rl.agents.sequence.attention import Dense, norm
+from prospect_rl.agents.sequence.imitation import SequenceBC
+from prospect_rl.agents.sequence.trunk import Trunk
 
 Affine = tuple[Array, Array]
 """A step x -> A x + f: matrices [..., 2, 2, P], forces [..., 2, P]."""

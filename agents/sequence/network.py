@@ -11,10 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Discrete, Key, Tree
-from agents.nn.encoder import Encoder
-from agents.sequence.attention import Dense
-from agents.sequence.trunk import Trunk
+from prospect_rl.agents.api import Array, Discrete, Key, Tree
+from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.sequence.attention import Dense
+from prospect_rl.agents.sequence.trunk import Trunk
 
 
 class Network(nn.Module):

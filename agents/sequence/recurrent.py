@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.api import Array, Key, Tree, hyper
-from agents.sequence.attention import Dense
-from agents.sequence.imitation import SequenceBC, State
-from agents.sequence.trunk import Trunk
+from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.sequence.attention import Dense
+from prospect_rl.agents.sequence.imitation import SequenceBC, State
+from prospect_rl.agents.sequence.trunk import Trunk
 
 
 class Recurrent(Trunk):

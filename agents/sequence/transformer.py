@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from agents.api import Array, Key, hyper
-from agents.sequence.attention import Attention, FeedForward, RelativeAttention, dropped, norm
-from agents.sequence.imitation import SequenceBC
-from agents.sequence.trunk import Trunk
+from prospect_rl.agents.api import Array, Key, hyper
+from prospect_rl.agents.sequence.attention import Attention, FeedForward, RelativeAttention, dropped, norm
+from prospect_rl.agents.sequence.imitation import SequenceBC
+from prospect_rl.agents.sequence.trunk import Trunk
 
 
 @struct.dataclass

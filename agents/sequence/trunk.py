@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.custom_batching import custom_vmap
 
-from agents.api import Array, Key, Tree
+from prospect_rl.agents.api import Array, Key, Tree
 
 
 @struct.dataclass

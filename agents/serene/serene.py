@@ -29,12 +29,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
-from agents.novelty_search import NoveltySearch, Rows, best_genome, full_up, join, rows_of, take
-from agents.ops import archive as archives
-from agents.ops import emitters, pareto
-from agents.ops.archive import Archive
-from agents.ops.emitters import Cma, Elitist, Emitter
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
+from prospect_rl.agents.novelty_search import NoveltySearch, Rows, best_genome, full_up, join, rows_of, take
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops import emitters, pareto
+from prospect_rl.agents.ops.archive import Archive
+from prospect_rl.agents.ops.emitters import Cma, Elitist, Emitter
 
 START, EXPLORE, TRIAL, TRIAL_STEP, CLIMB = range(5)
 """The phases: first population, a generation, first members of trials, a step of all trials, a step of one emitter."""

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from agents.api import Array, hyper
-from agents.ops.emitters import Emitter
-from agents.serene.serene import Serene, State
+from prospect_rl.agents.api import Array, hyper
+from prospect_rl.agents.ops.emitters import Emitter
+from prospect_rl.agents.serene.serene import Serene, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
 
 JOINTS = 20
 LINK = 0.05

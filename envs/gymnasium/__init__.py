@@ -1,7 +1,7 @@
 """The way to gymnasium and back. Importing it imports neither JAX nor MuJoCo, and registers every environment.
 
-    gymnasium.make("envs.gymnasium:prospect/MazeHard-v0")              nothing need be imported before
-    gymnasium.make_vec("envs.gymnasium:prospect/MazeHard-v0", num_envs=8)
+    gymnasium.make("prospect_rl.envs.gymnasium:prospect/MazeHard-v0")              nothing need be imported before
+    gymnasium.make_vec("prospect_rl.envs.gymnasium:prospect/MazeHard-v0", num_envs=8)
     envs.from_gymnasium("Pendulum-v1", num_envs=8)                     the other way round
 
 `envs.gymnasium.outward` holds the adapters `GymEnv` and `GymVectorEnv`, `envs.gymnasium.inward` the way back.
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-import envs
-from envs import ENVS
+from prospect_rl import envs
+from prospect_rl.envs import ENVS
 
 if TYPE_CHECKING:
-    from envs.gymnasium.outward import GymEnv, GymVectorEnv
+    from prospect_rl.envs.gymnasium.outward import GymEnv, GymVectorEnv
 
 __all__ = ["GymEnv", "GymVectorEnv", "id_of", "names", "register"]
 
@@ -76,8 +76,8 @@ def register() -> None:
         if id not in gymnasium.registry:
             gymnasium.registry[id] = Registered(
                 id,
-                entry_point="envs.gymnasium.outward:GymEnv",
-                vector_entry_point="envs.gymnasium.outward:GymVectorEnv",
+                entry_point="prospect_rl.envs.gymnasium.outward:GymEnv",
+                vector_entry_point="prospect_rl.envs.gymnasium.outward:GymVectorEnv",
                 kwargs={"env": name},
             )
 
@@ -85,7 +85,7 @@ def register() -> None:
 def __getattr__(name: str) -> Any:
     """The adapters, whose module imports JAX, when they are first asked for."""
     if name in ("GymEnv", "GymVectorEnv"):
-        from envs.gymnasium import outward
+        from prospect_rl.envs.gymnasium import outward
 
         return getattr(outward, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,10 +22,10 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-import envs
-from envs.api import Array, Env, Step, Tree
-from envs.gymnasium import horizon_of, spaces
-from envs.rollout import reset_if, select, step_if
+from prospect_rl import envs
+from prospect_rl.envs.api import Array, Env, Step, Tree
+from prospect_rl.envs.gymnasium import horizon_of, spaces
+from prospect_rl.envs.rollout import reset_if, select, step_if
 
 FPS = 30
 """Frames a second of a film of an environment that has no clock of its own."""

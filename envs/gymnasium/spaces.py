@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.api import Box, Dict, Discrete, Space, Tree
+from prospect_rl.envs.api import Box, Dict, Discrete, Space, Tree
 
 # --- from Prospect to gymnasium ----------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, Tree, check_goals, static
-from envs.maze import geometry
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, Tree, check_goals, static
+from prospect_rl.envs.maze import geometry
 
 WORLD = geometry.SIZE * geometry.UNIT
 """Width and height of the world; the unit of the descriptor."""

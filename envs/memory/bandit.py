@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
-from envs.memory.cards import one_hot
-from envs.renew import reset_if
+from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.memory.cards import one_hot
+from prospect_rl.envs.renew import reset_if
 
 
 @struct.dataclass

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
-from envs.memory.cards import one_hot
-from envs.renew import reset_if
+from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.memory.cards import one_hot
+from prospect_rl.envs.renew import reset_if
 
 
 def neighbours(width: int) -> np.ndarray:

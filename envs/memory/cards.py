@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 
 KINDS = {"colors": 2, "suits": 4, "ranks": 13}
 DECK = 52

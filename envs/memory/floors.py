@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-import envs
-from envs.demonstrations import Demonstrations
-from envs.floors import renew
-from envs.memory.table import TASKS
+from prospect_rl import envs
+from prospect_rl.envs.demonstrations import Demonstrations
+from prospect_rl.envs.floors import renew
+from prospect_rl.envs.memory.table import TASKS
 
 README = Path(__file__).with_name("README.md")
 EPISODES = 200

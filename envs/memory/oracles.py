@@ -12,8 +12,19 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from envs.api import Array, Key
-from envs.memory import bandit, boards, cards, control, pairs, recite, remember_color, solvers, take_it_back, tmaze
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.memory import (
+    bandit,
+    boards,
+    cards,
+    control,
+    pairs,
+    recite,
+    remember_color,
+    solvers,
+    take_it_back,
+    tmaze,
+)
 
 
 def walk(env: tmaze.TMaze, state: tmaze.TMazeState, key: Key) -> Array:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Key, Spec, Step, static
-from envs.memory.cards import KINDS, CardGame, draw, whole, without
+from prospect_rl.envs.api import Array, Box, Discrete, Key, Spec, Step, static
+from prospect_rl.envs.memory.cards import KINDS, CardGame, draw, whole, without
 
 UNSEEN = -1
 

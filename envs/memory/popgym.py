@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from envs.memory.table import TASKS
+from prospect_rl.envs.memory.table import TASKS
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key, Spec, Step, static
-from envs.memory.cards import KINDS, CardGame, draw, one_hot, whole, without
+from prospect_rl.envs.api import Array, Key, Spec, Step, static
+from prospect_rl.envs.memory.cards import KINDS, CardGame, draw, one_hot, whole, without
 
 PLAY, WATCH = 0, 1
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Key, static
-from envs.memory.tabletop import REACH, SPEED, STATIC, UNDER, TableState, Tabletop
+from prospect_rl.envs.api import Array, Key, static
+from prospect_rl.envs.memory.tabletop import REACH, SPEED, STATIC, UNDER, TableState, Tabletop
 
 SHOWN, CHOICE = 5, 10
 """The cue is seen at steps 0 to `SHOWN` - 1, the cubes from step `CHOICE` on."""

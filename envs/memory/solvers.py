@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Array, Key
-from envs.memory import bandit, boards, control, pairs, remember_color, tabletop, take_it_back
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.memory import bandit, boards, control, pairs, remember_color, tabletop, take_it_back
 
 HELD = 0.024
 """A magnet so near to the cube's middle holds it (m)."""

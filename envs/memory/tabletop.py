@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, Tree
-from envs.mujoco import models
-from envs.native import Physics, Read, failure
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, Tree
+from prospect_rl.envs.mujoco import models
+from prospect_rl.envs.native import Physics, Read, failure
 
 SPEED = 0.5
 """The point's speed under an action of 1 (m/s); it takes it with a time constant of 0.05 s."""
@@ -138,6 +138,6 @@ class Tabletop(Env):
 
     def frame(self, state: TableState) -> Array:
         """The table from above, uint8 [240, 320, 3], by MuJoCo's renderer; NotImplementedError where it has none."""
-        from envs.mujoco import picture
+        from prospect_rl.envs.mujoco import picture
 
         return picture.draw(self, state.row, self.scenery(state))

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key
-from envs.memory.tabletop import REACH, SPEED, STATIC, UNDER, TableState, Tabletop
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.memory.tabletop import REACH, SPEED, STATIC, UNDER, TableState, Tabletop
 
 RADIUS = 0.08
 """Of both regions (m)."""

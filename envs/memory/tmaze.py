@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
+from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 
 RIGHT, UP, LEFT, DOWN = range(4)
 COLUMNS, CELL = 33, 8

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 import jax
 import numpy as np
 
-from envs.minigrid import state as s
-from envs.minigrid.state import State, code
+from prospect_rl.envs.minigrid import state as s
+from prospect_rl.envs.minigrid.state import State, code
 
 WHOLE = {"##": s.WALL, "..": s.EMPTY, "GG": code(s.GOAL, s.GREEN), "~~": code(s.LAVA, s.RED)}
 COLOURED = {

@@ -19,10 +19,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs import cache
-from envs.minigrid import state as s
-from envs.minigrid.state import State, code
-from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, read
+from prospect_rl.envs import cache
+from prospect_rl.envs.minigrid import state as s
+from prospect_rl.envs.minigrid.state import State, code
+from prospect_rl.envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, read
 
 VERSION = "3.2.0"
 """The minigrid whose generators and rules these are."""

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Array, Key
-from envs.minigrid.env import MiniGrid
-from envs.minigrid.rules import ahead, at
-from envs.minigrid.state import (
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.minigrid.env import MiniGrid
+from prospect_rl.envs.minigrid.rules import ahead, at
+from prospect_rl.envs.minigrid.state import (
     BOX,
     CLOSED,
     DOOR,

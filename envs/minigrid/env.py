@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs import renew
-from envs.api import Array, Box, Dict, Discrete, Env, Key, Space, Spec, Step, Tree, static
-from envs.minigrid import bank, generators, picture, view
-from envs.minigrid.rules import RULES, act
-from envs.minigrid.state import State
-from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, SLOTS, TASKS, Family, Task, say
-from envs.names import unknown
+from prospect_rl.envs import renew
+from prospect_rl.envs.api import Array, Box, Dict, Discrete, Env, Key, Space, Spec, Step, Tree, static
+from prospect_rl.envs.minigrid import bank, generators, picture, view
+from prospect_rl.envs.minigrid.rules import RULES, act
+from prospect_rl.envs.minigrid.state import State
+from prospect_rl.envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, SLOTS, TASKS, Family, Task, say
+from prospect_rl.envs.names import unknown
 
 
 @jax.tree_util.register_pytree_node_class

@@ -14,10 +14,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array, Key
-from envs.minigrid import state as s
-from envs.minigrid.state import State, code
-from envs.minigrid.table import FAMILIES, SLOTS, TASKS
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.minigrid import state as s
+from prospect_rl.envs.minigrid.state import State, code
+from prospect_rl.envs.minigrid.table import FAMILIES, SLOTS, TASKS
 
 ROOMS = {
     "MultiRoom-N2-S4-v0": (2, 4),

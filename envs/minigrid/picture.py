@@ -8,9 +8,9 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Array
-from envs.minigrid.rules import heading
-from envs.minigrid.state import (
+from prospect_rl.envs.api import Array
+from prospect_rl.envs.minigrid.rules import heading
+from prospect_rl.envs.minigrid.state import (
     AGENT,
     BALL,
     BOX,
@@ -29,7 +29,7 @@ from envs.minigrid.state import (
     door_of,
     kind_of,
 )  # fmt: skip
-from envs.minigrid.view import lit, transparent, window
+from prospect_rl.envs.minigrid.view import lit, transparent, window
 
 P = 16
 FINE = 4

@@ -33,8 +33,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.api import Array, Key
-from envs.minigrid.state import (
+from prospect_rl.envs.api import Array, Key
+from prospect_rl.envs.minigrid.state import (
     BALL,
     BLUE,
     BOX,

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array
-from envs.minigrid.table import SLOTS
+from prospect_rl.envs.api import Array
+from prospect_rl.envs.minigrid.table import SLOTS
 
 UNSEEN, EMPTY, WALL_TYPE, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(11)
 """Types."""

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Array
-from envs.minigrid.rules import at, heading
-from envs.minigrid.state import AGENT, DOOR, OPEN, RED, WALL, WALL_TYPE, State, code, door_of, kind_of
-from envs.minigrid.table import COLOURS, FIRST, OBJECTS, WORDS, say, slots
+from prospect_rl.envs.api import Array
+from prospect_rl.envs.minigrid.rules import at, heading
+from prospect_rl.envs.minigrid.state import AGENT, DOOR, OPEN, RED, WALL, WALL_TYPE, State, code, door_of, kind_of
+from prospect_rl.envs.minigrid.table import COLOURS, FIRST, OBJECTS, WORDS, say, slots
 
 SHIFTS, MASKS = np.array([0, 4, 8]), np.array([15, 7, 3])
 """Where the three channels are in a code."""

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, static
-from envs.mujoco.base import Reads
-from envs.mujoco.locomotion import Faller
-from envs.native import Read
-from envs.probes import never
+from prospect_rl.envs.api import Array, static
+from prospect_rl.envs.mujoco.base import Reads
+from prospect_rl.envs.mujoco.locomotion import Faller
+from prospect_rl.envs.native import Read
+from prospect_rl.envs.probes import never
 
 CONTACT_WEIGHT = 5e-4
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, static
-from envs.mujoco import models
-from envs.native import Physics, Read, failure
-from envs.probes import never
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, static
+from prospect_rl.envs.mujoco import models
+from prospect_rl.envs.native import Physics, Read, failure
+from prospect_rl.envs.probes import never
 
 Reads = dict[str, Array]
 """What was read, by name, each [count]."""
@@ -159,6 +159,6 @@ class Simulation(Env):
 
     def frame(self, state: State) -> Array:
         """A picture, uint8 [240, 320, 3], by MuJoCo's renderer; NotImplementedError, one line, where it has none."""
-        from envs.mujoco import picture
+        from prospect_rl.envs.mujoco import picture
 
         return picture.draw(self, state.row)

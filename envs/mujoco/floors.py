@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import envs
-from envs.api import Box, Env
-from envs.floors import Floor, renew
-from envs.rollout import episodes
+from prospect_rl import envs
+from prospect_rl.envs.api import Box, Env
+from prospect_rl.envs.floors import Floor, renew
+from prospect_rl.envs.rollout import episodes
 
 README = Path(__file__).with_name("README.md")
 EPISODES, MANY = 16, 64

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key, Step, static
-from envs.mujoco.base import Reads, Simulation, State
-from envs.native import Read
-from envs.probes import never
+from prospect_rl.envs.api import Array, Key, Step, static
+from prospect_rl.envs.mujoco.base import Reads, Simulation, State
+from prospect_rl.envs.native import Read
+from prospect_rl.envs.probes import never
 
 Kind = Literal["dense", "velocity", "far"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mujoco
 
-from envs.native import Physics, Read
+from prospect_rl.envs.native import Physics, Read
 
 OWN = ("cartpole.xml", "pendulum.xml", "remember_color.xml", "take_it_back.xml")
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from envs.api import Array
+from prospect_rl.envs.api import Array
 
 if TYPE_CHECKING:
-    from envs.memory.tabletop import Tabletop
-    from envs.mujoco.base import Simulation
+    from prospect_rl.envs.memory.tabletop import Tabletop
+    from prospect_rl.envs.mujoco.base import Simulation
 
 HEIGHT, WIDTH = 240, 320
 GEOMS = 200

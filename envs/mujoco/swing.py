@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.api import Array, Key, static
-from envs.mujoco.base import Reads, Simulation
-from envs.native import Read
+from prospect_rl.envs.api import Array, Key, static
+from prospect_rl.envs.mujoco.base import Reads, Simulation
+from prospect_rl.envs.native import Read
 
 
 @struct.dataclass

@@ -10,8 +10,8 @@ rules are those of gymnasium's v4.
 
 from functools import partial
 
-from envs.mujoco.ant import Ant
-from envs.mujoco.locomotion import HalfCheetah, Hopper, Walker2d
+from prospect_rl.envs.mujoco.ant import Ant
+from prospect_rl.envs.mujoco.locomotion import HalfCheetah, Hopper, Walker2d
 
 cheetah_vel_sparse = partial(
     HalfCheetah, id="mujoco/cheetah_vel_sparse", version="v4", reward="velocity", target=1.5, band=0.6,

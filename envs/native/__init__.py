@@ -1,5 +1,5 @@
 """MuJoCo as a pure JAX function; see `envs.native.physics`."""
 
-from envs.native.physics import Physics, Read, failure, threads
+from prospect_rl.envs.native.physics import Physics, Read, failure, threads
 
 __all__ = ["Physics", "Read", "failure", "threads"]

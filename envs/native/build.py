@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import mujoco
 
-from envs import cache
+from prospect_rl.envs import cache
 
 SOURCE = Path(__file__).with_name("batch.cc")
 # -ffp-contract=off: fused multiply-adds would make the callback twin differ in the last bit

@@ -15,10 +15,10 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch, SimulationError
 
-from envs.threads import threads
+from prospect_rl.envs.threads import threads
 
 if TYPE_CHECKING:
-    from envs.native.physics import Physics
+    from prospect_rl.envs.native.physics import Physics
 
 THREADS = threads()
 """Of a call, the compiled one too: $NPROC (which XLA reads as well), or the cores that this process may use."""

@@ -30,8 +30,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from envs.api import Array
-from envs.native import build, callback
+from prospect_rl.envs.api import Array
+from prospect_rl.envs.native import build, callback
 
 FIELDS = ("qpos", "qvel", "xpos", "site_xpos", "cfrc_ext", "sensordata")
 """What can be read, of MjData (flattened). All but the first two are those of the last substep, as after `mj_step`."""

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import envs
-from envs.api import Actor, Box
-from envs.floors import Floor, renew
-from envs.pointmaze.maze import PointMaze
-from envs.pointmaze.waypoints import Walker
-from envs.rollout import episodes
+from prospect_rl import envs
+from prospect_rl.envs.api import Actor, Box
+from prospect_rl.envs.floors import Floor, renew
+from prospect_rl.envs.pointmaze.maze import PointMaze
+from prospect_rl.envs.pointmaze.waypoints import Walker
+from prospect_rl.envs.rollout import episodes
 
 README = Path(__file__).with_name("README.md")
 EPISODES = 1000

@@ -16,7 +16,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from envs.native import Physics, Read
+from prospect_rl.envs.native import Physics, Read
 
 MAPS: dict[str, tuple[str, ...]] = {
     "umaze": ("#####", "#   #", "### #", "#   #", "#####"),

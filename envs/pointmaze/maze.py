@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Box, Env, Key, Spec, Step, static
-from envs.native import Physics, failure
-from envs.pointmaze import layout
-from envs.pointmaze.layout import GOALS, HORIZONS, MAPS, RADIUS, Layout
-from envs.probes import never
+from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, static
+from prospect_rl.envs.native import Physics, failure
+from prospect_rl.envs.pointmaze import layout
+from prospect_rl.envs.pointmaze.layout import GOALS, HORIZONS, MAPS, RADIUS, Layout
+from prospect_rl.envs.probes import never
 
 SPEED = slice(6, 10)
 """Words of a row that hold the velocities: after time and two positions, the low word of each double first."""

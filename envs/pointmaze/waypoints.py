@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.api import Array, Dataset, Inputs, Key, Tree
-from envs.fields import bounded, check
-from envs.pointmaze.maze import MazeState, PointMaze, pick
-from envs.rollout import select
+from prospect_rl.envs.api import Array, Dataset, Inputs, Key, Tree
+from prospect_rl.envs.fields import bounded, check
+from prospect_rl.envs.pointmaze.maze import MazeState, PointMaze, pick
+from prospect_rl.envs.rollout import select
 
 GAIN = 10.0
 SPREAD = 0.2

@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from envs.names import unknown
-from experiments import durable
-from experiments.console import out as stdout
-from experiments.console import table as table_of
-from experiments.console import waiting
-from experiments.metrics import number
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.console import out as stdout
+from prospect_rl.experiments.console import table as table_of
+from prospect_rl.experiments.console import waiting
+from prospect_rl.experiments.metrics import number
 
 BENCHES: dict[str, str] = {
     "cde_update": "experiments.bench.cde_update",

@@ -10,9 +10,9 @@ import math
 from importlib import import_module
 from typing import Any
 
-from agents.cde.cde import CDE
-from agents.cde.divergence import slope
-from agents.cde.networks import EDGE, LOG_STD, MEAN_BOUND
+from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.cde.divergence import slope
+from prospect_rl.agents.cde.networks import EDGE, LOG_STD, MEAN_BOUND
 
 
 class Learner:

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments import bench
-from experiments.bench import loops
-from experiments.program import COMPILER
-from experiments.runs import enable_compilation_cache
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
+from prospect_rl.experiments.program import COMPILER
+from prospect_rl.experiments.runs import enable_compilation_cache
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_torch": ("at least", 1.25), "ratio_to_bare": ("at most", 1.4)}
@@ -41,15 +41,14 @@ def measure() -> dict[str, float]:
 
 def agent_of(**fields: Any) -> Any:
     """CDE, bound to the task, its policy learning from the first update on."""
-    import agents
-    import envs
+    from prospect_rl import agents, envs
 
     return agents.make("cde", warm_up=0, **fields).bind(envs.make(TASK).spec)
 
 
 def rows(agent: Any, key: jax.Array) -> Any:
     """A random batch; no row has ended, and all count."""
-    from agents.cde.optidice import Rows
+    from prospect_rl.agents.cde.optidice import Rows
 
     keys, size, (obs, action) = jax.random.split(key, 5), agent.batch_size, agent.sizes
     seen, following, start = (jax.random.normal(k, (size, obs)) for k in keys[:3])
@@ -71,7 +70,7 @@ def theirs() -> float:
     torch, agent = import_module("torch"), agent_of()
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    learner = import_module("experiments.bench.cde_torch").Learner(agent)
+    learner = import_module("prospect_rl.experiments.bench.cde_torch").Learner(agent)
     batch = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), rows(agent, jax.random.key(2)))
     shape = batch.action.shape
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import resource
 import time
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 CORES = 2
 TARGETS: bench.Targets = {"minutes": ("at most", 8.0), "memory_growth": ("at most", 1.01)}
@@ -29,9 +29,8 @@ def stepping() -> tuple[float, float]:
     """(seconds a step in the best of some turns, peak memory after them over that before)."""
     import jax
 
-    import agents
-    import envs
-    from experiments.exams import Room
+    from prospect_rl import agents, envs
+    from prospect_rl.experiments.exams import Room
 
     env = envs.make("memory/tmaze", length=STEPS)
     agent = agents.make("elmur", context=10, width=64, layers=2, heads=2, slots=2, ffn=128).bind(env.spec)

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import jax
 import jax.numpy as jnp
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_torch": ("at least", 3.0)}
@@ -38,9 +38,8 @@ def measure() -> dict[str, float]:
 
 def our_step(group: int) -> float:
     """Milliseconds of an optimiser step through `group` segments."""
-    import agents
-    import envs
-    from agents.api import Batch
+    from prospect_rl import agents, envs
+    from prospect_rl.agents.api import Batch
 
     updates, steps = 4, LENGTH * SEGMENTS
     agent = agents.make(
@@ -65,7 +64,7 @@ def torch_step(group: int) -> float:
     torch = import_module("torch")
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    model = import_module("experiments.bench.elmur_torch").model(
+    model = import_module("prospect_rl.experiments.bench.elmur_torch").model(
         inputs=4, outputs=4, width=WIDTH, layers=LAYERS, heads=HEADS, ffn=FFN
     )
     optimiser = torch.optim.AdamW(model.parameters(), 3e-4)

@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments import bench
-from experiments.program import COMPILER, Program
-from experiments.runs import enable_compilation_cache
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.program import COMPILER, Program
+from prospect_rl.experiments.runs import enable_compilation_cache
 
 TASK, THEIRS = "mujoco/half_cheetah", "HalfCheetah-v5"
 WARM_UP = 300
@@ -29,8 +29,7 @@ BATCH, WIDTH = 256, 256
 
 def agent_of(name: str, **fields: Any) -> Any:
     """An agent bound to the task."""
-    import agents
-    import envs
+    from prospect_rl import agents, envs
 
     return agents.make(name, learning_starts=WARM_UP, **fields).bind(envs.make(TASK).spec)
 
@@ -48,7 +47,7 @@ def best_of(turn: Callable[[], Any], steps: int) -> float:
 
 def loop(name: str, **fields: Any) -> float:
     """Iterations a second of the driver's own program: play, store, sample, update."""
-    import envs
+    from prospect_rl import envs
 
     enable_compilation_cache()
     program = Program(agent_of(name, **fields), envs.make(TASK), (0,), eval_episodes=1, dataset=None)
@@ -70,7 +69,7 @@ def bare(name: str) -> float:
 
 def experience(obs: int, action: int) -> Any:
     """A random batch of transitions."""
-    from agents.ops.replay import Experience
+    from prospect_rl.agents.ops.replay import Experience
 
     keys = jax.random.split(jax.random.key(2), 4)
     seen, following = (jax.random.normal(key, (BATCH, obs)) for key in keys[:2])

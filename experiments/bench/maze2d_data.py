@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from envs import datasets
-from experiments import bench
+from prospect_rl.envs import datasets
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 90)}
 

@@ -10,11 +10,11 @@ import time
 import jax
 import jax.numpy as jnp
 
-import envs
-from agents.random_search import RandomSearch
-from envs.api import Array, Env, Key
-from envs.rollout import episodes
-from experiments import bench
+from prospect_rl import envs
+from prospect_rl.agents.random_search import RandomSearch
+from prospect_rl.envs.api import Array, Env, Key
+from prospect_rl.envs.rollout import episodes
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"steps_per_s": ("at least", 4.5e6), "steps_per_s_12": ("at least", 2.5e6)}
 

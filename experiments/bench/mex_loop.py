@@ -6,8 +6,8 @@ the loop adds to it.
 
 from __future__ import annotations
 
-from experiments import bench
-from experiments.bench import loops
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_bare_ratio": ("at least", 0.9)}

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import envs
-from envs.api import Array, Key, Tree
-from envs.minigrid import bank
-from envs.minigrid.env import MiniGrid
-from envs.rollout import select
-from experiments import bench
+from prospect_rl import envs
+from prospect_rl.envs.api import Array, Key, Tree
+from prospect_rl.envs.minigrid import bank
+from prospect_rl.envs.minigrid.env import MiniGrid
+from prospect_rl.envs.rollout import select
+from prospect_rl.experiments import bench
 
 TASKS = ("DoorKey-8x8-v0", "ObstructedMaze-Full-v1", "MultiRoom-N6-v0", "Empty-8x8-v0")
 TARGETS: bench.Targets = {

@@ -21,11 +21,11 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-import envs
-from envs.api import Array, Box, Key, Tree
-from envs.mujoco.base import Simulation
-from envs.native import Physics
-from experiments import bench
+from prospect_rl import envs
+from prospect_rl.envs.api import Array, Box, Key, Tree
+from prospect_rl.envs.mujoco.base import Simulation
+from prospect_rl.envs.native import Physics
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {
     "ratio_to_bare": ("at least", 0.9),

@@ -12,8 +12,8 @@ import math
 from importlib import import_module
 from typing import Any
 
-from agents.offline.base import SMALL
-from agents.offline.weighted import HEAVIEST, LOG_STD
+from prospect_rl.agents.offline.base import SMALL
+from prospect_rl.agents.offline.weighted import HEAVIEST, LOG_STD
 
 
 class Learner:

@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from experiments import bench
-from experiments.bench import loops
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
 
 CORES = 2
 AGENTS = ("iql", "td3_bc")
@@ -40,8 +40,7 @@ def measure() -> dict[str, float]:
 
 def agent_of(name: str) -> Any:
     """An agent bound to the task."""
-    import agents
-    import envs
+    from prospect_rl import agents, envs
 
     return agents.make(name).bind(envs.make(loops.TASK).spec)
 
@@ -59,7 +58,7 @@ def theirs(name: str) -> float:
     torch, agent = import_module("torch"), agent_of(name)
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    learner = import_module("experiments.bench.offline_torch").LEARNERS[name](agent)
+    learner = import_module("prospect_rl.experiments.bench.offline_torch").LEARNERS[name](agent)
     batch = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), loops.experience(*agent.sizes))
 
     def turn() -> None:

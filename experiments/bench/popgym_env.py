@@ -15,12 +15,12 @@ from statistics import median
 import jax
 import jax.numpy as jnp
 
-import envs
-from envs.api import Array, Dict, Env, Key, Tree
-from envs.memory.table import TASKS
-from envs.rollout import select
-from experiments import bench
-from experiments.bench.minigrid_env import timed
+from prospect_rl import envs
+from prospect_rl.envs.api import Array, Dict, Env, Key, Tree
+from prospect_rl.envs.memory.table import TASKS
+from prospect_rl.envs.rollout import select
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench.minigrid_env import timed
 
 TARGETS: bench.Targets = {"ratio_to_popgym": ("at least", 30.0), "least_ratio_to_popgym": ("at least", 5.0)}
 """The median of the tasks, and the least of them."""

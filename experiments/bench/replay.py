@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from experiments import bench
-from experiments.bench import loops
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
 
 TARGETS: bench.Targets = {"ratio_of_iterations": ("at most", 2.0)}
 SMALL, LARGE = 1_000, 1_000_000
@@ -36,9 +36,9 @@ def saving() -> dict[str, float]:
     """Seconds and bytes of a checkpoint whose replay is full of numbers that do not compress."""
     import jax
 
-    import envs
-    from experiments import checkpoint
-    from experiments.program import Program
+    from prospect_rl import envs
+    from prospect_rl.experiments import checkpoint
+    from prospect_rl.experiments.program import Program
 
     agent = loops.agent_of("td3", capacity=LARGE)
     run = Program(agent, envs.make(loops.TASK), (0,), eval_episodes=1, dataset=None).init()
@@ -56,9 +56,9 @@ def saving() -> dict[str, float]:
 
 def stepping(size: int) -> float:
     """Peak megabytes of this process after steps of so many environments in one jitted scan."""
-    import envs
-    from envs.mujoco.base import Simulation
-    from experiments.bench.native_env import ours
+    from prospect_rl import envs
+    from prospect_rl.envs.mujoco.base import Simulation
+    from prospect_rl.experiments.bench.native_env import ours
 
     env = envs.make(loops.TASK)
     assert isinstance(env, Simulation)

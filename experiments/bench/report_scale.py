@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 60.0), "peak_mb": ("at most", 1000.0)}
 SEEDS, ROWS, BUDGET = 125, 200, 1_000_000
@@ -27,8 +27,8 @@ def measure() -> dict[str, float]:
 
 def experiment() -> Any:
     """Two agents in four tasks, with a claim each."""
-    from agents import SAC, TD3
-    from experiments.api import REAL, Claim, Experiment, Tier
+    from prospect_rl.agents import SAC, TD3
+    from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
 
     tasks = tuple(f"mujoco/{name}" for name in ("half_cheetah", "hopper", "walker2d", "ant"))
     tier = Tier({"td3": TD3(), "sac": SAC()}, tasks, seeds=SEEDS, budget=BUDGET, evals=ROWS)
@@ -41,7 +41,7 @@ def experiment() -> Any:
 
 def running(folder: str) -> None:
     """What finished runs leave: noisy curves that rise."""
-    from experiments.sweep import plan
+    from prospect_rl.experiments.sweep import plan
 
     noise = random.Random(0)
     for job in plan(experiment(), "repro", root=Path(folder)):
@@ -59,7 +59,7 @@ def running(folder: str) -> None:
 
 def reporting(folder: str) -> dict[str, float]:
     """Reads the runs, writes tables and curves."""
-    from experiments.report import report
+    from prospect_rl.experiments.report import report
 
     begun = time.monotonic()
     report(experiment(), "repro", root=Path(folder), out=Path(folder) / "report")

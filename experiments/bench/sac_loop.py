@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from experiments import bench
-from experiments.bench import loops
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_sbx": ("at least", 1.5), "ratio_to_sb3": ("at least", 2.5)}

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {
     "minutes": ("at most", 6.0),
@@ -34,9 +34,8 @@ def measure(budget: int = BUDGET) -> dict[str, float]:
 def training(agent: str, out: str, budget: int) -> dict[str, float]:
     """Train one agent in this process: its minutes in all, those of compute and of saving, and its peak memory (GB)."""
     begun = time.perf_counter()
-    import agents
-    import envs
-    from experiments import train
+    from prospect_rl import agents, envs
+    from prospect_rl.experiments import train
 
     train(agents.make(agent), envs.make("maze/hard"), budget=budget, evals=50, out=out)
     minutes = (time.perf_counter() - begun) / 60

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"warm_s": ("at most", 6.0), "cold_s": ("at most", 25.0)}
 

@@ -12,15 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"efficiency": ("at least", 0.95)}
 CORES = 2
 RUNS, WORKERS, BUDGET = 64, 2, 34_000
 """Evaluations of 2000 steps, about 10 seconds."""
-SCRIPT = (
-    "from experiments.bench.sweep_overhead import sweeping; import sys; print(sweeping(sys.argv[1], int(sys.argv[2])))"
-)
+SCRIPT = "from prospect_rl.experiments.bench.sweep_overhead import sweeping; import sys; print(sweeping(sys.argv[1], int(sys.argv[2])))"
 
 
 def measure() -> dict[str, float]:
@@ -41,8 +39,8 @@ def one_sweep(folder: str, runs: int) -> float:
 
 def sweeping(folder: str, runs: int) -> float:
     """Seconds from the first job to the last one's end."""
-    from experiments.sweep import make_job, sweep
-    from experiments.workers import pool
+    from prospect_rl.experiments.sweep import make_job, sweep
+    from prospect_rl.experiments.workers import pool
 
     base = {
         "agent": "random_search", "fields": {}, "env": "maze/hard", "env_fields": {}, "budget": BUDGET, "evals": 2,

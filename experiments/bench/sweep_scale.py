@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import bench
+from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 5.0), "peak_mb": ("at most", 500.0)}
 SEEDS = 1250
@@ -25,9 +25,9 @@ def measure() -> dict[str, float]:
 
 def planned(folder: str) -> list[Any]:
     """The jobs."""
-    from agents import TD3, RandomSearch
-    from experiments.api import Experiment, Tier
-    from experiments.sweep import plan
+    from prospect_rl.agents import TD3, RandomSearch
+    from prospect_rl.experiments.api import Experiment, Tier
+    from prospect_rl.experiments.sweep import plan
 
     tasks = tuple(f"mujoco/{name}" for name in ("half_cheetah", "hopper", "walker2d", "ant"))
     tier = Tier({"td3": TD3(), "random": RandomSearch()}, tasks, seeds=SEEDS, budget=1000)

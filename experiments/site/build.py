@@ -6,12 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from experiments import durable
-from experiments.api import EXPERIMENTS, load
-from experiments.report import RESULTS
-from experiments.site import experiment, front
-from experiments.site.html import Html, element
-from experiments.site.results import Results, read
+from prospect_rl.experiments import durable
+from prospect_rl.experiments.api import EXPERIMENTS, load
+from prospect_rl.experiments.report import RESULTS
+from prospect_rl.experiments.site import experiment, front
+from prospect_rl.experiments.site.html import Html, element
+from prospect_rl.experiments.site.results import Results, read
 
 
 def write(results: Path = RESULTS, out: Path | None = None) -> list[Path]:
@@ -35,7 +35,7 @@ def _page(results: Results, out: Path) -> Path:
 
 def _save(path: Path, title: str, body: Html) -> Path:
     parts = {
-        name: files("experiments.site").joinpath(name).read_text("utf-8")
+        name: files("prospect_rl.experiments.site").joinpath(name).read_text("utf-8")
         for name in ("page.html", "style.css", "sort.js")
     }
     page = Template(parts["page.html"]).substitute(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.metrics import number
-from experiments.site.html import Html, element
+from prospect_rl.experiments.metrics import number
+from prospect_rl.experiments.site.html import Html, element
 
 WIDTH, HEIGHT = 340, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 36

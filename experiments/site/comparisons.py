@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.metrics import words_of
-from experiments.site import charts
-from experiments.site.charts import panel
-from experiments.site.html import Html, element, markup, table
-from experiments.site.results import RATES, Point, Results, improvements, named, profiles
+from prospect_rl.experiments.metrics import words_of
+from prospect_rl.experiments.site import charts
+from prospect_rl.experiments.site.charts import panel
+from prospect_rl.experiments.site.html import Html, element, markup, table
+from prospect_rl.experiments.site.results import RATES, Point, Results, improvements, named, profiles
 
 
 def groups(results: Results) -> list[tuple[str, list[str]]]:

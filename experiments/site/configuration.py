@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.api import Tier
-from experiments.options import options_of, show
-from experiments.site.html import Html, cell, element, markup, prose, table
-from experiments.site.results import Results
+from prospect_rl.experiments.api import Tier
+from prospect_rl.experiments.options import options_of, show
+from prospect_rl.experiments.site.html import Html, cell, element, markup, prose, table
+from prospect_rl.experiments.site.results import Results
 
 
 def configuration(results: Results) -> Html:

@@ -7,17 +7,17 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from experiments.claims import METHODS_NOTE
-from experiments.metrics import number, words_of
-from experiments.overview import Judged
-from experiments.plots import curve_metrics
-from experiments.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
-from experiments.site import charts
-from experiments.site.charts import panel
-from experiments.site.comparisons import all_profiles, improvement
-from experiments.site.configuration import configuration
-from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, drawn_curves, named
+from prospect_rl.experiments.claims import METHODS_NOTE
+from prospect_rl.experiments.metrics import number, words_of
+from prospect_rl.experiments.overview import Judged
+from prospect_rl.experiments.plots import curve_metrics
+from prospect_rl.experiments.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
+from prospect_rl.experiments.site import charts
+from prospect_rl.experiments.site.charts import panel
+from prospect_rl.experiments.site.comparisons import all_profiles, improvement
+from prospect_rl.experiments.site.configuration import configuration
+from prospect_rl.experiments.site.html import Html, cell, element, markup, prose, slug, table
+from prospect_rl.experiments.site.results import Point, Results, drawn_curves, named
 
 SECTIONS = {
     "claims": "Claims", "curves": "Learning curves", "scores": "Final scores",

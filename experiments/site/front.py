@@ -8,12 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from experiments.bench import BENCHES, holds
-from experiments.metrics import number
-from experiments.overview import KINDS, ORDER
-from experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
-from experiments.site.html import Html, cell, element, markup, prose, slug, table
-from experiments.site.results import Point, Results, named
+from prospect_rl.experiments.bench import BENCHES, holds
+from prospect_rl.experiments.metrics import number
+from prospect_rl.experiments.overview import KINDS, ORDER
+from prospect_rl.experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
+from prospect_rl.experiments.site.html import Html, cell, element, markup, prose, slug, table
+from prospect_rl.experiments.site.results import Point, Results, named
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import records
-from experiments.api import Experiment, Tier
-from experiments.claims import interval, scores_of, side
-from experiments.metrics import words_of
-from experiments.overview import Judged
-from experiments.records import Row
-from experiments.report import read_claims
-from experiments.site.charts import Line
-from experiments.site.html import Html, element
-from experiments.statistics import (
+from prospect_rl.experiments import records
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.claims import interval, scores_of, side
+from prospect_rl.experiments.metrics import words_of
+from prospect_rl.experiments.overview import Judged
+from prospect_rl.experiments.records import Row
+from prospect_rl.experiments.report import read_claims
+from prospect_rl.experiments.site.charts import Line
+from prospect_rl.experiments.site.html import Html, element
+from prospect_rl.experiments.statistics import (
     average_improvement,
     improvement_interval,
     performance_profile,

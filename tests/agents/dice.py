@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.cde.optidice import Rows
-from envs.api import Box, Dataset, Discrete, Spec
+from prospect_rl.agents.cde.optidice import Rows
+from prospect_rl.envs.api import Box, Dataset, Discrete, Spec
 from tests.agents.off_policy import SPEC
 
 B = 16

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from agents.api import wants_of
-from envs.api import Box, Env, Episodes, Spec, Step
-from envs.rollout import episodes
+from prospect_rl.agents.api import wants_of
+from prospect_rl.envs.api import Box, Env, Episodes, Spec, Step
+from prospect_rl.envs.rollout import episodes
 
 
 @struct.dataclass

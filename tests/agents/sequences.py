@@ -5,7 +5,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 
-from envs.api import Box, Discrete, Spec
+from prospect_rl.envs.api import Box, Discrete, Spec
 
 SPEC = Spec(id="test/long", obs=Box((2,)), action=Discrete(3), horizon=100)
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.sac import SAC
-from agents.td3 import TD3
-from envs.api import Box, Spec
+from prospect_rl.agents.sac import SAC
+from prospect_rl.agents.td3 import TD3
+from prospect_rl.envs.api import Box, Spec
 from tests.agents.off_policy import batch
 
 gymnasium = pytest.importorskip("gymnasium")

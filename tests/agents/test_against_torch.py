@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from agents.cde.cde import CDE
-from agents.offline.iql import IQL
-from agents.offline.td3_bc import TD3BC
-from experiments.bench import cde_torch, cde_update, offline_torch
+from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.offline.iql import IQL
+from prospect_rl.agents.offline.td3_bc import TD3BC
+from prospect_rl.experiments.bench import cde_torch, cde_update, offline_torch
 from tests.agents.off_policy import SPEC, batch
 
 torch = pytest.importorskip("torch", reason="the extra sb3 is not installed")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import toys
 
-from agents import AGENTS
-from agents.api import Batches, wants_of
-from envs import files
-from envs.rollout import batches, first_inputs
+from prospect_rl.agents import AGENTS
+from prospect_rl.agents.api import Batches, wants_of
+from prospect_rl.envs import files
+from prospect_rl.envs.rollout import batches, first_inputs
 
 SMALL = {"hidden": (8,), "batch_size": 8, "updates": 10, "warm_up": 5}
 ROWS = 40

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.bc import BC
-from envs.api import Batch, Box, Dataset, Dict, Discrete, Inputs, Spec
-from envs.rollout import batches
+from prospect_rl.agents.bc import BC
+from prospect_rl.envs.api import Batch, Box, Dataset, Dict, Discrete, Inputs, Spec
+from prospect_rl.envs.rollout import batches
 
 ROWS = 2000
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.cma_me import CMAME, decompose_due, improvement
-from agents.ops import cmaes
+from prospect_rl.agents.cma_me import CMAME, decompose_due, improvement
+from prospect_rl.agents.ops import cmaes
 from tests.agents.evolution import Point, begin, evolve, formula, generation, play, replayed, same_structure
 
 SMALL = CMAME(hidden=(), emitters=5, parallel=2, bins=6).bind(Point.spec)

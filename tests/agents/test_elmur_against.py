@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from agents.elmur.elmur import Elmur
-from experiments.bench.elmur_torch import model
+from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.experiments.bench.elmur_torch import model
 from tests.agents.sequences import in_segments, made, shaken, stream
 
 TINY = {"width": 8, "layers": 1, "heads": 2, "ffn": 12, "context": 4, "segments": 3, "sigma": 0.5, "bias_std": 1.0}

@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import agents
-import envs
-from agents.elmur.ppo import ElmurPPO
-from envs.api import Dataset
-from envs.rollout import batches, episodes
+from prospect_rl import agents, envs
+from prospect_rl.agents.elmur.ppo import ElmurPPO
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.rollout import batches, episodes
 from tests.agents.on_policy import SMALL, evaluated, played
 
 

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from agents.exploration.bonus import Explorer
-from agents.exploration.count import Count
-from agents.exploration.icm import ICM
-from agents.exploration.noveld import NovelD
-from agents.exploration.ride import RIDE
-from agents.exploration.rnd import RND
-from agents.ops import normalise
-from agents.ppo import PPO
+from prospect_rl import envs
+from prospect_rl.agents.exploration.bonus import Explorer
+from prospect_rl.agents.exploration.count import Count
+from prospect_rl.agents.exploration.icm import ICM
+from prospect_rl.agents.exploration.noveld import NovelD
+from prospect_rl.agents.exploration.ride import RIDE
+from prospect_rl.agents.exploration.rnd import RND
+from prospect_rl.agents.ops import normalise
+from prospect_rl.agents.ppo import PPO
 from tests.agents.on_policy import Ring, played, program, same
 
 TINY = {

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import toys
 
-import agents
-import envs
-from agents.api import Box, Discrete
-from agents.portable import Policy
-from experiments import shipping, train
-from experiments.durable import canonical
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Box, Discrete
+from prospect_rl.agents.portable import Policy
+from prospect_rl.experiments import shipping, train
+from prospect_rl.experiments.durable import canonical
 from tests.agents.players import PICTURE, observations, spec
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +36,7 @@ def test_a_run_is_played_in_a_gymnasium_loop_as_it_was_evaluated(finished):
     import gymnasium
 
     player, total, over = agents.load(finished), 0.0, False
-    env = gymnasium.make("envs.gymnasium:prospect/PointSparse-v0")
+    env = gymnasium.make("prospect_rl.envs.gymnasium:prospect/PointSparse-v0")
     obs, _ = env.reset(seed=0)
     player.reset()
     while not over:
@@ -95,7 +94,7 @@ def test_a_players_folder_in_another_process_without_the_environment(finished, t
     player, seen = agents.load(finished), observations(Box((2,)))
     shipping.write(player, tmp_path / "player")
     assert {x.name for x in (tmp_path / "player").iterdir()} == {"player.json", "player.safetensors"}
-    load = f"import agents; player = agents.load({str(tmp_path / 'player')!r})"
+    load = f"from prospect_rl import agents; player = agents.load({str(tmp_path / 'player')!r})"
     found = elsewhere(load, ("envs.point", "gymnasium", "mujoco", "minigrid"), seen, ROOT)
     np.testing.assert_array_equal(np.float32(found), [player(obs) for obs in seen])
 
@@ -225,7 +224,7 @@ def test_the_files_need_numpy_alone(finished, tmp_path):
 
 
 def test_export_writes_both(finished, tmp_path, capsys):
-    from experiments.__main__ import main
+    from prospect_rl.experiments.__main__ import main
 
     assert main(["export", str(finished), "--player", str(tmp_path / "player")]) == 0
     assert main(["export", str(finished), "--numpy", str(tmp_path / "numpy")]) == 0

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.map_elites import MAPElites
-from envs.api import Box, Spec
+from prospect_rl.agents.map_elites import MAPElites
+from prospect_rl.envs.api import Box, Spec
 from tests.agents.evolution import Point, begin, evolve, formula, generation, play, replayed, same_structure
 
 SMALL = MAPElites(hidden=(), batch=20, bins=6).bind(Point.spec)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.mex.mex import MEX, value_term
-from agents.td3 import TD3, squared_error
+from prospect_rl.agents.mex.mex import MEX, value_term
+from prospect_rl.agents.td3 import TD3, squared_error
 from tests.agents.off_policy import SPEC, batch, differ, updated
 
 # rows are critics, columns samples

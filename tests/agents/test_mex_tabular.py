@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import agents
-import envs
-from agents.mex.tabular import State, TabularMEX
-from agents.ops.tabular import discounted_values, occupancy, plan, value_gradient
-from envs.api import Discrete, Spec
-from envs.lock import CombinationLock
-from experiments import train
+from prospect_rl import agents, envs
+from prospect_rl.agents.mex.tabular import State, TabularMEX
+from prospect_rl.agents.ops.tabular import discounted_values, occupancy, plan, value_gradient
+from prospect_rl.envs.api import Discrete, Spec
+from prospect_rl.envs.lock import CombinationLock
+from prospect_rl.experiments import train
 
 
 @dataclass(frozen=True)

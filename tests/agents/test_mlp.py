@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from agents.nn import mlp
+from prospect_rl.agents.nn import mlp
 
 
 def test_a_genome_of_two_inputs_and_one_output():

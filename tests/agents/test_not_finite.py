@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import agents
-from agents.ops import archive, emitters, pareto
+from prospect_rl import agents
+from prospect_rl.agents.ops import archive, emitters, pareto
 from tests.agents.evolution import Point, evolve, formula
 
 SMALL = {"hidden": (), "archive_capacity": 500, "population": 10, "neighbours": 3}

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.novelty_search import NoveltySearch
-from agents.ops import archive as archives
+from prospect_rl.agents.novelty_search import NoveltySearch
+from prospect_rl.agents.ops import archive as archives
 from tests.agents.evolution import Point, evolve, formula, play, replayed, same_structure
 
 SMALL = NoveltySearch(hidden=(), population=10, neighbours=3, archive_capacity=600).bind(Point.spec)

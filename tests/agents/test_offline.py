@@ -5,19 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.cde.cde import CDE
-from agents.cde.optidice import OptiDICE
-from agents.offline.awac import AWAC
-from agents.offline.base import moments
-from agents.offline.cql import CQL
-from agents.offline.filtered_bc import FilteredBC
-from agents.offline.iql import IQL, expectile_loss
-from agents.offline.td3_bc import TD3BC
-from agents.ops.replay import Experience
-from agents.sac import SACUpdates
-from agents.td3 import critic_values
-from envs.api import Box, Dataset, Inputs, Spec
-from envs.rollout import batches
+from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.offline.awac import AWAC
+from prospect_rl.agents.offline.base import moments
+from prospect_rl.agents.offline.cql import CQL
+from prospect_rl.agents.offline.filtered_bc import FilteredBC
+from prospect_rl.agents.offline.iql import IQL, expectile_loss
+from prospect_rl.agents.offline.td3_bc import TD3BC
+from prospect_rl.agents.ops.replay import Experience
+from prospect_rl.agents.sac import SACUpdates
+from prospect_rl.agents.td3 import critic_values
+from prospect_rl.envs.api import Box, Dataset, Inputs, Spec
+from prospect_rl.envs.rollout import batches
 from tests.agents.dice import dataset
 from tests.agents.off_policy import SPEC, batch, differ, updated
 

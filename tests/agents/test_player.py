@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import PPO, Floor, Player
-from agents.api import Agent, Box, Dict, Discrete, Inputs, Segments
-from envs.gymnasium import spaces
+from prospect_rl.agents import PPO, Floor, Player
+from prospect_rl.agents.api import Agent, Box, Dict, Discrete, Inputs, Segments
+from prospect_rl.envs.gymnasium import spaces
 from tests.agents.players import KEY, PICTURE, newborn, observations, recurrent
 
 

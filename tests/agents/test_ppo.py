@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from agents.nn.encoder import CELL, Encoder, blank
-from agents.ops.distributions import Categorical, Gaussian
-from agents.ops.losses import clipped_policy, clipped_value
-from agents.ppo import PPO, Rows
-from envs.api import Box, Dict, Discrete, Inputs, Spec
+from prospect_rl import envs
+from prospect_rl.agents.nn.encoder import CELL, Encoder, blank
+from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
+from prospect_rl.agents.ppo import PPO, Rows
+from prospect_rl.envs.api import Box, Dict, Discrete, Inputs, Spec
 from tests.agents.on_policy import SMALL, Ring, evaluated, played, program, same, trained, values
 
 # --- losses ------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops.distributions import Categorical, Gaussian
-from agents.ops.returns import advantages
-from agents.ppo import PPO, Rows
-from envs.api import Box, Discrete, Spec
+from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.returns import advantages
+from prospect_rl.agents.ppo import PPO, Rows
+from prospect_rl.envs.api import Box, Discrete, Spec
 
 gymnasium = pytest.importorskip("gymnasium")
 torch = pytest.importorskip("torch", reason="the extra sb3 is not installed")

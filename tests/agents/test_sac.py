@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.sac import SAC, log_density
-from agents.td3 import critic_values
-from envs.api import Inputs
+from prospect_rl.agents.sac import SAC, log_density
+from prospect_rl.agents.td3 import critic_values
+from prospect_rl.envs.api import Inputs
 from tests.agents.off_policy import SPEC, batch, differ, return_on_target, updated
 
 

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import agents
-from agents.elmur.elmur import Elmur
-from agents.sequence.dt import DT, RATE
-from agents.sequence.linoss import Oscillators
-from agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
-from agents.sequence.transformer import RMT, BCTransformer, TrXL
-from agents.sequence.trunk import where_needed
-from envs.api import Batch, Box, Dataset, Inputs, Spec
-from experiments import checkpoint
+from prospect_rl import agents
+from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.sequence.dt import DT, RATE
+from prospect_rl.agents.sequence.linoss import Oscillators
+from prospect_rl.agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
+from prospect_rl.agents.sequence.transformer import RMT, BCTransformer, TrXL
+from prospect_rl.agents.sequence.trunk import where_needed
+from prospect_rl.envs.api import Batch, Box, Dataset, Inputs, Spec
+from prospect_rl.experiments import checkpoint
 from tests.agents.sequences import SPEC, in_segments, in_steps, made, stream
 
 SMALL = {"width": 8, "context": 4, "segments": 3}

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import NoveltySearch, Serene
-from agents.ops import emitters
-from agents.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
-from agents.serene.study import EmitterStudy
-from envs.api import Episodes
+from prospect_rl.agents import NoveltySearch, Serene
+from prospect_rl.agents.ops import emitters
+from prospect_rl.agents.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
+from prospect_rl.agents.serene.study import EmitterStudy
+from prospect_rl.envs.api import Episodes
 from tests.agents.evolution import Point, evolve, play, replayed
 
 FIELDS = {"hidden": (), "population": 10, "neighbours": 3, "archive_capacity": 2000}

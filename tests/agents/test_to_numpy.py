@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import agents
-from agents import BC, CDE, PPO, SAC, TD3, Floor
-from agents.api import Box, Dict, Discrete
-from agents.portable import Policy
-from envs.gymnasium import spaces
+from prospect_rl import agents
+from prospect_rl.agents import BC, CDE, PPO, SAC, TD3, Floor
+from prospect_rl.agents.api import Box, Dict, Discrete
+from prospect_rl.agents.portable import Policy
+from prospect_rl.envs.gymnasium import spaces
 from tests.agents.players import PICTURE, newborn, observations, recurrent
 
 FLAT, REACH = Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5))

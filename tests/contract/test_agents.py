@@ -13,17 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import agents
-import envs
-from agents import Player
-from agents.api import Agent, Batches, Rollouts, Segments, cost, wants_of
-from envs.api import Dataset
-from envs.rollout import episodes, first_inputs, next_inputs
-from experiments import checkpoint, shipping
-from experiments.checkpoint import digest
-from experiments.metrics import metric_of
-from experiments.program import Program
-from experiments.runs import Folder, Run
+from prospect_rl import agents, envs
+from prospect_rl.agents import Player
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, cost, wants_of
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.rollout import episodes, first_inputs, next_inputs
+from prospect_rl.experiments import checkpoint, shipping
+from prospect_rl.experiments.checkpoint import digest
+from prospect_rl.experiments.metrics import metric_of
+from prospect_rl.experiments.program import Program
+from prospect_rl.experiments.runs import Folder, Run
 from tests.contract import bad
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
@@ -117,7 +116,7 @@ def test_wants_are_readable_before_an_environment_is_known(name):
 
 
 def test_hyper_parameters_have_bounds_and_help(name):
-    from experiments.options import docs_of
+    from prospect_rl.experiments.options import docs_of
 
     cls = agents.AGENTS[name]
     help_texts, hints = docs_of(cls), typing.get_type_hints(cls)

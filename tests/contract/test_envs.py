@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from toys import MINIGRID, POPGYM
 
-import envs
-from envs.api import Box, Dict, Discrete, Spec
+from prospect_rl import envs
+from prospect_rl.envs.api import Box, Dict, Discrete, Spec
 from tests.contract import bad
 
 SLOW = [f"mujoco/{name}" for name in (

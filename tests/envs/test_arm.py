@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from agents.neuroevolution import Neuroevolution
-from envs.arm import redundant
-from envs.arm.redundant import ArmState, RedundantArm
-from envs.rollout import episodes
+from prospect_rl import envs
+from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.envs.arm import redundant
+from prospect_rl.envs.arm.redundant import ArmState, RedundantArm
+from prospect_rl.envs.rollout import episodes
 
 KEY = jax.random.key(0)
 

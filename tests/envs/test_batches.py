@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.api import Dataset
-from envs.rollout import batches
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.rollout import batches
 
 LENGTHS = (3, 1, 5)
 

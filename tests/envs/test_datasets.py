@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import toys
 
-import envs
-from envs import cache, datasets
-from envs.api import Dataset
-from envs.minigrid import bank
-from envs.rollout import batches
+from prospect_rl import envs
+from prospect_rl.envs import cache, datasets
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.minigrid import bank
+from prospect_rl.envs.rollout import batches
 
 
 @pytest.fixture(autouse=True)

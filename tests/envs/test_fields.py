@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 from flax import struct
 
-from envs.api import Env, static
-from envs.fields import bounded, check
+from prospect_rl.envs.api import Env, static
+from prospect_rl.envs.fields import bounded, check
 
 
 @dataclass(frozen=True)

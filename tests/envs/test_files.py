@@ -8,10 +8,10 @@ import pytest
 import toys
 from safetensors import numpy as safetensors
 
-import envs
-from agents import BC
-from envs import cache, datasets, files
-from experiments import train
+from prospect_rl import envs
+from prospect_rl.agents import BC
+from prospect_rl.envs import cache, datasets, files
+from prospect_rl.experiments import train
 
 ROWS = 30
 

@@ -11,15 +11,15 @@ import toys
 from gymnasium.spaces import Box, Discrete, Text, Tuple
 from gymnasium.spaces import Dict as DictSpace
 
-import envs
-from agents.nn.encoder import Encoder
-from agents.td3 import TD3
-from envs import rollout
-from envs.api import Box as OurBox
-from envs.api import Dict as OurDict
-from envs.api import Discrete as OurDiscrete
-from envs.gymnasium import spaces
-from experiments import driver, train
+from prospect_rl import envs
+from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.td3 import TD3
+from prospect_rl.envs import rollout
+from prospect_rl.envs.api import Box as OurBox
+from prospect_rl.envs.api import Dict as OurDict
+from prospect_rl.envs.api import Discrete as OurDiscrete
+from prospect_rl.envs.gymnasium import spaces
+from prospect_rl.experiments import driver, train
 
 N = 3
 
@@ -419,7 +419,7 @@ def test_a_time_limit_without_a_spec_is_found():
 
 
 def test_prospects_own_come_back():
-    env = envs.from_gymnasium("envs.gymnasium:prospect/PointSparse-v0", 2)
+    env = envs.from_gymnasium("prospect_rl.envs.gymnasium:prospect/PointSparse-v0", 2)
     assert env.horizon == envs.make("point/sparse").spec.horizon and step(env, [[1, 1], [0, 0]]) == [0, 0]
 
 

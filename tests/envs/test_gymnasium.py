@@ -16,12 +16,12 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toys import MINIGRID, POPGYM
 
-import envs
-import envs.gymnasium
-from envs.api import Box, Dict, Discrete, Env, Spec, Step, static
-from envs.gymnasium import GymEnv, GymVectorEnv, spaces
-from envs.gymnasium.outward import advance, part
-from envs.gymnasium.outward import fps as fps_of
+import prospect_rl.envs.gymnasium
+from prospect_rl import envs
+from prospect_rl.envs.api import Box, Dict, Discrete, Env, Spec, Step, static
+from prospect_rl.envs.gymnasium import GymEnv, GymVectorEnv, spaces
+from prospect_rl.envs.gymnasium.outward import advance, part
+from prospect_rl.envs.gymnasium.outward import fps as fps_of
 
 ROOT = Path(__file__).parents[2]
 IDS = envs.gymnasium.names()
@@ -76,7 +76,7 @@ def test_ids():
 
 
 def test_what_is_added_later_is_registered_on_request(monkeypatch):
-    monkeypatch.setitem(envs.ENVS, "test/later", "envs.point:SparsePoint")
+    monkeypatch.setitem(envs.ENVS, "test/later", "prospect_rl.envs.point:SparsePoint")
     monkeypatch.setattr(gymnasium.envs.registration, "registry", registry := dict(gymnasium.registry))
     monkeypatch.setattr(gymnasium, "registry", registry)
     envs.gymnasium.register()
@@ -91,7 +91,7 @@ def test_a_string_is_enough_and_the_import_is_light():
         "assert not heavy, heavy\n"
         "for name in [name for name in sys.modules if name.partition('.')[0] == 'envs']: del sys.modules[name]\n"
         "gymnasium.registry.clear()\n"
-        "print(gymnasium.make('envs.gymnasium:prospect/PointSparse-v0').reset(seed=0)[0])"
+        "print(gymnasium.make('prospect_rl.envs.gymnasium:prospect/PointSparse-v0').reset(seed=0)[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[0. 0.]\n"), done.stderr

@@ -11,10 +11,10 @@ import toys
 from flax import struct
 from gymnasium.spaces import Box, Discrete
 
-import envs
-from envs.api import Env
-from envs.identity import facts
-from experiments.runs import Folder, Run
+from prospect_rl import envs
+from prospect_rl.envs.api import Env
+from prospect_rl.envs.identity import facts
+from prospect_rl.experiments.runs import Folder, Run
 
 
 class Lamp(gymnasium.Env):

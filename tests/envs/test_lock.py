@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from agents.ops.tabular import plan
-from envs.lock import CombinationLock, LockState
+from prospect_rl import envs
+from prospect_rl.agents.ops.tabular import plan
+from prospect_rl.envs.lock import CombinationLock, LockState
 
 RIGHT = (1, 2, 1, 2, 1, 2)
 

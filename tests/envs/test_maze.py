@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from agents import RandomSearch
-from envs.maze import geometry
-from envs.maze.hard import HardMaze, State
-from envs.rollout import episodes
+from prospect_rl import envs
+from prospect_rl.agents import RandomSearch
+from prospect_rl.envs.maze import geometry
+from prospect_rl.envs.maze.hard import HardMaze, State
+from prospect_rl.envs.rollout import episodes
 
 WALL = geometry.bitmap()
 ENV = envs.make("maze/hard")

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.memory import boards, cards, pairs, recite
-from envs.memory.tmaze import AGENT, DOWN, GOAL, LEFT, RIGHT, TRAP, UP, TMaze
+from prospect_rl import envs
+from prospect_rl.envs.memory import boards, cards, pairs, recite
+from prospect_rl.envs.memory.tmaze import AGENT, DOWN, GOAL, LEFT, RIGHT, TRAP, UP, TMaze
 
 KEY = jax.random.key(0)
 

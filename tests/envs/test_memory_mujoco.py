@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.demonstrations import Demonstrations
-from envs.memory import remember_color, take_it_back
-from envs.memory.remember_color import RememberColor
-from envs.memory.take_it_back import TakeItBack
-from envs.mujoco import picture
+from prospect_rl import envs
+from prospect_rl.envs.demonstrations import Demonstrations
+from prospect_rl.envs.memory import remember_color, take_it_back
+from prospect_rl.envs.memory.remember_color import RememberColor
+from prospect_rl.envs.memory.take_it_back import TakeItBack
+from prospect_rl.envs.mujoco import picture
 
 KEY = jax.random.key(0)
 STILL = jnp.zeros(2)

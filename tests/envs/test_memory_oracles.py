@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from flax import struct
 
-import envs
-from envs import demonstrations
-from envs.demonstrations import Demonstrations, oracle
-from envs.memory.table import FAMILIES, TASKS
-from envs.memory.tmaze import UP, TMaze
+from prospect_rl import envs
+from prospect_rl.envs import demonstrations
+from prospect_rl.envs.demonstrations import Demonstrations, oracle
+from prospect_rl.envs.memory.table import FAMILIES, TASKS
+from prospect_rl.envs.memory.tmaze import UP, TMaze
 
 
 def returns(dataset):

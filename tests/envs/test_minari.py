@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import toys
 
-import envs
-from envs import cache, datasets
-from envs import minari as ours
+from prospect_rl import envs
+from prospect_rl.envs import cache, datasets
+from prospect_rl.envs import minari as ours
 
 minari = pytest.importorskip("minari")
 from gymnasium import spaces  # noqa: E402
@@ -171,7 +171,7 @@ def test_damage_is_one_line(harm, monkeypatch):
     elif harm == "version":
         (folder / "metadata.json").write_text(json.dumps(facts | {"minari_version": "0.1.0"}))
     else:
-        monkeypatch.setattr("envs.files.free_memory", lambda: 1000)
+        monkeypatch.setattr("prospect_rl.envs.files.free_memory", lambda: 1000)
     with pytest.raises(ValueError, match="the Minari dataset mine/x-v0: ") as error:
         datasets.make("minari/mine/x-v0")
     assert "\n" not in str(error.value)

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs import renew
-from envs.minigrid import bank
-from envs.minigrid.art import level, stack
-from envs.minigrid.env import Bank, MiniGrid, state_id
-from envs.minigrid.state import BLUE, BOX, CLOSED, DOOR, EMPTY, KEY, YELLOW, code
-from envs.minigrid.table import FAMILIES, TASKS, read, say
+from prospect_rl import envs
+from prospect_rl.envs import renew
+from prospect_rl.envs.minigrid import bank
+from prospect_rl.envs.minigrid.art import level, stack
+from prospect_rl.envs.minigrid.env import Bank, MiniGrid, state_id
+from prospect_rl.envs.minigrid.state import BLUE, BOX, CLOSED, DOOR, EMPTY, KEY, YELLOW, code
+from prospect_rl.envs.minigrid.table import FAMILIES, TASKS, read, say
 
 ROOT = Path(__file__).parents[2]
 NAME = "PutNear-6x6-N2-v0"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from flax import struct
 
-import envs
-from envs import datasets, minari
-from envs.demonstrations import Demonstrations
-from envs.minigrid import bank, controller, state
-from envs.minigrid.art import level, stack
-from envs.minigrid.env import Bank, MiniGrid
+from prospect_rl import envs
+from prospect_rl.envs import datasets, minari
+from prospect_rl.envs.demonstrations import Demonstrations
+from prospect_rl.envs.minigrid import bank, controller, state
+from prospect_rl.envs.minigrid.art import level, stack
+from prospect_rl.envs.minigrid.env import Bank, MiniGrid
 
 pytest.importorskip("minigrid")
 SMALL = (("levels", 16),)

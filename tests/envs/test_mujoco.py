@@ -9,10 +9,10 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs.mujoco import models, picture
-from envs.mujoco.locomotion import HalfCheetah, Hopper, in_band
-from envs.native import failure
+from prospect_rl import envs
+from prospect_rl.envs.mujoco import models, picture
+from prospect_rl.envs.mujoco.locomotion import HalfCheetah, Hopper, in_band
+from prospect_rl.envs.native import failure
 
 IDS = sorted(id for id in envs.ENVS if id.startswith("mujoco/"))
 SIZES = {

@@ -16,8 +16,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.native import Physics, Read, failure, threads
-from envs.native.build import compiler
+from prospect_rl.envs.native import Physics, Read, failure, threads
+from prospect_rl.envs.native.build import compiler
 
 ROOT = Path(__file__).parents[2]
 XML = """
@@ -207,7 +207,7 @@ jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 import mujoco
-from envs.native import Physics, Read
+from prospect_rl.envs.native import Physics, Read
 p = Physics(mujoco.MjModel.from_xml_string(sys.argv[2]), substeps=2, reads=(Read("qpos", 0, 3),))
 @jax.jit
 def program(key):

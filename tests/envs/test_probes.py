@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from prospect_rl import envs
 
 KEY = jax.random.key(0)
 

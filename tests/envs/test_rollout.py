@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from flax import struct
 
-from envs.api import Box, Discrete, Env, Spec, Step, static
-from envs.rollout import episodes, first_inputs, frame_steps, open_streams, segments
+from prospect_rl.envs.api import Box, Discrete, Env, Spec, Step, static
+from prospect_rl.envs.rollout import episodes, first_inputs, frame_steps, open_streams, segments
 
 KEY, START = jax.random.key(1), jax.random.key(2)
 HORIZON = 7

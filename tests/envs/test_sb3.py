@@ -4,7 +4,8 @@ import gymnasium
 import pytest
 from toys import MINIGRID
 
-import envs.gymnasium
+import prospect_rl.envs.gymnasium
+from prospect_rl import envs
 
 sb3 = pytest.importorskip("stable_baselines3")
 check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env

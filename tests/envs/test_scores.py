@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from envs import scores
-from envs.floors import BEGIN, END
-from envs.pointmaze import floors
+from prospect_rl.envs import scores
+from prospect_rl.envs.floors import BEGIN, END
+from prospect_rl.envs.pointmaze import floors
 
 
 @pytest.mark.parametrize(

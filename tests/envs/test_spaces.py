@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from envs.api import Box, Dict, Discrete
+from prospect_rl.envs.api import Box, Dict, Discrete
 
 BOXES = [
     Box((3,), -1.0, 2.0), Box((2, 2)), Box((500,), 0, 2, "uint8"), Box((300, 2), 0, (1, 5), "int32"),

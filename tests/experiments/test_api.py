@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import api, records
-from experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
-from experiments.claims import decide, judge, scores_of
+from prospect_rl.experiments import api, records
+from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
+from prospect_rl.experiments.claims import decide, judge, scores_of
 
 ENV = "maze/hard"
 
@@ -198,9 +198,9 @@ def test_unknown_names_get_the_nearest():
 @pytest.mark.parametrize("name", api.EXPERIMENTS)
 def test_registered_experiments(name):
     """Every agent fits every environment of each tier, and what it learns from is there."""
-    import envs
-    from agents.api import Batches, wants_of
-    from envs import datasets
+    from prospect_rl import envs
+    from prospect_rl.agents.api import Batches, wants_of
+    from prospect_rl.envs import datasets
 
     one = api.load(name)
     for tier in (one.smoke, one.repro, one.paper):

@@ -13,9 +13,9 @@ import jax
 import pytest
 from rich.console import Console
 
-from experiments import bench
-from experiments.bench import cde_update, maze_rollout, serene_500k, start_up
-from experiments.program import COMPILER
+from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import cde_update, maze_rollout, serene_500k, start_up
+from prospect_rl.experiments.program import COMPILER
 
 
 def quiet() -> Console:

@@ -10,12 +10,12 @@ import toys
 from flax import struct
 from PIL import Image
 
-import agents
-from experiments import Run, callbacks, checkpoint, driver, play, train
-from experiments.callbacks import EarlyStop, SaveBest, Video, best_folder, parse_stop
-from experiments.hooks import Audience, Callback
-from experiments.runs import Folder
-from experiments.watch import watch
+from prospect_rl import agents
+from prospect_rl.experiments import Run, callbacks, checkpoint, driver, play, train
+from prospect_rl.experiments.callbacks import EarlyStop, SaveBest, Video, best_folder, parse_stop
+from prospect_rl.experiments.hooks import Audience, Callback
+from prospect_rl.experiments.runs import Folder
+from prospect_rl.experiments.watch import watch
 
 RUN = Run(toys.Cloner(), toys.Point(), (), (3,), 200, 8, 2)
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from experiments import workers
-from experiments.child import Child, last_line
-from experiments.workers import worker_environment
+from prospect_rl.experiments import workers
+from prospect_rl.experiments.child import Child, last_line
+from prospect_rl.experiments.workers import worker_environment
 
 BASE = {"agent": "random_search", "fields": {"population": 50}, "env": "point/sparse", "env_fields": {},
         "budget": 100, "evals": 2, "eval_episodes": 1}  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from jsonschema import validate
 
-from experiments import __main__ as cli
-from experiments.api import EXPERIMENTS, TIERS
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments.api import EXPERIMENTS, TIERS
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "cluster"
 ROOT = Path(__file__).parents[2]

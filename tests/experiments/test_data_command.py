@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-import envs
-import experiments.__main__ as cli
-from agents import BC, CDE
-from envs import datasets
-from experiments import options, play, train
-from experiments.api import Data
-from experiments.runs import Run
+from prospect_rl import envs
+from prospect_rl.agents import BC, CDE
+from prospect_rl.envs import datasets
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments import options, play, train
+from prospect_rl.experiments.api import Data
+from prospect_rl.experiments.runs import Run
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-import agents
-import envs
-from agents.api import Batches, wants_of
-from envs import datasets
-from experiments import defaults
-from experiments.sweep import sweep
-from experiments.workers import pool
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Batches, wants_of
+from prospect_rl.envs import datasets
+from prospect_rl.experiments import defaults
+from prospect_rl.experiments.sweep import sweep
+from prospect_rl.experiments.workers import pool
 
 EXEMPT = {"floor", "emitter_study"}
 """A floor itself, and a study that learns in no environment of its own."""

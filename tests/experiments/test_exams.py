@@ -5,14 +5,14 @@ import json
 import jax
 import pytest
 
-from agents import BC
-from envs import datasets
-from experiments import Interrupted, exams, records
-from experiments.api import Data, Exam
-from experiments.driver import train_run
-from experiments.play import rebuild
-from experiments.runs import Run
-from experiments.sweep import Job
+from prospect_rl.agents import BC
+from prospect_rl.envs import datasets
+from prospect_rl.experiments import Interrupted, exams, records
+from prospect_rl.experiments.api import Data, Exam
+from prospect_rl.experiments.driver import train_run
+from prospect_rl.experiments.play import rebuild
+from prospect_rl.experiments.runs import Run
+from prospect_rl.experiments.sweep import Job
 
 FAR = Exam("far", {"delay": 6}, episodes=64, best=True)
 NEAR = Exam("near", {"delay": 1}, episodes=8)

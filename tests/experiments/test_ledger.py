@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from envs.api import Box, Episodes, Spec
-from experiments import ledger as books
+from prospect_rl.envs.api import Box, Episodes, Spec
+from prospect_rl.experiments import ledger as books
 
 
 def spec(areas, descriptor=None):

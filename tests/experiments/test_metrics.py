@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.api import EXPERIMENTS, Scores, load
-from experiments.metrics import METRICS, PLACES, metric_of, page, words_of
+from prospect_rl.experiments.api import EXPERIMENTS, Scores, load
+from prospect_rl.experiments.metrics import METRICS, PLACES, metric_of, page, words_of
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {name.split("/")[0] for name in METRICS if "/" in name}
@@ -96,7 +96,7 @@ def test_every_metric_in_the_source_is_registered_with_its_place():
 
 
 def test_every_metric_of_the_committed_tables_is_registered():
-    from experiments.records import HEAD
+    from prospect_rl.experiments.records import HEAD
 
     names = set()
     for path in (ROOT / "results").glob("*/summary.csv"):
@@ -143,7 +143,7 @@ def test_words_and_bounds_are_the_environments():
 
 
 def test_areas_have_a_name_each():
-    import envs
+    from prospect_rl import envs
 
     for beginning, place in PLACES.items():
         ids = [id for id in envs.ENVS if id.startswith(beginning)]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from experiments import overview, records
-from experiments.api import REAL, SHARE, SKEWED, Claim
-from experiments.metrics import words_of
-from experiments.overview import BEGIN, END, HEADLINES, MARKS, Judged, with_front, write_front
-from experiments.report import BEFORE, CLAIM_HEAD
+from prospect_rl.experiments import overview, records
+from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim
+from prospect_rl.experiments.metrics import words_of
+from prospect_rl.experiments.overview import BEGIN, END, HEADLINES, MARKS, Judged, with_front, write_front
+from prospect_rl.experiments.report import BEFORE, CLAIM_HEAD
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ def test_a_headline_without_a_verdict_is_named(results, monkeypatch):
 
 def test_readme_and_the_pages_are_as_made_from_the_committed_tables(monkeypatch):
     monkeypatch.chdir(ROOT)
-    from experiments import bench
+    from prospect_rl.experiments import bench
 
     again = "made anew by: prospect report --all"
     text = Path("README.md").read_text("utf-8")

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents import NoveltySearch, RandomSearch
-from experiments import records, report
-from experiments.api import REAL, Claim, Experiment, Tier
-from experiments.sweep import plan
+from prospect_rl.agents import NoveltySearch, RandomSearch
+from prospect_rl.experiments import records, report
+from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
+from prospect_rl.experiments.sweep import plan
 
 ENV = "point/sparse"
 COVERAGE = {"novelty": [0.5, 0.6, 0.7], "random": [0.1, 0.2, 0.3]}

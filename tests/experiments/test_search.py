@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents import TD3, MAPElites
-from experiments import study as studies
-from experiments.api import Experiment, Tier, load
-from experiments.child import End
-from experiments.search_space import Choice, IntUniform, LogUniform, Search, Uniform
-from experiments.study import Study
-from experiments.sweep import plan, resolve
-from experiments.winner import compare, write
+from prospect_rl.agents import TD3, MAPElites
+from prospect_rl.experiments import study as studies
+from prospect_rl.experiments.api import Experiment, Tier, load
+from prospect_rl.experiments.child import End
+from prospect_rl.experiments.search_space import Choice, IntUniform, LogUniform, Search, Uniform
+from prospect_rl.experiments.study import Study
+from prospect_rl.experiments.sweep import plan, resolve
+from prospect_rl.experiments.winner import compare, write
 
 ROOT = Path(__file__).parents[2]
 ENV = "point/sparse"
@@ -103,9 +103,9 @@ def test_the_registered_searches_can_be(tmp_path):
 
 
 FILE = f"""
-from agents import MAPElites
-from experiments.api import Experiment, Tier
-from experiments.search_space import LogUniform, Search
+from prospect_rl.agents import MAPElites
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.search_space import LogUniform, Search
 
 TIER = Tier({{"me": MAPElites(mutation=0.0005)}}, ("{ENV}",), seeds=1, budget=200, evals=2)
 EXPERIMENT = Experiment("toy_file", "A toy", "t", "s", TIER, TIER, TIER)
@@ -157,7 +157,7 @@ def play(trial, scores, *, finished=False):
 
 
 def test_trials_are_runs_that_a_worker_can_make(study, monkeypatch):
-    monkeypatch.setattr("experiments.sweep.load", lambda name: experiment())
+    monkeypatch.setattr("prospect_rl.experiments.sweep.load", lambda name: experiment())
     for trial in study.trials:
         run = resolve(json.loads(json.dumps(trial.job.payload)))
         assert run.hash == trial.job.hash and run.seeds == (1000,) and run.budget == 1000
@@ -231,7 +231,7 @@ def test_progress_counts_what_was_over_before(study):
 
 
 def test_the_winner_is_an_experiment_that_trains(tmp_path):
-    from experiments.driver import train_run
+    from prospect_rl.experiments.driver import train_run
 
     path = tmp_path / "base.py"
     search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500)"
@@ -275,7 +275,7 @@ def test_winners_of_the_registered_searches_plan_all_tiers():
 @pytest.fixture
 def tuning():
     pytest.importorskip("pyarrow")
-    from experiments import tuning
+    from prospect_rl.experiments import tuning
 
     return tuning
 
@@ -348,7 +348,7 @@ def test_a_runner_starts_a_crashed_child_again_and_reports_other_errors(study, t
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, capsys):
-    import experiments.__main__ as cli
+    from prospect_rl.experiments import __main__ as cli
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert cli.main(["search", "mex_eta"]) == 2

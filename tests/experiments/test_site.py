@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents import NoveltySearch, RandomSearch
-from experiments import records
-from experiments.__main__ import main
-from experiments.api import REAL, SKEWED, Claim, Experiment, Tier
-from experiments.report import CLAIM_HEAD, read_claims
-from experiments.site import build, charts, front, html
-from experiments.site.results import drawn_curves, improvements, profiles, read
+from prospect_rl.agents import NoveltySearch, RandomSearch
+from prospect_rl.experiments import records
+from prospect_rl.experiments.__main__ import main
+from prospect_rl.experiments.api import REAL, SKEWED, Claim, Experiment, Tier
+from prospect_rl.experiments.report import CLAIM_HEAD, read_claims
+from prospect_rl.experiments.site import build, charts, front, html
+from prospect_rl.experiments.site.results import drawn_curves, improvements, profiles, read
 
 ENVS = ("point/sparse", "maze/hard")
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -228,7 +228,7 @@ def test_report_all_writes_the_site(results, monkeypatch, capsys):
 
 
 def test_its_files_are_installed():
-    found = {path.name for path in files("experiments.site").iterdir()}
+    found = {path.name for path in files("prospect_rl.experiments.site").iterdir()}
     assert {"page.html", "style.css", "sort.js"} <= found
 
 

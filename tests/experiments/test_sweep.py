@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import toys
 
-from experiments import Run
-from experiments import sweep as sweeps
-from experiments.driver import NOT_FINITE
-from experiments.sweep import Job, Progress, sweep
+from prospect_rl.experiments import Run
+from prospect_rl.experiments import sweep as sweeps
+from prospect_rl.experiments.driver import NOT_FINITE
+from prospect_rl.experiments.sweep import Job, Progress, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,15 +125,15 @@ def test_progress_counts_budgets(tmp_path):
 def test_a_run_in_a_sweep_keeps_its_notices(tmp_path, monkeypatch):
     broken = Run(toys.Evolver(), toys.Point(broken=-0.5), budget=20, evals=1)
     monkeypatch.setattr(sweeps, "resolve", lambda message: broken)
-    monkeypatch.setattr("experiments.runs.enable_compilation_cache", lambda: None)
+    monkeypatch.setattr("prospect_rl.experiments.runs.enable_compilation_cache", lambda: None)
     for _ in range(2):  # the second time it has finished
         sweeps.work({"out": str(tmp_path)})
         assert sweeps.notices(tmp_path) == [NOT_FINITE]
 
 
 def test_plan_is_sorted_and_complete(tmp_path):
-    from agents import NoveltySearch, RandomSearch
-    from experiments.api import Experiment, Tier
+    from prospect_rl.agents import NoveltySearch, RandomSearch
+    from prospect_rl.experiments.api import Experiment, Tier
 
     tier = Tier({"b": RandomSearch(), "a": NoveltySearch()}, ("point/sparse",), seeds={"b": 2, "a": 1}, budget=500)
     experiment = Experiment("x", "t", "t", "s", tier, tier, tier)
@@ -148,8 +148,8 @@ def test_plan_is_sorted_and_complete(tmp_path):
 
 
 def test_data_may_depend_on_the_seed(tmp_path):
-    from agents import BC
-    from experiments.api import Data, Experiment, Tier
+    from prospect_rl.agents import BC
+    from prospect_rl.experiments.api import Data, Experiment, Tier
 
     data = {"each": lambda seed: Data("maze2d/umaze/waypoints", {"subset_seed": seed}), "maze2d/umaze": Data("all")}
     tier = Tier({"each": BC(), "one": BC()}, ("maze2d/umaze",), seeds=2, budget=100, datasets=data)
@@ -170,8 +170,8 @@ def test_the_driver_of_a_sweep_imports_no_jax():
 SCRIPT = """
 import sys
 from pathlib import Path
-from experiments.sweep import make_job, sweep
-from experiments.workers import pool
+from prospect_rl.experiments.sweep import make_job, sweep
+from prospect_rl.experiments.workers import pool
 
 with pool(int(sys.argv[1])) as workers:
     assert "jax" not in sys.modules
@@ -212,7 +212,7 @@ def test_serial_and_ray_write_the_same_bytes(tmp_path):
 
 
 def test_a_failing_run_is_listed_by_the_serial_pool(tmp_path):
-    from experiments.workers import Serial
+    from prospect_rl.experiments.workers import Serial
 
     bad = Job(
         {"agent": "nobody", "fields": {}, "seeds": [0]}, tmp_path / "bad", "e", "nobody", (0,), budget=1, hash="h"

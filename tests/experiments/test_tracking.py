@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import toys
 
-import experiments.__main__ as cli
-from experiments import driver, tracking
-from experiments.tracking import TensorBoard, WandB
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments import driver, tracking
+from prospect_rl.experiments.tracking import TensorBoard, WandB
 
 
 @pytest.fixture
@@ -149,7 +149,9 @@ def test_nothing_of_the_extra_is_imported_by_itself():
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("experiments.runs.enable_compilation_cache", lambda: tmp_path)  # the tests have their own
+    monkeypatch.setattr(
+        "prospect_rl.experiments.runs.enable_compilation_cache", lambda: tmp_path
+    )  # the tests have their own
     monkeypatch.chdir(tmp_path)
 
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import toys
 
-import agents
-import envs
-from agents.api import Batches, Rollouts, Segments, hyper
-from experiments import Run, driver, train
-from experiments.program import Program
-from experiments.runs import Folder, runs_root
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Batches, Rollouts, Segments, hyper
+from prospect_rl.experiments import Run, driver, train
+from prospect_rl.experiments.program import Program
+from prospect_rl.experiments.runs import Folder, runs_root
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ import toys
 from flax import struct
 from rich.console import Console
 
-import agents
-import envs
-from agents.floor import Floor
-from experiments import train, watch
+from prospect_rl import agents, envs
+from prospect_rl.agents.floor import Floor
+from prospect_rl.experiments import train, watch
 
 
 def test_an_episode_from_start_to_end():

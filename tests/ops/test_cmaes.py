@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops import cmaes
+from prospect_rl.agents.ops import cmaes
 
 
 def objective(x):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ribs.archives import GridArchive
 
-from agents.ops import grid
-from envs.api import Box
+from prospect_rl.agents.ops import grid
+from prospect_rl.envs.api import Box
 
 insert = jax.jit(grid.insert)
 draw = jax.jit(grid.draw, static_argnums=2)

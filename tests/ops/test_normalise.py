@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops import normalise
-from agents.ops.minibatches import passes
+from prospect_rl.agents.ops import normalise
+from prospect_rl.agents.ops.minibatches import passes
 
 
 def test_moments_of_batches_are_those_of_all():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops import pareto
+from prospect_rl.agents.ops import pareto
 
 crowding = jax.jit(pareto.crowding, static_argnames="official")
 fronts = jax.jit(pareto.fronts, static_argnames="enough")

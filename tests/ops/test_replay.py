@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops import replay as replays
-from agents.ops.replay import Experience
+from prospect_rl.agents.ops import replay as replays
+from prospect_rl.agents.ops.replay import Experience
 
 OBS, ACTION = 3, 2
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops.returns import advantages
+from prospect_rl.agents.ops.returns import advantages
 
 HALF = {"gamma": 0.5, "lam": 0.5}
 

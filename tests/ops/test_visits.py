@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.ops import visits
+from prospect_rl.agents.ops import visits
 
 
 def test_slots_lie_in_the_table_and_spread():

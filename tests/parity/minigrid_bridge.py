@@ -4,9 +4,9 @@ import numpy as np
 from minigrid.core.grid import Grid
 from minigrid.core.world_object import Box, WorldObj
 
-from envs.minigrid import bank
-from envs.minigrid.state import EMPTY, colour_of, door_of, inside_of, kind_of
-from envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, say
+from prospect_rl.envs.minigrid import bank
+from prospect_rl.envs.minigrid.state import EMPTY, colour_of, door_of, inside_of, kind_of
+from prospect_rl.envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, say
 
 
 def thing(code):

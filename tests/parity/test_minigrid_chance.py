@@ -16,10 +16,10 @@ from scipy import stats
 
 pytest.importorskip("minigrid")
 
-import envs  # noqa: E402
-from envs.minigrid import bank, generators, rules  # noqa: E402
-from envs.minigrid.state import BALL, BLUE, DOOR, EMPTY, GOAL, KEY, LAVA, WALL, WALL_TYPE, State, code  # noqa: E402
-from envs.minigrid.table import TASKS  # noqa: E402
+from prospect_rl import envs  # noqa: E402
+from prospect_rl.envs.minigrid import bank, generators, rules  # noqa: E402
+from prospect_rl.envs.minigrid.state import BALL, BLUE, DOOR, EMPTY, GOAL, KEY, LAVA, WALL, WALL_TYPE, State, code  # noqa: E402
+from prospect_rl.envs.minigrid.table import TASKS  # noqa: E402
 from tests.parity.minigrid_replay import compiled  # noqa: E402
 
 LEAST = 1e-3

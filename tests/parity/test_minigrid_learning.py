@@ -9,7 +9,8 @@ pytest.importorskip("minigrid")
 
 from minigrid.wrappers import ReseedWrapper  # noqa: E402
 
-import envs.gymnasium  # noqa: E402
+import prospect_rl.envs.gymnasium  # noqa: E402
+from prospect_rl import envs  # noqa: E402
 from tests.parity.minigrid_replay import theirs_of  # noqa: E402
 
 NAME, STEPS = "Empty-5x5-v0", 2048

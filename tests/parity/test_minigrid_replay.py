@@ -15,9 +15,9 @@ from flax import struct
 
 pytest.importorskip("minigrid")
 
-from envs.minigrid import bank, state  # noqa: E402
-from envs.minigrid.env import Bank, MiniGrid  # noqa: E402
-from envs.minigrid.table import FAMILIES, TASKS, Task  # noqa: E402
+from prospect_rl.envs.minigrid import bank, state  # noqa: E402
+from prospect_rl.envs.minigrid.env import Bank, MiniGrid  # noqa: E402
+from prospect_rl.envs.minigrid.table import FAMILIES, TASKS, Task  # noqa: E402
 from tests.parity.minigrid_bridge import to_farama  # noqa: E402
 from tests.parity.minigrid_replay import busy, careful, compiled, furnish, late, play, solver, theirs_of, uniform  # noqa: E402
 

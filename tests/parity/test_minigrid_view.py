@@ -16,10 +16,10 @@ from minigrid.core.grid import Grid  # noqa: E402
 from minigrid.core.world_object import Wall  # noqa: E402
 from minigrid.wrappers import FlatObsWrapper, FullyObsWrapper, OneHotPartialObsWrapper, ViewSizeWrapper  # noqa: E402
 
-from envs.minigrid import bank, view  # noqa: E402
-from envs.minigrid.env import Bank, MiniGrid  # noqa: E402
-from envs.minigrid.state import BOX, DOOR, GOAL, GREEN, KEY, LAVA, RED, WALL_TYPE, State, code  # noqa: E402
-from envs.minigrid.table import FAMILIES, TASKS  # noqa: E402
+from prospect_rl.envs.minigrid import bank, view  # noqa: E402
+from prospect_rl.envs.minigrid.env import Bank, MiniGrid  # noqa: E402
+from prospect_rl.envs.minigrid.state import BOX, DOOR, GOAL, GREEN, KEY, LAVA, RED, WALL_TYPE, State, code  # noqa: E402
+from prospect_rl.envs.minigrid.table import FAMILIES, TASKS  # noqa: E402
 from tests.parity.minigrid_replay import busy, compiled, furnish, play, theirs_of  # noqa: E402
 
 ROW = 1 << np.arange(7)

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
+from prospect_rl import envs
 
 pytest.importorskip("imageio", reason="gymnasium's MuJoCo environments import it")
 

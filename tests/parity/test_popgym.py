@@ -16,11 +16,11 @@ import pytest
 
 popgym = pytest.importorskip("popgym.envs")
 
-import envs  # noqa: E402
-from envs.api import Box, Discrete  # noqa: E402
-from envs.demonstrations import oracle  # noqa: E402
-from envs.memory import control  # noqa: E402
-from envs.memory.table import LEVELS, TASKS  # noqa: E402
+from prospect_rl import envs  # noqa: E402
+from prospect_rl.envs.api import Box, Discrete  # noqa: E402
+from prospect_rl.envs.demonstrations import oracle  # noqa: E402
+from prospect_rl.envs.memory import control  # noqa: E402
+from prospect_rl.envs.memory.table import LEVELS, TASKS  # noqa: E402
 
 CONTROL = [name for name in TASKS if "CartPole" in name or "Pendulum" in name]
 GAMES = [name for name in TASKS if name not in CONTROL]

@@ -10,11 +10,11 @@ import jax
 import pytest
 import toys
 
-import envs
-from agents import make
-from envs import datasets
-from envs.api import Env
-from experiments import checkpoint, train
+from prospect_rl import envs
+from prospect_rl.agents import make
+from prospect_rl.envs import datasets
+from prospect_rl.envs.api import Env
+from prospect_rl.experiments import checkpoint, train
 
 TESTS = Path(toys.__file__).parent
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-import experiments.__main__ as cli
-from envs.names import unknown
-from experiments import bench
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments import bench
 
 AGENTS = ("serene", "random_search", "td3", "ppo", "bc", "map_elites")
 ENVS = ("maze/hard", "point/sparse", "probe/bandit", "lock/combination", "arm/redundant")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import toys
 
-import experiments.__main__ as cli
-from experiments import checkpoint, driver, durable, records, runs
-from experiments.sweep import Job
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments import checkpoint, driver, durable, records, runs
+from prospect_rl.experiments.sweep import Job
 
 ENDED = ("run.json", "metrics.jsonl", "report.npz", "result.json")
 
@@ -27,7 +27,7 @@ def fine(monkeypatch):
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(driver, "GROWTH", 1)
-    monkeypatch.setattr("experiments.lock.BEAT", 600.0)  # the lock's own thread writes too
+    monkeypatch.setattr("prospect_rl.experiments.lock.BEAT", 600.0)  # the lock's own thread writes too
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ GOES_ON = {
 
 @pytest.mark.parametrize("case", GOES_ON)
 def test_what_can_be_spared_costs_no_bits(case, calm, stopped, tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.lock.EXPIRY", 0.0)
+    monkeypatch.setattr("prospect_rl.experiments.lock.EXPIRY", 0.0)
     where, harm, notices = GOES_ON[case]
     folder = shutil.copytree(stopped, tmp_path / "run")
     harm(where(folder))

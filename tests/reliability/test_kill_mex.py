@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import checkpoint
+from prospect_rl.experiments import checkpoint
 
 ROOT = Path(__file__).parents[2]
 RUN = """
 import sys
-from experiments import driver, train
-from experiments.api import load
+from prospect_rl.experiments import driver, train
+from prospect_rl.experiments.api import load
 
 driver.SAVE_EVERY, driver.SAVE_SHARE = 0.0, float("inf")
 tier = load("mex_velocity").tier("smoke")

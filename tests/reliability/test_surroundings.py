@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import toys
 
-import experiments.__main__ as cli
-from envs import cache, datasets
-from envs.threads import threads
-from experiments import Run, durable, workers
-from experiments.runs import runs_root
+from prospect_rl.envs import cache, datasets
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments import Run, durable, workers
+from prospect_rl.experiments import __main__ as cli
+from prospect_rl.experiments.runs import runs_root
 
 # --- variables ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.console import print_what_can_be
+from prospect_rl.experiments.console import print_what_can_be
 
 ROOT = Path(__file__).parents[2]
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -100,7 +100,7 @@ def test_a_report_is_the_same_in_a_locale_without_our_letters(tmp_path):
 
 
 def test_what_the_terminal_lacks_is_printed_all_the_same():
-    code = "from experiments.console import out, print_what_can_be as p; p(); out().print(f'a {chr(0x2013)} b')"
+    code = "from prospect_rl.experiments.console import out, print_what_can_be as p; p(); out().print(f'a {chr(0x2013)} b')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | POSIX, capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
     print_what_can_be()  # where the streams are none of a terminal too

@@ -4,9 +4,9 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.console import err, out, table, waiting
-from experiments.display import run_display, sweep_display
-from experiments.sweep import Job, Outcome, Progress
+from prospect_rl.experiments.console import err, out, table, waiting
+from prospect_rl.experiments.display import run_display, sweep_display
+from prospect_rl.experiments.sweep import Job, Outcome, Progress
 
 TITLE = "minigrid/KeyCorridorS3R3-v0 noveld[/b] seed 0"
 PAUSE = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
