@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-RUN := $(BIN)/python -m experiments
+RUN := $(BIN)/python -m prospect_rl.experiments
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Given on make's command line only: an environment variable of such a name is somebody else's.
 TIER :=
@@ -20,7 +20,8 @@ MINUTES :=
 TIMES :=
 EXPERIMENT :=
 TRIALS :=
-EXPERIMENTS := $(shell sed -n 's/^ *"\([a-z0-9_]*\)": "experiments\.[a-z0-9_.]*",$$/\1/p' experiments/api.py)
+DECLARED := $(shell grep -lE '^EXPERIMENT\b.*=' experiments/papers/*/*.py)
+EXPERIMENTS := $(notdir $(DECLARED:.py=))
 
 # A variable on the command line that a target does not take is a mistake, never ignored. Its help says which it takes.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter line,$(origin $(name))),$(name)))
@@ -47,8 +48,8 @@ help: ## This list
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
-	@for name in $(EXPERIMENTS); do \
-	  printf '  %-18s %s\n' "$$name" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' experiments/$$name.py 2>/dev/null | head -1)"; done
+	@for file in $(DECLARED); do \
+	  printf '  %-18s %s\n' "$$(basename $$file .py)" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' $$file | head -1)"; done
 
 .PHONY: setup
 setup: $(STAMP) ## Make .venv and install everything (uv where it is on the PATH, else pip); instant when done

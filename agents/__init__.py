@@ -7,41 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from prospect_rl.agents.api import Agent
-from prospect_rl.agents.bc import BC
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.optidice import OptiDICE
-from prospect_rl.agents.cma_me import CMAME
-from prospect_rl.agents.elmur.elmur import Elmur
-from prospect_rl.agents.elmur.ppo import ElmurPPO
-from prospect_rl.agents.exploration.count import Count
-from prospect_rl.agents.exploration.icm import ICM
-from prospect_rl.agents.exploration.noveld import NovelD
-from prospect_rl.agents.exploration.ride import RIDE
-from prospect_rl.agents.exploration.rnd import RND
+from prospect_rl.agents.evolution.cma_me import CMAME
+from prospect_rl.agents.evolution.map_elites import MAPElites
+from prospect_rl.agents.evolution.novelty_search import NoveltySearch
+from prospect_rl.agents.evolution.nsga2 import NSGA2
+from prospect_rl.agents.evolution.random_search import RandomSearch
+from prospect_rl.agents.evolution.serene.serene import Serene
+from prospect_rl.agents.evolution.serene.study import EmitterStudy
 from prospect_rl.agents.floor import Floor
-from prospect_rl.agents.map_elites import MAPElites
-from prospect_rl.agents.mbpo import MBPO
-from prospect_rl.agents.mex.mex import MEX
-from prospect_rl.agents.mex.model_based import MEXMB
-from prospect_rl.agents.mex.tabular import TabularMEX
-from prospect_rl.agents.novelty_search import NoveltySearch
-from prospect_rl.agents.nsga2 import NSGA2
 from prospect_rl.agents.offline.awac import AWAC
+from prospect_rl.agents.offline.bc import BC
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.optidice import OptiDICE
 from prospect_rl.agents.offline.cql import CQL
 from prospect_rl.agents.offline.filtered_bc import FilteredBC
 from prospect_rl.agents.offline.iql import IQL
 from prospect_rl.agents.offline.td3_bc import TD3BC
-from prospect_rl.agents.player import Player
-from prospect_rl.agents.ppo import PPO
-from prospect_rl.agents.random_search import RandomSearch
-from prospect_rl.agents.sac import SAC
+from prospect_rl.agents.online.exploration.count import Count
+from prospect_rl.agents.online.exploration.icm import ICM
+from prospect_rl.agents.online.exploration.noveld import NovelD
+from prospect_rl.agents.online.exploration.ride import RIDE
+from prospect_rl.agents.online.exploration.rnd import RND
+from prospect_rl.agents.online.mbpo import MBPO
+from prospect_rl.agents.online.mex.mex import MEX
+from prospect_rl.agents.online.mex.model_based import MEXMB
+from prospect_rl.agents.online.mex.tabular import TabularMEX
+from prospect_rl.agents.online.ppo import PPO
+from prospect_rl.agents.online.ppo_elmur import ElmurPPO
+from prospect_rl.agents.online.sac import SAC
+from prospect_rl.agents.online.td3 import TD3
 from prospect_rl.agents.sequence.dt import DT, RATE
+from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from prospect_rl.agents.sequence.linoss import BCLinOSS
 from prospect_rl.agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
 from prospect_rl.agents.sequence.transformer import RMT, BCTransformer, TrXL
-from prospect_rl.agents.serene.serene import Serene
-from prospect_rl.agents.serene.study import EmitterStudy
-from prospect_rl.agents.td3 import TD3
+from prospect_rl.agents.ship.player import Player
 from prospect_rl.envs.names import unknown
 
 __all__ = [
@@ -155,7 +155,7 @@ def load(path: Path | str, seed: int | None = None, *, env: Any = None) -> Playe
     registered. Raises ValueError, in one line, where there is no such run, it has not finished, or a file is damaged.
     """
     # Run folders are the driver's: this is the one door upwards, and nothing above is imported before the call.
-    return import_module("prospect_rl.experiments.shipping").load(path, seed, env=env)
+    return import_module("prospect_rl.experiments.run.players").load(path, seed, env=env)
 
 
 if __name__ == "agents":  # imported by its short name, in a checkout

@@ -1,7 +1,7 @@
 """What agents share that act by vectors of bounded real numbers, and what such a method gives.
 
 A method is `begin`, `actor_of`, `policy` and `update`. It is fed from a replay that fills while it plays
-(`agents.off_policy`) or from a dataset (`agents.offline.base`), and knows nothing of where its batches come from.
+(`agents.online.off_policy`) or from a dataset (`agents.offline.base`) and does not know where its batches come from.
 
 Shapes: B rows of a batch, O observation and A action components.
 """

@@ -1,20 +1,42 @@
-"""The driver: `train` runs one agent in one environment; `Run` names a run and `Result` is what it gives."""
+"""Runs and experiments: `train` runs one agent in one environment, with callbacks; `Run` names a run.
+
+    from prospect_rl.experiments import EarlyStop, train
+    train("serene", "maze/hard", budget=100_000, out="run", callbacks=[EarlyStop("eval/return", threshold=0.9)])
+
+The rooms, each built on those before it: `run` (one run), `sweeps` (many), `reports` (what they say), `searches` (for
+settings), `site` (the pages), `cli` (the command line). `papers` holds the declared experiments, `bench` the benches.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prospect_rl.experiments.driver import Interrupted, Result, train, train_run
-    from prospect_rl.experiments.runs import Run
+    from prospect_rl.experiments.run.callbacks import EarlyStop, SaveBest
+    from prospect_rl.experiments.run.config import Run
+    from prospect_rl.experiments.run.driver import train_run
+    from prospect_rl.experiments.run.hooks import Callback
+    from prospect_rl.experiments.run.result import Interrupted, Result
+    from prospect_rl.experiments.run.tracking import TensorBoard, WandB
+    from prospect_rl.experiments.run.train import train
+    from prospect_rl.experiments.run.video import Video
 
-__all__ = ["Interrupted", "Result", "Run", "train", "train_run"]
+__all__ = [
+    "Callback", "EarlyStop", "Interrupted", "Result", "Run", "SaveBest", "TensorBoard", "Video", "WandB", "train",
+    "train_run",
+]  # fmt: skip
+
+WHERE = {
+    "Callback": "hooks", "EarlyStop": "callbacks", "Interrupted": "result", "Result": "result", "Run": "config",
+    "SaveBest": "callbacks", "TensorBoard": "tracking", "Video": "video", "WandB": "tracking", "train": "train",
+    "train_run": "driver",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """The names above, imported when asked for: a sweep must start Ray before anything imports JAX."""
-    if name not in __all__:
+    if name not in WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("prospect_rl.experiments.runs" if name == "Run" else "experiments.driver"), name)
+    return getattr(import_module(f"prospect_rl.experiments.run.{WHERE[name]}"), name)
 
 
 if __name__ == "experiments":  # imported by its short name, in a checkout

@@ -1,20 +1,15 @@
 """What an experiment is: a declaration of agents x environments x seeds, and of the claims they are to test.
 
-One file exposes `EXPERIMENT`, one line in `EXPERIMENTS` registers it (without it, commands take the file's path).
-`experiments.sweep` runs its cells, `experiments.report` writes its page, and `experiments.study` searches for settings.
+A file under `papers/` with an `EXPERIMENT` is one (see `experiments.register`). `experiments.sweeps` runs its cells,
+`experiments.reports` writes its page and `experiments.searches` searches for settings.
 This module imports no JAX: a sweep must start Ray before JAX.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from prospect_rl.envs.names import unknown
@@ -27,34 +22,10 @@ if TYPE_CHECKING:
 
 TIERS = ("smoke", "repro", "paper")
 
-EXPERIMENTS: dict[str, str] = {
-    "serene_maze": "experiments.serene_maze",
-    "serene_arm": "experiments.serene_arm",
-    "serene_emitters": "experiments.serene_emitters",
-    "mujoco_dense": "experiments.mujoco_dense",
-    "mex_lock": "experiments.mex_lock",
-    "mex_velocity": "experiments.mex_velocity",
-    "mex_eta": "experiments.mex_eta",
-    "mex_model_based": "experiments.mex_model_based",
-    "minigrid_basics": "experiments.minigrid_basics",
-    "minigrid_exploration": "experiments.minigrid_exploration",
-    "minigrid_memory": "experiments.minigrid_memory",
-    "elmur_tmaze": "experiments.elmur_tmaze",
-    "elmur_theory": "experiments.elmur_theory",
-    "elmur_popgym": "experiments.elmur_popgym",
-    "elmur_mikasa_lite": "experiments.elmur_mikasa_lite",
-    "cde_maze": "experiments.cde_maze",
-    "cde_maze_short": "experiments.cde_maze_short",
-    "cde_scarce": "experiments.cde_scarce",
-    "cde_ablation": "experiments.cde_ablation",
-    "cde_sparse_mujoco": "experiments.cde_sparse_mujoco",
-}
-"""Name -> module that exposes `EXPERIMENT`; imported when it is first asked for."""
-
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset by its name (see `envs.datasets`), with other values for some fields of its recipe."""
+    """A dataset by its name (see `envs.data.datasets`), with other values for some fields of its recipe."""
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +33,7 @@ class Data:
 
     def check(self) -> None:
         """Raise ValueError where name and fields do not decide what the data is."""
-        from prospect_rl.envs import datasets
+        from prospect_rl.envs.data import datasets
 
         if datasets.is_elsewhere(self.name) and not self.fields.get("sha256"):
             raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
@@ -70,7 +41,7 @@ class Data:
     @property
     def identity(self) -> Data:
         """What a run is compared by: data that lies elsewhere is its hash, under whatever name."""
-        from prospect_rl.envs import datasets
+        from prospect_rl.envs.data import datasets
 
         if not datasets.is_elsewhere(self.name) or not self.fields.get("sha256"):
             return self
@@ -78,7 +49,7 @@ class Data:
 
     def make(self) -> Dataset:
         """The data. Raises ValueError for an unknown name or field."""
-        from prospect_rl.envs import datasets
+        from prospect_rl.envs.data import datasets
 
         return datasets.make(self.name, **self.fields)
 
@@ -161,7 +132,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the values of a metric are, which decides how an interval of their mean is found (`experiments.claims`)."""
+    """What the values of a metric are: it decides how an interval of their mean is found (`experiments.reports`)."""
 
     kind: Literal["real", "bounded", "skewed"]
     """Real: any number, e.g. returns of robots, logarithms of counts. Bounded: between two known numbers, e.g.
@@ -285,37 +256,6 @@ class Experiment:
         )  # fmt: skip
 
 
-def is_experiment(word: str) -> bool:
-    """Whether a word of the command line means an experiment: a registered name, or a Python file."""
-    return word in EXPERIMENTS or word.endswith(".py")
-
-
-def load(name: str) -> Experiment:
-    """The experiment registered as `name`, or the `EXPERIMENT` of a Python file.
-
-    Raises ValueError with the nearest name for an unknown one, and for a file that has none.
-    """
-    if name.endswith(".py"):
-        return _load_file(Path(name).resolve())
-    if name not in EXPERIMENTS:
-        raise unknown("experiment", name, EXPERIMENTS)
-    experiment = import_module(EXPERIMENTS[name]).EXPERIMENT
-    if experiment.name != name:
-        raise ValueError(f"{EXPERIMENTS[name]} calls itself {experiment.name!r}, but is registered as {name!r}")
-    return experiment
-
-
-def _load_file(path: Path) -> Experiment:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    spec = spec_from_file_location(f"experiment_file_{path.stem}", path)
-    assert spec and spec.loader
-    module: ModuleType = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    experiment = getattr(module, "EXPERIMENT", None)
-    if not isinstance(experiment, Experiment):
-        raise ValueError(f"{path} declares no EXPERIMENT")
-    if experiment.name in EXPERIMENTS:
-        raise ValueError(f"{path} calls itself {experiment.name!r}, the name of a registered experiment")
-    return replace(experiment, file=str(path))
+def seeds_name(seeds: Sequence[int]) -> str:
+    """`seed-3`, or `seeds-0-4` for several in one run."""
+    return f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"

@@ -65,35 +65,38 @@ PLACES: dict[str, Place] = {
 
 # --- where it is computed ----------------------------------------------------------------------------
 
-EVALUATE = ("experiments/program.py: Program._evaluate_of",)
-COLLECT = ("experiments/runs.py: row_of",)
-EXAM = ("experiments/exams.py: examine",)
-SEEN = ("experiments/ledger.py: summary", "experiments/ledger.py: update")
-STORED = ("experiments/ledger.py: summary", "experiments/ledger.py: update_stored")
-SERENE = ("agents/serene/serene.py: Serene._metrics",)
-ARCHIVES = ("agents/novelty_search.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
-STUDY = ("agents/serene/study.py: EmitterStudy._metrics",)
-PPO = ("agents/ppo.py: PPO.loss",)
-TD3 = "agents/td3.py: TD3Updates.critic_loss"
-SAC = "agents/sac.py: SACUpdates.critic_loss"
-SAC_ACTOR = "agents/sac.py: SACUpdates.actor_loss"
-MBPO = ("agents/mbpo.py: MBPO.learn",)
-MEX = "agents/mex/mex.py: MEX.critic_loss"
-TABULAR = ("agents/mex/tabular.py: TabularMEX.learn",)
-MODEL_BASED = ("agents/mex/model_based.py: MEXMB.model_loss",)
+EVALUATE = ("experiments/run/program.py: Program._evaluate_of",)
+COLLECT = ("experiments/run/rows.py: row_of",)
+EXAM = ("experiments/run/exams.py: examine",)
+SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update")
+STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
+SERENE = ("agents/evolution/serene/serene.py: Serene._metrics",)
+ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
+STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
+PPO = ("agents/online/ppo.py: PPO.loss",)
+TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
+SAC = "agents/online/sac.py: SACUpdates.critic_loss"
+SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
+MBPO = ("agents/online/mbpo.py: MBPO.learn",)
+MEX = "agents/online/mex/mex.py: MEX.critic_loss"
+TABULAR = ("agents/online/mex/tabular.py: TabularMEX.learn",)
+MODEL_BASED = ("agents/online/mex/model_based.py: MEXMB.model_loss",)
 AWAC = "agents/offline/awac.py: AWAC.critic_loss"
 IQL = "agents/offline/iql.py: IQL.loss"
 CQL_UPDATE = "agents/offline/cql.py: CQL.update"
 CQL = "agents/offline/cql.py: CQL.critics_loss"
-DICE = ("agents/cde/optidice.py: OptiDICE.values_loss",)
-DICE_POLICY = ("agents/cde/optidice.py: OptiDICE.update",)
-ICM = ("agents/exploration/icm.py: ICM.model_loss",)
-NEW = tuple(f"agents/exploration/{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
-BONUS = ("agents/exploration/bonus.py: Explorer.rewards",)
-DATA = ("experiments/driver.py: _Driver", "envs/datasets.py: count")
-CLIMB = ("experiments/serene_common.py: climb",)
-REACH = ("experiments/elmur_theory.py: reach",)
-FIRST = ("experiments/serene_common.py: log_first",)
+DICE = ("agents/offline/cde/optidice.py: OptiDICE.values_loss",)
+DICE_POLICY = ("agents/offline/cde/optidice.py: OptiDICE.update",)
+ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
+NEW = tuple(
+    f"agents/online/exploration/{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE")
+)
+CDE_EDGE = ("agents/offline/cde/cde.py: CDE.edge_loss",)
+BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
+DATA = ("experiments/run/driver.py: _Driver", "envs/data/datasets.py: count")
+CLIMB = ("experiments/papers/serene/common.py: climb",)
+REACH = ("experiments/papers/elmur/elmur_theory.py: reach",)
+FIRST = ("experiments/papers/serene/common.py: log_first",)
 
 
 def _share(name: str, words: str, where: tuple[str, ...]) -> Metric:
@@ -127,12 +130,12 @@ _ALL = (
     _share("collect/success", "success rate in training", COLLECT),
     Metric("collect/failed", "episodes that the simulator cut short", "episodes", COLLECT),
     Metric("collect/invalid", "policies so far whose return or descriptor was not finite", "policies",
-           ("experiments/program.py: Program._step_of",)),
+           ("experiments/run/program.py: Program._step_of",)),
     # all evaluations of a search over policies; coverage and uniformity are real: see `experiments.api.Scores`
     Metric("ledger/coverage", "coverage", "share", SEEN),
     Metric("ledger/coverage_all", "coverage, trials of emitters included", "share", SEEN),
     Metric("ledger/uniformity", "uniformity of the exploration", "share",
-           ("experiments/ledger.py: uniformity", SEEN[0])),
+           ("experiments/run/ledger.py: uniformity", SEEN[0])),
     Metric("ledger/best_{k}", "best reward in {area}", "reward", SEEN),
     _count("ledger/first_{k}", "evaluations to the first reward in {area}", SEEN),
     _count("ledger/reached_{k}", "evaluations to a reward of .9 in {area}", SEEN),
@@ -147,7 +150,7 @@ _ALL = (
     Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES),
     Metric(
         "archive/best_{k}", "best reward in {area}, now stored", "reward",
-        (*ARCHIVES, "agents/random_search.py: RandomSearch.learn"),
+        (*ARCHIVES, "agents/evolution/random_search.py: RandomSearch.learn"),
     ),
     Metric("emitters/candidates", "rewarded policies not yet tried as emitters", "policies", SERENE),
     Metric("emitters/active", "emitters under way", "emitters", SERENE),
@@ -158,20 +161,20 @@ _ALL = (
     Metric("emitters/steps", "generations of an emitter", "generations", STUDY),
     Metric(
         "learn/stored", "policies stored in the last batch", "policies",
-        ("agents/map_elites.py: MAPElites.learn", "agents/cma_me.py: CMAME.learn"),
+        ("agents/evolution/map_elites.py: MAPElites.learn", "agents/evolution/cma_me.py: CMAME.learn"),
     ),
-    Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/cma_me.py: CMAME.learn",)),
+    Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/evolution/cma_me.py: CMAME.learn",)),
     # actors and critics
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
         "learn/loss_actor", "loss of the actor", "loss",
-        ("agents/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
+        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
     Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO)),
-    Metric("learn/alpha", "weight of the entropy", "", ("agents/sac.py: SACUpdates.update", CQL_UPDATE)),
+    Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
-           ("agents/off_policy.py: OffPolicy.learn", *MBPO)),
+           ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),
     Metric("replay/imagined", "imagined transitions in the replay", "transitions", MBPO),
     Metric("learn/loss_v", "loss of the state value", "loss", (IQL, *DICE)),
     Metric("learn/gap", "gap between values of the policy's and of the data's actions", "reward", (MEX, CQL)),
@@ -181,7 +184,7 @@ _ALL = (
     Metric("learn/loss_value", "loss of the value", "loss", PPO),
     _share("learn/clipped", "share of clipped ratios", PPO),
     Metric("learn/kl", "divergence from the policy that played", "nats", PPO),
-    Metric("learn/rate", "learning rate", "", ("agents/ppo.py: PPO.learn",)),
+    Metric("learn/rate", "learning rate", "", ("agents/online/ppo.py: PPO.learn",)),
     # bonuses for exploring
     Metric("bonus/mean", "bonus for exploring, mean over steps", "reward", BONUS),
     Metric("bonus/weight", "weight of the bonus", "", BONUS),
@@ -189,7 +192,7 @@ _ALL = (
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
     Metric(
         "learn/loss_model", "loss of the model", "loss",
-        ("agents/exploration/rnd.py: RND.model_loss", "agents/mbpo.py: MBPO.model_loss", *MODEL_BASED),
+        ("agents/online/exploration/rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED),
     ),
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
@@ -205,13 +208,13 @@ _ALL = (
     Metric("learn/visited", "pairs of state and action tried", "pairs", TABULAR),
     # from data alone
     Metric("learn/loss", "loss of the imitation", "loss",
-           ("agents/bc.py: BC.learn", "agents/sequence/imitation.py: SequenceBC.learn")),
+           ("agents/offline/bc.py: BC.learn", "agents/sequence/imitation.py: SequenceBC.learn")),
     Metric("learn/loss_e", "loss of the edge value", "loss", DICE),
     Metric("learn/loss_behaviour", "loss of the behaviour model", "loss", DICE),
     Metric("learn/ratio_v", "density ratio by the state value, mean", "ratio", DICE),
     Metric("learn/ratio_e", "density ratio by the edge value, mean", "ratio", DICE),
     Metric("learn/log_c", "log weight of the entropy", "", DICE_POLICY),
-    _share("learn/outside_above", "share of unseen actions above the limit", ("agents/cde/cde.py: CDE.edge_loss",)),
+    _share("learn/outside_above", "share of unseen actions above the limit", CDE_EDGE),
     Metric("data/rows", "rows of the data", "rows", DATA),
     Metric("data/episodes", "episodes of the data", "episodes", DATA),
     Metric("data/paid", "rewarded episodes of the data", "episodes", DATA),
@@ -222,10 +225,10 @@ _ALL = (
     Metric("log10_first_{k}", "log10 of the evaluations to the first reward in {area}", "log10 evaluations", FIRST),
     _count("climb_{k}", "evaluations from the first reward to .9 in {area}", CLIMB),
     _count("stored_climb_{k}", "evaluations from the first stored reward to .9 in {area}", CLIMB),
-    _share("solved", "share of seeds that open the lock", ("experiments/mex_lock.py: solved",)),
+    _share("solved", "share of seeds that open the lock", ("experiments/papers/mex/mex_lock.py: solved",)),
     Metric("reach", "log2 of the steps at which success falls below .75", "log2 steps", REACH),
-    Metric("d4rl score", "D4RL score", "% of the reference", ("envs/scores.py: d4rl_score",)),
-    Metric("of a clean controller", "controller ratio", "ratio", ("envs/scores.py: controller_share",)),
+    Metric("d4rl score", "D4RL score", "% of the reference", ("envs/data/scores.py: d4rl_score",)),
+    Metric("of a clean controller", "controller ratio", "ratio", ("envs/data/scores.py: controller_share",)),
 )  # fmt: skip
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Name -> metric, in the order of docs/metrics.md."""

@@ -125,4 +125,4 @@ def plain(text: str) -> str:
 
 def prospect(*words: str, **options: object) -> Terminal:
     """The command line in a pseudo-terminal."""
-    return Terminal("-m", "experiments", *words, **options)  # pyright: ignore[reportArgumentType]
+    return Terminal("-m", "prospect_rl.experiments", *words, **options)  # pyright: ignore[reportArgumentType]

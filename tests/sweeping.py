@@ -14,8 +14,9 @@ TAG = "PROSPECT_TEST_SWEEP"
 SCRIPT = """
 import sys
 from pathlib import Path
-from prospect_rl.experiments.sweep import make_job, sweep
-from prospect_rl.experiments.workers import pool
+from prospect_rl.experiments.sweeps.job import make_job
+from prospect_rl.experiments.sweeps.sweep import sweep
+from prospect_rl.experiments.sweeps.workers import pool
 
 base = {"agent": "random_search", "fields": {"population": 50}, "env": "maze/hard", "env_fields": {},
         "budget": 20_000, "evals": 4, "eval_episodes": 1}

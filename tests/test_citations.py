@@ -153,9 +153,12 @@ def nowhere(text: str) -> set[str]:
 
 
 def test_what_is_not_there_is_seen():
-    text = "docs/nowhere.md, agents/td3.py, tests/agents/test_*.py, core/agents/x.py, test_td3.py and ops/test_none.py"
+    text = "docs/nowhere.md, agents/online/td3.py, tests/agents/test_*.py, core/agents/x.py"
+    text += ", test_td3.py and ops/test_none.py"
     assert missing(text) == {"docs/nowhere.md", "ops/test_none.py"}
-    assert nowhere("`agents.td3.TD3`, `python -m envs.pointmaze.floors`, `envs.nothing`") == {"envs.nothing"}
+    assert nowhere(
+        "`agents.online.td3.TD3`, `python -m prospect_rl.experiments.bench.floors.pointmaze`, `envs.nothing`"
+    ) == {"envs.nothing"}
 
 
 def test_files_that_are_named_are_there():

@@ -1,11 +1,13 @@
 """The package as a whole: what imports what, what is installed, and that its metadata agree with each other."""
 
 import ast
+import functools
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +17,28 @@ ROOT = Path(__file__).parents[1]
 TOP = ("agents", "envs", "experiments")
 SOURCES = sorted(path.relative_to(ROOT) for top in TOP for path in (ROOT / top).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of all that a file imports, wherever in it; `from a import b` gives both a and a.b."""
+def nodes(tree: ast.AST, running: bool) -> Iterator[ast.AST]:
+    """All nodes of a file; `running`: but for what is there for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if not (running and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from nodes(node, running)
+
+
+@functools.cache
+def imported(path: Path, running: bool = False) -> frozenset[str]:
+    """Dotted names of all that a file imports, without `prospect_rl.`; `from a import b` gives both a and a.b."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in nodes(ast.parse((ROOT / path).read_text()), running):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    assert not {name for name in found if name.partition(".")[0] in TOP}, f"{path} imports a short name"
+    return frozenset(name.removeprefix("prospect_rl.") for name in found)
 
 
 def tops(path: Path) -> set[str]:
@@ -53,23 +64,35 @@ def test_import_direction(path: Path):
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_heavy_imports_have_their_place(path: Path):
     used = tops(path)
-    doors = {Path("experiments/workers.py"), Path("experiments/tuning.py")}
+    doors = {Path("experiments/sweeps/workers.py"), Path("experiments/searches/tuning.py")}
     assert "ray" not in used or path in doors, "Ray has two doors: what runs jobs, and what asks Tune who stops"
     assert "matplotlib" not in used or path.parts[0] == "experiments", "pictures are made by reports"
-    assert "minari" not in used or path == Path("envs/minari.py"), "Minari has one door"
+    assert "minari" not in used or path == Path("envs/data/minari.py"), "Minari has one door"
     assert not used & {"torch", "stable_baselines3"}, "extras are for users and tests"
+
+
+OUTER = [f"prospect_rl.experiments.{name}" for name in ("terminal", "cli", "sweeps", "reports", "run.bar")]
 
 
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
         (
-            "import agents, envs, envs.rollout, agents.neuroevolution",
+            "from prospect_rl import agents, envs; import prospect_rl.envs.rollout",
             ("ray", "matplotlib", "gymnasium", "mujoco", "torch", "minari", "h5py"),
         ),
         (
-            "import experiments.api, experiments.sweep, experiments.workers, experiments.bench, experiments.search",
+            "from prospect_rl.experiments import api, bench, register; import prospect_rl.experiments.cli.search; "
+            "from prospect_rl.experiments.sweeps import sweep, workers",
             ("jax", "ray", "matplotlib"),
+        ),
+        (  # JAX itself brings argparse, and Flax rich: what uses them here must stay away
+            "from prospect_rl.experiments import train",
+            ("rich.live", "rich.progress", "ray", "matplotlib", "gymnasium", "PIL", *OUTER),
+        ),
+        (
+            "import prospect_rl; prospect_rl.__version__",
+            ("jax", "rich", "numpy", "gymnasium"),
         ),
     ],
 )
@@ -80,18 +103,76 @@ def test_imports_stay_light(statement: str, absent: tuple[str, ...]):
     assert done.stdout.strip() == ""
 
 
-def test_packages_are_named_one_by_one():
-    folders = {".".join(path.parent.parts) for path in SOURCES}
-    assert DECLARED == sorted(folders)
-    assert {name.partition(".")[0] for name in DECLARED} == set(TOP), "tests, results and docs are not installed"
+PACKAGES = sorted({path.parent for path in SOURCES})
 
 
 def test_every_package_says_what_it_is():
-    for name in DECLARED:
-        path = ROOT / name.replace(".", "/") / "__init__.py"
+    for folder in PACKAGES:
+        path = ROOT / folder / "__init__.py"
         assert path.exists() and ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
-    assert all((ROOT / top / "py.typed").exists() for top in TOP)
+    assert (ROOT / "prospect_rl" / "py.typed").exists()
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_one_top_level_links_to_the_three():
+    top = ROOT / "prospect_rl"
+    assert {path.name for path in top.iterdir()} - {"__pycache__"} == {
+        "__init__.py",
+        "short_names.py",
+        "py.typed",
+        *TOP,
+    }
+    assert all((top / name).resolve() == ROOT / name for name in TOP)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """No ring of imports, those inside functions included (but not those for types alone)."""
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+    uses = {name: {n for n in imported(path, running=True) if n in modules} - {name} for name, path in modules.items()}
+    # `from package import module` names the package too, which is no more than the way there
+    uses = {
+        name: {n for n in found if not any(other.startswith(f"{n}.") for other in found)}
+        for name, found in uses.items()
+    }
+    done: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, f"a ring: {' -> '.join([*way[way.index(name) :], name])}"
+        if name not in done:
+            for other in sorted(uses[name]):
+                walk(other, (*way, name))
+            done.add(name)
+
+    for name in modules:
+        walk(name, ())
+
+
+ROOMS = ("run", "sweeps", "reports", "searches", "bench", "site", "cli", "__main__")
+"""The rooms of experiments/, each of which may use those before it."""
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parts[:1] == ("experiments",)], ids=str)
+def test_rooms_have_one_direction(path: Path):
+    room = path.with_suffix("").parts[1]
+    used = {name.split(".")[1] for name in imported(path, running=True) if name.startswith("experiments.")}
+    if room in ROOMS:
+        assert not used & {*ROOMS[ROOMS.index(room) + 1 :], "papers"}
+    elif room in ("api", "metrics", "options", "register", "search_space", "terminal"):
+        assert not used & {*ROOMS, "papers", "bench", "recipes"}
+    elif room == "papers":
+        assert not used & {*ROOMS, "bench"}, "an experiment is a declaration"
+
+
+def test_files_and_functions_are_short():
+    lengths = {path: len((ROOT / path).read_text().splitlines()) for path in SOURCES}
+    assert not {path for path, length in lengths.items() if length > 350}
+    assert len([path for path, length in lengths.items() if length > 300]) <= 6, {
+        path: n for path, n in lengths.items() if n > 300
+    }
+    for path in SOURCES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} has more than 60 lines"
 
 
 def pins() -> dict[str, str]:
@@ -119,7 +200,7 @@ def test_one_version_everywhere():
 
 
 def test_command_exists():
-    module, function = PROJECT["scripts"]["prospect"].split(":")
+    module, function = PROJECT["scripts"]["prospect"].removeprefix("prospect_rl.").split(":")
     tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
     assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -135,7 +216,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_help_lists_every_target():
-    from prospect_rl.experiments.api import EXPERIMENTS
+    from prospect_rl.experiments.register import EXPERIMENTS
 
     shown = {line.split()[0] for line in make("help").stdout.splitlines() if line.startswith("  ")}
     written = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
@@ -144,11 +225,11 @@ def test_make_help_lists_every_target():
 
 
 def test_every_experiment_is_a_target():
-    from prospect_rl.experiments.api import EXPERIMENTS
+    from prospect_rl.experiments.register import EXPERIMENTS
 
     for name in EXPERIMENTS:
         planned = make("-n", name, "TIER=smoke", "SEEDS=2", "WORKERS=1", "AGENTS=a,b").stdout.replace("\\\n", "")
-        asked = " ".join(planned.split()).partition(" -m experiments ")[2]
+        asked = " ".join(planned.split()).partition(" -m prospect_rl.experiments ")[2]
         assert name in asked and "--tier smoke --seeds 2 --workers 1 --agents a,b" in asked
 
 
@@ -183,7 +264,7 @@ def test_a_target_takes_what_its_help_says():
     for target, recipe in re.findall(r"^([a-z-]+):(.*\n(?:\t.*\n)+)", text, re.M):
         used = set(re.findall(r"\$\((?:if \$\(|or \$\()?([A-Z]+)", recipe.split("##", 1)[1].partition("\n")[2]))
         named = set(re.findall(r"([A-Z]+)=", recipe.partition("\n")[0]))
-        assert used - {"RUN", "BIN", "STAMP", "VENV", "PYTHON", "EXPERIMENTS"} == named, target
+        assert used - {"RUN", "BIN", "STAMP", "VENV", "PYTHON", "EXPERIMENTS", "DECLARED"} == named, target
 
 
 def test_the_environment_does_not_choose_for_make(monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_its_make_targets_exist():
-    from prospect_rl.experiments.api import EXPERIMENTS
+    from prospect_rl.experiments.register import EXPERIMENTS
 
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)) | set(EXPERIMENTS)
     assert set(re.findall(r"(?:^|`)make ([a-z_-]+)", README, re.M)) <= targets

@@ -293,7 +293,8 @@ if __name__ == "__main__":
     # A process to be killed: python toys.py CASE FOLDER PAUSE, with PAUSE seconds after every chunk of one iteration.
     import time
 
-    from prospect_rl.experiments import Interrupted, driver
+    from prospect_rl.experiments import Interrupted
+    from prospect_rl.experiments.run import driver
 
     driver.SAVE_EVERY, driver.SAVE_SHARE, driver.GROWTH = 0.0, float("inf"), 1
     try:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.nn.encoder import Encoder
-from prospect_rl.agents.sequence.trunk import Trunk, advance
+from prospect_rl.agents.nn.trunk import Trunk, advance
 from prospect_rl.envs.api import Array, Space, Tree
 
 

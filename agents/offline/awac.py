@@ -22,9 +22,9 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
 from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
 from prospect_rl.agents.offline.weighted import Weighted
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.td3 import begin_critics, critic_values, squared_error
 
 
 @struct.dataclass

@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from prospect_rl.agents import sac
 from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
 from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.nn.critics import critic_values, squared_error
 from prospect_rl.agents.offline.base import Offline
+from prospect_rl.agents.online import sac
+from prospect_rl.agents.online.sac import SACUpdates
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.sac import SACUpdates
-from prospect_rl.agents.td3 import critic_values, squared_error
 
 HIGHEST = 1e6
 """The largest price."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prospect_rl.agents.api import Dataset, DefaultRun, hyper
-from prospect_rl.agents.bc import BC
 from prospect_rl.agents.offline.base import kept, returns_of, spread
+from prospect_rl.agents.offline.bc import BC
 
 
 @dataclass(frozen=True, kw_only=True)

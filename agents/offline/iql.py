@@ -23,11 +23,11 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, Dataset, DefaultRun, Key, Tree, hyper
 from prospect_rl.agents.continuous import Figures
+from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
 from prospect_rl.agents.nn.networks import MLP
 from prospect_rl.agents.offline.base import ROUNDING, returns_of
 from prospect_rl.agents.offline.weighted import Weighted
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.td3 import begin_critics, critic_values, squared_error
 
 stop = jax.lax.stop_gradient
 

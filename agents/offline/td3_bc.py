@@ -17,8 +17,8 @@ import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, DefaultRun, Tree, hyper
 from prospect_rl.agents.offline.base import SMALL, Offline
+from prospect_rl.agents.online.td3 import TD3Updates
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.td3 import TD3Updates
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def value_gradient(logits: Array, reward: Array, policy: Array, start: Array, ga
     """[S, A, S] d V_P(start) / d logits of P = softmax(logits), for a fixed policy, in score-function form.
 
     E[(r + gamma V(s') - Q(s, a)) d log P(s' | s, a)] over the occupancy of (s, a) and the model's own s': the
-    expectation that MEX-MB samples (see `agents.mex.model_based`).
+    expectation that MEX-MB samples (see `agents.online.mex.model_based`).
     """
     transition = jax.nn.softmax(logits)
     values = discounted_values(transition, reward, policy, gamma)

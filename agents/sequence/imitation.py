@@ -35,8 +35,8 @@ from prospect_rl.agents.api import (
     hyper,
 )
 from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.nn.trunk import Trunk, advance
 from prospect_rl.agents.sequence.network import Network
-from prospect_rl.agents.sequence.trunk import Trunk, advance
 
 
 @struct.dataclass

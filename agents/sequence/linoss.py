@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Key, hyper
+from prospect_rl.agents.nn.trunk import Trunk
 from prospect_rl.agents.sequence.attention import Dense, norm
 from prospect_rl.agents.sequence.imitation import SequenceBC
-from prospect_rl.agents.sequence.trunk import Trunk
 
 Affine = tuple[Array, Array]
 """A step x -> A x + f: matrices [..., 2, 2, P], forces [..., 2, P]."""

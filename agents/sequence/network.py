@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Discrete, Key, Tree
 from prospect_rl.agents.nn.encoder import Encoder
+from prospect_rl.agents.nn.trunk import Trunk
 from prospect_rl.agents.sequence.attention import Dense
-from prospect_rl.agents.sequence.trunk import Trunk
 
 
 class Network(nn.Module):

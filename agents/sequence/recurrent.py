@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.nn.trunk import Trunk
 from prospect_rl.agents.sequence.attention import Dense
 from prospect_rl.agents.sequence.imitation import SequenceBC, State
-from prospect_rl.agents.sequence.trunk import Trunk
 
 
 class Recurrent(Trunk):

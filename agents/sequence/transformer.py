@@ -23,9 +23,9 @@ import numpy as np
 from flax import struct
 
 from prospect_rl.agents.api import Array, Key, hyper
+from prospect_rl.agents.nn.trunk import Trunk
 from prospect_rl.agents.sequence.attention import Attention, FeedForward, RelativeAttention, dropped, norm
 from prospect_rl.agents.sequence.imitation import SequenceBC
-from prospect_rl.agents.sequence.trunk import Trunk
 
 
 @struct.dataclass

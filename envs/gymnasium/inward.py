@@ -28,10 +28,10 @@ from flax import struct
 from gymnasium.envs.registration import EnvSpec
 from jax.experimental import io_callback
 
-from prospect_rl.envs import ENVS
 from prospect_rl.envs.api import Array, Dict, Discrete, Env, Key, Space, Spec, Step, Tree
 from prospect_rl.envs.gymnasium import spaces
 from prospect_rl.envs.identity import facts, name_of
+from prospect_rl.envs.register import ENVS
 
 # --- on the host -------------------------------------------------------------------------------------
 

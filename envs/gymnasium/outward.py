@@ -22,9 +22,10 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from prospect_rl import envs
 from prospect_rl.envs.api import Array, Env, Step, Tree
-from prospect_rl.envs.gymnasium import horizon_of, spaces
+from prospect_rl.envs.gymnasium import spaces
+from prospect_rl.envs.gymnasium.names import horizon_of
+from prospect_rl.envs.register import ENVS, make
 from prospect_rl.envs.rollout import reset_if, select, step_if
 
 FPS = 30
@@ -98,7 +99,7 @@ def advance_all(
 def build(env: str | Env, fields: dict[str, Any]) -> Env:
     """A registered environment with values for its fields, or an object as it is. Raises ValueError."""
     if isinstance(env, str):
-        return envs.make(env, **fields)
+        return make(env, **fields)
     if fields:
         raise ValueError(f"{env.spec.id}: fields are for registered names ({', '.join(fields)})")
     return env
@@ -126,7 +127,7 @@ def fps(env: Env) -> int:
 def cut_short(env: Env, limit: int | None) -> str | None:
     """One line where gymnasium would end episodes at their usual horizon, though fields give a longer one."""
     name, horizon = env.spec.id, env.spec.horizon
-    if name not in envs.ENVS or not horizon > horizon_of(name) == limit:
+    if name not in ENVS or not horizon > horizon_of(name) == limit:
         return None
     return (
         f"{name}: gymnasium ends its episodes after {limit} steps unless max_episode_steps is given, and these fields "

@@ -13,7 +13,7 @@ from flax import struct
 
 from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 from prospect_rl.envs.memory.cards import one_hot
-from prospect_rl.envs.renew import reset_if
+from prospect_rl.envs.resets import reset_if
 
 
 def neighbours(width: int) -> np.ndarray:

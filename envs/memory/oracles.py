@@ -1,4 +1,4 @@
-"""Players that know the rules: pure functions (env, state, key) -> action. `envs.demonstrations` makes data of them.
+"""Players that know the rules: pure functions (env, state, key) -> action. envs/data makes data of them.
 
 T-Maze, RepeatFirst, RepeatPrevious, Autoencode and CountRecall are played exactly (return 1), from the state. The
 others see in the state what an agent that remembers everything would know (what was dealt, turned, hit, paid), except

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs import renew
+from prospect_rl.envs import resets
 from prospect_rl.envs.api import Array, Box, Dict, Discrete, Env, Key, Space, Spec, Step, Tree, static
 from prospect_rl.envs.minigrid import bank, generators, picture, view
 from prospect_rl.envs.minigrid.rules import RULES, act
@@ -144,7 +144,7 @@ class MiniGrid(Env):
 
     def reset_if(self, needed: Array, key: Key) -> tuple[State, Tree]:
         """`reset` where `needed`; nothing is done elsewhere."""
-        return renew.reset_if(self, needed, key)
+        return resets.reset_if(self, needed, key)
 
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Step]:
         """See `rules`."""

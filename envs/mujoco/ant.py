@@ -11,7 +11,7 @@ from prospect_rl.envs.api import Array, static
 from prospect_rl.envs.mujoco.base import Reads
 from prospect_rl.envs.mujoco.locomotion import Faller
 from prospect_rl.envs.native import Read
-from prospect_rl.envs.probes import never
+from prospect_rl.envs.terminations import never
 
 CONTACT_WEIGHT = 5e-4
 

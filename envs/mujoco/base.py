@@ -16,7 +16,7 @@ from flax import struct
 from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, static
 from prospect_rl.envs.mujoco import models
 from prospect_rl.envs.native import Physics, Read, failure
-from prospect_rl.envs.probes import never
+from prospect_rl.envs.terminations import never
 
 Reads = dict[str, Array]
 """What was read, by name, each [count]."""

@@ -20,7 +20,7 @@ from flax import struct
 from prospect_rl.envs.api import Array, Key, Step, static
 from prospect_rl.envs.mujoco.base import Reads, Simulation, State
 from prospect_rl.envs.native import Read
-from prospect_rl.envs.probes import never
+from prospect_rl.envs.terminations import never
 
 Kind = Literal["dense", "velocity", "far"]
 

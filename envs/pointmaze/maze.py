@@ -19,7 +19,7 @@ from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, static
 from prospect_rl.envs.native import Physics, failure
 from prospect_rl.envs.pointmaze import layout
 from prospect_rl.envs.pointmaze.layout import GOALS, HORIZONS, MAPS, RADIUS, Layout
-from prospect_rl.envs.probes import never
+from prospect_rl.envs.terminations import never
 
 SPEED = slice(6, 10)
 """Words of a row that hold the velocities: after time and two positions, the low word of each double first."""

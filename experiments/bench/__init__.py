@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,33 +25,16 @@ from rich.table import Table
 from rich.text import Text
 
 from prospect_rl.envs.names import unknown
-from prospect_rl.experiments import durable
-from prospect_rl.experiments.console import out as stdout
-from prospect_rl.experiments.console import table as table_of
-from prospect_rl.experiments.console import waiting
 from prospect_rl.experiments.metrics import number
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.terminal import out as stdout
+from prospect_rl.experiments.terminal import table as table_of
+from prospect_rl.experiments.terminal import waiting
 
 BENCHES: dict[str, str] = {
-    "cde_update": "experiments.bench.cde_update",
-    "elmur_inference": "experiments.bench.elmur_inference",
-    "elmur_train": "experiments.bench.elmur_train",
-    "maze2d_data": "experiments.bench.maze2d_data",
-    "maze_rollout": "experiments.bench.maze_rollout",
-    "mex_loop": "experiments.bench.mex_loop",
-    "minigrid_env": "experiments.bench.minigrid_env",
-    "native_env": "experiments.bench.native_env",
-    "offline_update": "experiments.bench.offline_update",
-    "popgym_env": "experiments.bench.popgym_env",
-    "ppo_loop": "experiments.bench.ppo_loop",
-    "replay": "experiments.bench.replay",
-    "report_scale": "experiments.bench.report_scale",
-    "sac_loop": "experiments.bench.sac_loop",
-    "serene_500k": "experiments.bench.serene_500k",
-    "start_up": "experiments.bench.start_up",
-    "sweep_overhead": "experiments.bench.sweep_overhead",
-    "sweep_scale": "experiments.bench.sweep_scale",
-    "td3_loop": "experiments.bench.td3_loop",
-    "two_seeds": "experiments.bench.two_seeds",
+    path.stem: f"{__name__}.{path.stem}"
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if re.search(r"^TARGETS\b", path.read_text(encoding="utf-8"), re.M)
 }
 """Name -> module; imported when it is asked for."""
 

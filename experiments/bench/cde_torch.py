@@ -1,4 +1,4 @@
-"""CDE's update in eager PyTorch, from the equations at the heads of `agents.cde`: what the bench runs against.
+"""CDE's update in eager PyTorch, from the equations at the heads of `agents.offline.cde`: what the bench runs against.
 
 Five Adams: of V, E, pi_D, the two multipliers, and pi with the weight of its entropy. A `Learner` imports torch when it
 is made. Shapes: B rows of a batch, N actions outside the data a row, O observation and A action components.
@@ -10,9 +10,9 @@ import math
 from importlib import import_module
 from typing import Any
 
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.divergence import slope
-from prospect_rl.agents.cde.networks import EDGE, LOG_STD, MEAN_BOUND
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.divergence import slope
+from prospect_rl.agents.offline.cde.networks import EDGE, LOG_STD, MEAN_BOUND
 
 
 class Learner:
@@ -41,7 +41,7 @@ class Learner:
     def update(self, batch: Any, drawn: Any, noise: Any) -> dict[str, Any]:
         """One update of all; the losses.
 
-        batch: as `agents.cde.optidice.Rows`, tensors. drawn [N, B, A]: uniform in [-1, 1]. noise [B, A]: normal.
+        batch: as `Rows` of optidice.py, tensors. drawn [N, B, A]: uniform in [-1, 1]. noise [B, A]: normal.
         """
         losses = self.improve_values(batch, drawn)
         return losses | self.improve_policy(batch, noise)

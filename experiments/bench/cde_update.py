@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from prospect_rl.experiments import bench
 from prospect_rl.experiments.bench import loops
-from prospect_rl.experiments.program import COMPILER
-from prospect_rl.experiments.runs import enable_compilation_cache
+from prospect_rl.experiments.run.machine import enable_compilation_cache
+from prospect_rl.experiments.run.program import COMPILER
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_torch": ("at least", 1.25), "ratio_to_bare": ("at most", 1.4)}
@@ -48,7 +48,7 @@ def agent_of(**fields: Any) -> Any:
 
 def rows(agent: Any, key: jax.Array) -> Any:
     """A random batch; no row has ended, and all count."""
-    from prospect_rl.agents.cde.optidice import Rows
+    from prospect_rl.agents.offline.cde.optidice import Rows
 
     keys, size, (obs, action) = jax.random.split(key, 5), agent.batch_size, agent.sizes
     seen, following, start = (jax.random.normal(k, (size, obs)) for k in keys[:3])

@@ -30,7 +30,7 @@ def stepping() -> tuple[float, float]:
     import jax
 
     from prospect_rl import agents, envs
-    from prospect_rl.experiments.exams import Room
+    from prospect_rl.experiments.run.exams import Room
 
     env = envs.make("memory/tmaze", length=STEPS)
     agent = agents.make("elmur", context=10, width=64, layers=2, heads=2, slots=2, ffn=128).bind(env.spec)

@@ -1,4 +1,4 @@
-"""ELMUR's layers in eager PyTorch, from the equations at the head of `agents.elmur.layer`: what the bench runs against.
+"""ELMUR's layers in eager PyTorch, from the equations at the head of agents/sequence/elmur/layer.py.
 
 Segments of a batch at once; no dropout, no experts; the first write replaces. Needs torch, which `model` imports.
 """

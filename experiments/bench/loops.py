@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.experiments import bench
-from prospect_rl.experiments.program import COMPILER, Program
-from prospect_rl.experiments.runs import enable_compilation_cache
+from prospect_rl.experiments.run.machine import enable_compilation_cache
+from prospect_rl.experiments.run.program import COMPILER, Program
 
 TASK, THEIRS = "mujoco/half_cheetah", "HalfCheetah-v5"
 WARM_UP = 300

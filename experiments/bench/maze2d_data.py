@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from prospect_rl.envs import datasets
+from prospect_rl.envs.data import datasets
 from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 90)}

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl import envs
-from prospect_rl.agents.random_search import RandomSearch
+from prospect_rl.agents.evolution.random_search import RandomSearch
 from prospect_rl.envs.api import Array, Env, Key
 from prospect_rl.envs.rollout import episodes
 from prospect_rl.experiments import bench

@@ -1,4 +1,4 @@
-"""Updates of TD3+BC and IQL in eager PyTorch, by the equations at the heads of `agents.td3` and `agents.offline`.
+"""Updates of TD3+BC and IQL in eager PyTorch, by the equations in agents/online/td3.py and agents/offline/.
 
 What `offline_update` runs against. Settings are those of one of our agents (bound). A learner imports torch when it is
 made. Shapes: B rows of a batch, O observation and A action components; batches are as

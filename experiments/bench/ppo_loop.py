@@ -57,7 +57,7 @@ def measure() -> dict[str, float]:
 def program_of(name: str, seed: int = 0, **fields: Any) -> Any:
     """The program of one agent in the task."""
     from prospect_rl import agents, envs
-    from prospect_rl.experiments.program import Program
+    from prospect_rl.experiments.run.program import Program
 
     env = envs.make(f"minigrid/{TASK}")
     agent = agents.make(name, num_envs=STREAMS, length=LENGTH, minibatches=MINIBATCHES, entropy=0.01, **fields)
@@ -78,7 +78,7 @@ def our_rate() -> float:
 
 def compiling(cache: str) -> float:
     """Seconds from nothing to the end of the first iteration, importing left out."""
-    from prospect_rl.experiments.runs import enable_compilation_cache
+    from prospect_rl.experiments.run.machine import enable_compilation_cache
 
     os.environ["PROSPECT_CACHE"] = cache
     enable_compilation_cache()

@@ -37,8 +37,8 @@ def saving() -> dict[str, float]:
     import jax
 
     from prospect_rl import envs
-    from prospect_rl.experiments import checkpoint
-    from prospect_rl.experiments.program import Program
+    from prospect_rl.experiments.run import checkpoint
+    from prospect_rl.experiments.run.program import Program
 
     agent = loops.agent_of("td3", capacity=LARGE)
     run = Program(agent, envs.make(loops.TASK), (0,), eval_episodes=1, dataset=None).init()

@@ -41,7 +41,7 @@ def experiment() -> Any:
 
 def running(folder: str) -> None:
     """What finished runs leave: noisy curves that rise."""
-    from prospect_rl.experiments.sweep import plan
+    from prospect_rl.experiments.sweeps.job import plan
 
     noise = random.Random(0)
     for job in plan(experiment(), "repro", root=Path(folder)):
@@ -59,7 +59,7 @@ def running(folder: str) -> None:
 
 def reporting(folder: str) -> dict[str, float]:
     """Reads the runs, writes tables and curves."""
-    from prospect_rl.experiments.report import report
+    from prospect_rl.experiments.reports.report import report
 
     begun = time.monotonic()
     report(experiment(), "repro", root=Path(folder), out=Path(folder) / "report")

@@ -36,7 +36,7 @@ def first_row(cache: str) -> float:
         environment = os.environ | {"PROSPECT_CACHE": cache, "PROSPECT_RUNS": runs}
         begun = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, "-m", "experiments", *COMMAND],
+            [sys.executable, "-m", "prospect_rl.experiments", *COMMAND],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=said,

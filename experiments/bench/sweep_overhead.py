@@ -18,7 +18,11 @@ TARGETS: bench.Targets = {"efficiency": ("at least", 0.95)}
 CORES = 2
 RUNS, WORKERS, BUDGET = 64, 2, 34_000
 """Evaluations of 2000 steps, about 10 seconds."""
-SCRIPT = "from prospect_rl.experiments.bench.sweep_overhead import sweeping; import sys; print(sweeping(sys.argv[1], int(sys.argv[2])))"
+SCRIPT = """
+import sys
+from prospect_rl.experiments.bench.sweep_overhead import sweeping
+print(sweeping(sys.argv[1], int(sys.argv[2])))
+"""
 
 
 def measure() -> dict[str, float]:
@@ -39,8 +43,9 @@ def one_sweep(folder: str, runs: int) -> float:
 
 def sweeping(folder: str, runs: int) -> float:
     """Seconds from the first job to the last one's end."""
-    from prospect_rl.experiments.sweep import make_job, sweep
-    from prospect_rl.experiments.workers import pool
+    from prospect_rl.experiments.sweeps.job import make_job
+    from prospect_rl.experiments.sweeps.sweep import sweep
+    from prospect_rl.experiments.sweeps.workers import pool
 
     base = {
         "agent": "random_search", "fields": {}, "env": "maze/hard", "env_fields": {}, "budget": BUDGET, "evals": 2,

@@ -27,7 +27,7 @@ def planned(folder: str) -> list[Any]:
     """The jobs."""
     from prospect_rl.agents import TD3, RandomSearch
     from prospect_rl.experiments.api import Experiment, Tier
-    from prospect_rl.experiments.sweep import plan
+    from prospect_rl.experiments.sweeps.job import plan
 
     tasks = tuple(f"mujoco/{name}" for name in ("half_cheetah", "hopper", "walker2d", "ant"))
     tier = Tier({"td3": TD3(), "random": RandomSearch()}, tasks, seeds=SEEDS, budget=1000)

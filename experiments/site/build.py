@@ -6,9 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from prospect_rl.experiments import durable
-from prospect_rl.experiments.api import EXPERIMENTS, load
-from prospect_rl.experiments.report import RESULTS
+from prospect_rl.experiments.register import EXPERIMENTS, load
+from prospect_rl.experiments.reports.report import RESULTS
+from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.site import experiment, front
 from prospect_rl.experiments.site.html import Html, element
 from prospect_rl.experiments.site.results import Results, read

@@ -7,11 +7,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from prospect_rl.experiments.claims import METHODS_NOTE
 from prospect_rl.experiments.metrics import number, words_of
-from prospect_rl.experiments.overview import Judged
-from prospect_rl.experiments.plots import curve_metrics
-from prospect_rl.experiments.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
+from prospect_rl.experiments.reports.claims import METHODS_NOTE
+from prospect_rl.experiments.reports.overview import Judged
+from prospect_rl.experiments.reports.plots import curve_metrics
+from prospect_rl.experiments.reports.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
 from prospect_rl.experiments.site import charts
 from prospect_rl.experiments.site.charts import panel
 from prospect_rl.experiments.site.comparisons import all_profiles, improvement

@@ -10,7 +10,7 @@ from typing import Any
 
 from prospect_rl.experiments.bench import BENCHES, holds
 from prospect_rl.experiments.metrics import number
-from prospect_rl.experiments.overview import KINDS, ORDER
+from prospect_rl.experiments.reports.overview import KINDS, ORDER
 from prospect_rl.experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
 from prospect_rl.experiments.site.html import Html, cell, element, markup, prose, slug, table
 from prospect_rl.experiments.site.results import Point, Results, named

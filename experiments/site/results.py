@@ -9,21 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from prospect_rl.experiments import records
 from prospect_rl.experiments.api import Experiment, Tier
-from prospect_rl.experiments.claims import interval, scores_of, side
 from prospect_rl.experiments.metrics import words_of
-from prospect_rl.experiments.overview import Judged
-from prospect_rl.experiments.records import Row
-from prospect_rl.experiments.report import read_claims
-from prospect_rl.experiments.site.charts import Line
-from prospect_rl.experiments.site.html import Html, element
-from prospect_rl.experiments.statistics import (
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports.claims import interval, scores_of, side
+from prospect_rl.experiments.reports.overview import Judged
+from prospect_rl.experiments.reports.records import Row
+from prospect_rl.experiments.reports.report import read_claims
+from prospect_rl.experiments.reports.statistics import (
     average_improvement,
     improvement_interval,
     performance_profile,
     profile_band,
 )  # fmt: skip
+from prospect_rl.experiments.site.charts import Line
+from prospect_rl.experiments.site.html import Html, element
 
 RATES = ("success", "coverage")
 """Metrics whose name ends so have one scale in every environment."""

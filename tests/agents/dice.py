@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prospect_rl.agents.cde.optidice import Rows
+from prospect_rl.agents.offline.cde.optidice import Rows
 from prospect_rl.envs.api import Box, Dataset, Discrete, Spec
 from tests.agents.off_policy import SPEC
 

@@ -7,7 +7,7 @@ import numpy as np
 from prospect_rl import envs
 from prospect_rl.agents.ops.replay import Experience
 from prospect_rl.envs.api import Box, Spec
-from prospect_rl.experiments.program import Program
+from prospect_rl.experiments.run.program import Program
 
 SPEC = Spec(id="test/small", obs=Box((3,), -1.0, 1.0), action=Box((2,), (-4.0, 0.0), (4.0, 1.0)), horizon=5)
 

@@ -8,7 +8,7 @@ from flax import struct
 from prospect_rl import envs
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Discrete, Env, Segment, Spec, Step, static
-from prospect_rl.experiments.program import Program
+from prospect_rl.experiments.run.program import Program
 
 SMALL = {"num_envs": 8, "length": 16, "minibatches": 4, "hidden": (16,), "learning_rate": 3e-3}
 

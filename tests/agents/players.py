@@ -8,7 +8,7 @@ import numpy as np
 
 from prospect_rl.agents import PPO, Player
 from prospect_rl.agents.api import Agent, Box, Dict, Discrete, Spec
-from prospect_rl.agents.to_numpy import sample
+from prospect_rl.agents.ship.to_numpy import sample
 
 KEY = jax.random.key(4)
 PICTURE = Dict((("image", Box((7, 7, 3), 0, (10, 5, 2), "uint8")), ("direction", Discrete(4)),

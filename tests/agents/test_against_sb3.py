@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.sac import SAC
-from prospect_rl.agents.td3 import TD3
+from prospect_rl.agents.online.sac import SAC
+from prospect_rl.agents.online.td3 import TD3
 from prospect_rl.envs.api import Box, Spec
 from tests.agents.off_policy import batch
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.offline.cde.cde import CDE
 from prospect_rl.agents.offline.iql import IQL
 from prospect_rl.agents.offline.td3_bc import TD3BC
 from prospect_rl.experiments.bench import cde_torch, cde_update, offline_torch

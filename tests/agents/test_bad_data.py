@@ -9,7 +9,7 @@ import toys
 
 from prospect_rl.agents import AGENTS
 from prospect_rl.agents.api import Batches, wants_of
-from prospect_rl.envs import files
+from prospect_rl.envs.data import files
 from prospect_rl.envs.rollout import batches, first_inputs
 
 SMALL = {"hidden": (8,), "batch_size": 8, "updates": 10, "warm_up": 5}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.bc import BC
+from prospect_rl.agents.offline.bc import BC
 from prospect_rl.envs.api import Batch, Box, Dataset, Dict, Discrete, Inputs, Spec
 from prospect_rl.envs.rollout import batches
 

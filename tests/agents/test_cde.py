@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.divergence import cost, log_ratio, ratio, slope
-from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.divergence import cost, log_ratio, ratio, slope
+from prospect_rl.agents.offline.cde.optidice import OptiDICE
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import batches
 from tests.agents.dice import CHOICES, SMALL, B, big_r, case, dataset, rows

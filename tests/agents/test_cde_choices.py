@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.optidice import OptiDICE
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import batches, first_inputs
-from prospect_rl.experiments.program import Program
+from prospect_rl.experiments.run.program import Program
 from tests.agents.dice import CHOICES, SMALL, B, case, rows
 
 MINIGRID = "minigrid/Empty-5x5-v0"

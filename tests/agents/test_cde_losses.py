@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.optidice import OptiDICE
 from tests.agents.dice import (
     CHOICES,
     B,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cma_me import CMAME, decompose_due, improvement
+from prospect_rl.agents.evolution.cma_me import CMAME, decompose_due, improvement
 from prospect_rl.agents.ops import cmaes
 from tests.agents.evolution import Point, begin, evolve, formula, generation, play, replayed, same_structure
 

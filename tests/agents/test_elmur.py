@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents
-from prospect_rl.agents.elmur.elmur import Elmur
-from prospect_rl.agents.elmur.layer import REACH, Experts, Layer
+from prospect_rl.agents.sequence.elmur.elmur import Elmur
+from prospect_rl.agents.sequence.elmur.layer import REACH, Experts, Layer
 from tests.agents.sequences import SPEC, in_segments, made, one_segment, stream
 
 TINY = {"width": 8, "layers": 1, "heads": 2, "ffn": 12, "context": 4, "segments": 3, "sigma": 0.5, "bias_std": 1.0}

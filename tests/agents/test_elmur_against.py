@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from prospect_rl.experiments.bench.elmur_torch import model
 from tests.agents.sequences import in_segments, made, shaken, stream
 

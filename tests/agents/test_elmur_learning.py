@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.elmur.ppo import ElmurPPO
+from prospect_rl.agents.online.ppo_elmur import ElmurPPO
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import batches, episodes
 from tests.agents.on_policy import SMALL, evaluated, played

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.agents.exploration.bonus import Explorer
-from prospect_rl.agents.exploration.count import Count
-from prospect_rl.agents.exploration.icm import ICM
-from prospect_rl.agents.exploration.noveld import NovelD
-from prospect_rl.agents.exploration.ride import RIDE
-from prospect_rl.agents.exploration.rnd import RND
+from prospect_rl.agents.online.exploration.bonus import Explorer
+from prospect_rl.agents.online.exploration.count import Count
+from prospect_rl.agents.online.exploration.icm import ICM
+from prospect_rl.agents.online.exploration.noveld import NovelD
+from prospect_rl.agents.online.exploration.ride import RIDE
+from prospect_rl.agents.online.exploration.rnd import RND
+from prospect_rl.agents.online.ppo import PPO
 from prospect_rl.agents.ops import normalise
-from prospect_rl.agents.ppo import PPO
 from tests.agents.on_policy import Ring, played, program, same
 
 TINY = {

@@ -16,9 +16,10 @@ import toys
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Box, Discrete
-from prospect_rl.agents.portable import Policy
-from prospect_rl.experiments import shipping, train
-from prospect_rl.experiments.durable import canonical
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.experiments import train
+from prospect_rl.experiments.run import players as shipping
+from prospect_rl.experiments.run.durable import canonical
 from tests.agents.players import PICTURE, observations, spec
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +96,7 @@ def test_a_players_folder_in_another_process_without_the_environment(finished, t
     shipping.write(player, tmp_path / "player")
     assert {x.name for x in (tmp_path / "player").iterdir()} == {"player.json", "player.safetensors"}
     load = f"from prospect_rl import agents; player = agents.load({str(tmp_path / 'player')!r})"
-    found = elsewhere(load, ("envs.point", "gymnasium", "mujoco", "minigrid"), seen, ROOT)
+    found = elsewhere(load, ("prospect_rl.envs.small.point", "gymnasium", "mujoco", "minigrid"), seen, ROOT)
     np.testing.assert_array_equal(np.float32(found), [player(obs) for obs in seen])
 
 
@@ -224,7 +225,7 @@ def test_the_files_need_numpy_alone(finished, tmp_path):
 
 
 def test_export_writes_both(finished, tmp_path, capsys):
-    from prospect_rl.experiments.__main__ import main
+    from prospect_rl.experiments.cli.main import main
 
     assert main(["export", str(finished), "--player", str(tmp_path / "player")]) == 0
     assert main(["export", str(finished), "--numpy", str(tmp_path / "numpy")]) == 0

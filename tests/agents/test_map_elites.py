@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.map_elites import MAPElites
+from prospect_rl.agents.evolution.map_elites import MAPElites
 from prospect_rl.envs.api import Box, Spec
 from tests.agents.evolution import Point, begin, evolve, formula, generation, play, replayed, same_structure
 

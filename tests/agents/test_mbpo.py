@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.mbpo import MBPO
 from prospect_rl.agents.nn.dynamics import LOG_VAR, Dynamics, log_density, moments, negative_log_likelihood, squashed
+from prospect_rl.agents.online.mbpo import MBPO
 from prospect_rl.agents.ops import fitting
 from prospect_rl.agents.ops import replay as replays
 from prospect_rl.agents.ops.replay import Experience
 from prospect_rl.envs.api import Box, Inputs, Segment, Transitions
-from prospect_rl.envs.probes import never
+from prospect_rl.envs.terminations import never
 from tests.agents.off_policy import SPEC, differ, return_on_target
 
 NOISE = 0.1

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.mex.mex import MEX, value_term
-from prospect_rl.agents.td3 import TD3, squared_error
+from prospect_rl.agents.nn.critics import squared_error
+from prospect_rl.agents.online.mex.mex import MEX, value_term
+from prospect_rl.agents.online.td3 import TD3
 from tests.agents.off_policy import SPEC, batch, differ, updated
 
 # rows are critics, columns samples

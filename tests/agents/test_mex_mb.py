@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.mbpo import MBPO
-from prospect_rl.agents.mex.model_based import MEXMB, advantage, standardised, value_term
+from prospect_rl.agents.nn.critics import critic_values
 from prospect_rl.agents.nn.dynamics import log_density, outcome
+from prospect_rl.agents.online.mbpo import MBPO
+from prospect_rl.agents.online.mex.model_based import MEXMB, advantage, standardised, value_term
 from prospect_rl.agents.ops.tabular import discounted_values, occupancy, value_gradient
-from prospect_rl.agents.td3 import critic_values
 from tests.agents.off_policy import batch, return_on_target
 from tests.agents.test_mbpo import QUICK, case, fresh, linear, segment
 

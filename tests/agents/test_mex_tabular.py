@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.mex.tabular import State, TabularMEX
+from prospect_rl.agents.online.mex.tabular import State, TabularMEX
 from prospect_rl.agents.ops.tabular import discounted_values, occupancy, plan, value_gradient
 from prospect_rl.envs.api import Discrete, Spec
-from prospect_rl.envs.lock import CombinationLock
+from prospect_rl.envs.small.lock import CombinationLock
 from prospect_rl.experiments import train
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prospect_rl.agents.novelty_search import NoveltySearch
+from prospect_rl.agents.evolution.novelty_search import NoveltySearch
 from prospect_rl.agents.ops import archive as archives
 from tests.agents.evolution import Point, evolve, formula, play, replayed, same_structure
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.novelty_search import NoveltySearch
-from prospect_rl.agents.nsga2 import NSGA2
+from prospect_rl.agents.evolution.novelty_search import NoveltySearch
+from prospect_rl.agents.evolution.nsga2 import NSGA2
 from tests.agents.evolution import Point, begin, evolve, formula, generation, play, replayed, same_structure
 
 SETTINGS = {"hidden": (), "population": 12, "additions": 2, "neighbours": 3, "archive_capacity": 40}

@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.optidice import OptiDICE
+from prospect_rl.agents.nn.critics import critic_values
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.base import moments
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.optidice import OptiDICE
 from prospect_rl.agents.offline.cql import CQL
 from prospect_rl.agents.offline.filtered_bc import FilteredBC
 from prospect_rl.agents.offline.iql import IQL, expectile_loss
 from prospect_rl.agents.offline.td3_bc import TD3BC
+from prospect_rl.agents.online.sac import SACUpdates
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.sac import SACUpdates
-from prospect_rl.agents.td3 import critic_values
 from prospect_rl.envs.api import Box, Dataset, Inputs, Spec
 from prospect_rl.envs.rollout import batches
 from tests.agents.dice import dataset

@@ -10,9 +10,9 @@ import pytest
 
 from prospect_rl import envs
 from prospect_rl.agents.nn.encoder import CELL, Encoder, blank
+from prospect_rl.agents.online.ppo import PPO, Rows
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
-from prospect_rl.agents.ppo import PPO, Rows
 from prospect_rl.envs.api import Box, Dict, Discrete, Inputs, Spec
 from tests.agents.on_policy import SMALL, Ring, evaluated, played, program, same, trained, values
 

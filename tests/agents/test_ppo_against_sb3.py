@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prospect_rl.agents.online.ppo import PPO, Rows
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.returns import advantages
-from prospect_rl.agents.ppo import PPO, Rows
 from prospect_rl.envs.api import Box, Discrete, Spec
 
 gymnasium = pytest.importorskip("gymnasium")

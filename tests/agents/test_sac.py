@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.sac import SAC, log_density
-from prospect_rl.agents.td3 import critic_values
+from prospect_rl.agents.nn.critics import critic_values
+from prospect_rl.agents.online.sac import SAC, log_density
 from prospect_rl.envs.api import Inputs
 from tests.agents.off_policy import SPEC, batch, differ, return_on_target, updated
 

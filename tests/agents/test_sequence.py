@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents
-from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.nn.trunk import where_needed
 from prospect_rl.agents.sequence.dt import DT, RATE
+from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from prospect_rl.agents.sequence.linoss import Oscillators
 from prospect_rl.agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
 from prospect_rl.agents.sequence.transformer import RMT, BCTransformer, TrXL
-from prospect_rl.agents.sequence.trunk import where_needed
 from prospect_rl.envs.api import Batch, Box, Dataset, Inputs, Spec
-from prospect_rl.experiments import checkpoint
+from prospect_rl.experiments.run import checkpoint
 from tests.agents.sequences import SPEC, in_segments, in_steps, made, stream
 
 SMALL = {"width": 8, "context": 4, "segments": 3}

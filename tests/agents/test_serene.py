@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from prospect_rl.agents import NoveltySearch, Serene
+from prospect_rl.agents.evolution.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
+from prospect_rl.agents.evolution.serene.study import EmitterStudy
 from prospect_rl.agents.ops import emitters
-from prospect_rl.agents.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
-from prospect_rl.agents.serene.study import EmitterStudy
 from prospect_rl.envs.api import Episodes
 from tests.agents.evolution import Point, evolve, play, replayed
 

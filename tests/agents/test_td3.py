@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prospect_rl.agents.nn.critics import squared_error
 from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.online.td3 import TD3
 from prospect_rl.agents.ops.replay import Experience
-from prospect_rl.agents.td3 import TD3, squared_error
 from prospect_rl.envs.api import Box, Dict, Discrete, Inputs, Segment, Spec, Transitions
 from tests.agents.off_policy import SPEC, batch, differ, return_on_target, updated
 

@@ -6,7 +6,7 @@ import pytest
 from prospect_rl import agents
 from prospect_rl.agents import BC, CDE, PPO, SAC, TD3, Floor
 from prospect_rl.agents.api import Box, Dict, Discrete
-from prospect_rl.agents.portable import Policy
+from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.envs.gymnasium import spaces
 from tests.agents.players import PICTURE, newborn, observations, recurrent
 

@@ -18,11 +18,13 @@ from prospect_rl.agents import Player
 from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, cost, wants_of
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import episodes, first_inputs, next_inputs
-from prospect_rl.experiments import checkpoint, shipping
-from prospect_rl.experiments.checkpoint import digest
 from prospect_rl.experiments.metrics import metric_of
-from prospect_rl.experiments.program import Program
-from prospect_rl.experiments.runs import Folder, Run
+from prospect_rl.experiments.run import checkpoint
+from prospect_rl.experiments.run import players as shipping
+from prospect_rl.experiments.run.checkpoint import digest
+from prospect_rl.experiments.run.config import Run
+from prospect_rl.experiments.run.folder import Folder
+from prospect_rl.experiments.run.program import Program
 from tests.contract import bad
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.agents.neuroevolution import Neuroevolution
+from prospect_rl.agents.evolution.neuroevolution import Neuroevolution
 from prospect_rl.envs.arm import redundant
 from prospect_rl.envs.arm.redundant import ArmState, RedundantArm
 from prospect_rl.envs.rollout import episodes

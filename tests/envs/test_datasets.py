@@ -10,8 +10,9 @@ import pytest
 import toys
 
 from prospect_rl import envs
-from prospect_rl.envs import cache, datasets
+from prospect_rl.envs import cache
 from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.data import datasets
 from prospect_rl.envs.minigrid import bank
 from prospect_rl.envs.rollout import batches
 

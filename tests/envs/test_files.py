@@ -10,7 +10,9 @@ from safetensors import numpy as safetensors
 
 from prospect_rl import envs
 from prospect_rl.agents import BC
-from prospect_rl.envs import cache, datasets, files
+from prospect_rl.envs import cache
+from prospect_rl.envs.api import Box
+from prospect_rl.envs.data import datasets, files
 from prospect_rl.experiments import train
 
 ROWS = 30
@@ -252,7 +254,7 @@ def test_actions_lie_within_the_bounds_and_may_touch_them():
 
 
 def test_bounds_are_compared_in_single_precision():
-    spec = toys.Point().spec.__class__(**toys.Point().spec.__dict__ | {"action": envs.api.Box((2,), -0.4, (0.4, 0.1))})
+    spec = toys.Point().spec.__class__(**toys.Point().spec.__dict__ | {"action": Box((2,), -0.4, (0.4, 0.1))})
     at = np.tile([np.float32(-0.4), np.float32(0.1)], (ROWS, 1))
     datasets.check_fits(datasets.make(write("mine.npz", arrays(action=at))), spec)
 

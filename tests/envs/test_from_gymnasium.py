@@ -13,13 +13,14 @@ from gymnasium.spaces import Dict as DictSpace
 
 from prospect_rl import envs
 from prospect_rl.agents.nn.encoder import Encoder
-from prospect_rl.agents.td3 import TD3
+from prospect_rl.agents.online.td3 import TD3
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Box as OurBox
 from prospect_rl.envs.api import Dict as OurDict
 from prospect_rl.envs.api import Discrete as OurDiscrete
 from prospect_rl.envs.gymnasium import spaces
-from prospect_rl.experiments import driver, train
+from prospect_rl.experiments import train
+from prospect_rl.experiments.run import driver
 
 N = 3
 

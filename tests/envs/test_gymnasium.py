@@ -16,15 +16,15 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toys import MINIGRID, POPGYM
 
-import prospect_rl.envs.gymnasium
 from prospect_rl import envs
+from prospect_rl.envs import gymnasium as ours
 from prospect_rl.envs.api import Box, Dict, Discrete, Env, Spec, Step, static
 from prospect_rl.envs.gymnasium import GymEnv, GymVectorEnv, spaces
 from prospect_rl.envs.gymnasium.outward import advance, part
 from prospect_rl.envs.gymnasium.outward import fps as fps_of
 
 ROOT = Path(__file__).parents[2]
-IDS = envs.gymnasium.names()
+IDS = ours.names()
 ODD_SPACES = [  # gymnasium says so of a space that is what it is: unbounded, or of one point
     r"ignore:.*A Box observation space (minimum|maximum) value is -?infinity",
     r"ignore:.*A Box observation space maximum and minimum values are equal",
@@ -68,18 +68,18 @@ class Drunkard(Env):
 
 
 def test_ids():
-    assert envs.gymnasium.id_of("maze/hard") == "prospect/MazeHard-v0"
-    assert envs.gymnasium.id_of("probe/one_step") == "prospect/ProbeOneStep-v0"
-    assert envs.gymnasium.id_of("mujoco/hopper_vel_sparse") == "prospect/HopperVelSparse-v0"
+    assert ours.id_of("maze/hard") == "prospect/MazeHard-v0"
+    assert ours.id_of("probe/one_step") == "prospect/ProbeOneStep-v0"
+    assert ours.id_of("mujoco/hopper_vel_sparse") == "prospect/HopperVelSparse-v0"
     assert list(IDS.values()) == list(envs.ENVS), "two names share an id"
     assert set(IDS) <= set(gymnasium.registry)
 
 
 def test_what_is_added_later_is_registered_on_request(monkeypatch):
-    monkeypatch.setitem(envs.ENVS, "test/later", "prospect_rl.envs.point:SparsePoint")
+    monkeypatch.setitem(envs.ENVS, "test/later", "prospect_rl.envs.small.point:SparsePoint")
     monkeypatch.setattr(gymnasium.envs.registration, "registry", registry := dict(gymnasium.registry))
     monkeypatch.setattr(gymnasium, "registry", registry)
-    envs.gymnasium.register()
+    ours.register()
     assert gymnasium.make("prospect/TestLater-v0").action_space.shape == (2,)
 
 

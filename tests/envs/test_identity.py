@@ -14,7 +14,8 @@ from gymnasium.spaces import Box, Discrete
 from prospect_rl import envs
 from prospect_rl.envs.api import Env
 from prospect_rl.envs.identity import facts
-from prospect_rl.experiments.runs import Folder, Run
+from prospect_rl.experiments.run.config import Run
+from prospect_rl.experiments.run.folder import Folder
 
 
 class Lamp(gymnasium.Env):

@@ -7,7 +7,7 @@ import pytest
 
 from prospect_rl import envs
 from prospect_rl.agents.ops.tabular import plan
-from prospect_rl.envs.lock import CombinationLock, LockState
+from prospect_rl.envs.small.lock import CombinationLock, LockState
 
 RIGHT = (1, 2, 1, 2, 1, 2)
 

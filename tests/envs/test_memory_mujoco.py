@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.envs.demonstrations import Demonstrations
+from prospect_rl.envs.data.demonstrations import Demonstrations
 from prospect_rl.envs.memory import remember_color, take_it_back
 from prospect_rl.envs.memory.remember_color import RememberColor
 from prospect_rl.envs.memory.take_it_back import TakeItBack

@@ -8,8 +8,8 @@ import pytest
 from flax import struct
 
 from prospect_rl import envs
-from prospect_rl.envs import demonstrations
-from prospect_rl.envs.demonstrations import Demonstrations, oracle
+from prospect_rl.envs.data import demonstrations
+from prospect_rl.envs.data.demonstrations import Demonstrations, oracle
 from prospect_rl.envs.memory.table import FAMILIES, TASKS
 from prospect_rl.envs.memory.tmaze import UP, TMaze
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import toys
 
-from prospect_rl import envs
-from prospect_rl.envs import cache, datasets
-from prospect_rl.envs import minari as ours
+from prospect_rl.envs import cache
+from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.data import datasets
+from prospect_rl.envs.data import minari as ours
 
 minari = pytest.importorskip("minari")
 from gymnasium import spaces  # noqa: E402
@@ -171,7 +172,7 @@ def test_damage_is_one_line(harm, monkeypatch):
     elif harm == "version":
         (folder / "metadata.json").write_text(json.dumps(facts | {"minari_version": "0.1.0"}))
     else:
-        monkeypatch.setattr("prospect_rl.envs.files.free_memory", lambda: 1000)
+        monkeypatch.setattr("prospect_rl.envs.data.files.free_memory", lambda: 1000)
     with pytest.raises(ValueError, match="the Minari dataset mine/x-v0: ") as error:
         datasets.make("minari/mine/x-v0")
     assert "\n" not in str(error.value)
@@ -220,6 +221,6 @@ def test_observations_of_several_parts_go_out_flat():
         "reward": np.zeros(count, np.float32), "terminated": np.zeros(count, bool), "truncated": np.arange(count) == 5,
     }  # fmt: skip
     rows["next_obs"] = rows["obs"] + np.uint8(3)
-    made = envs.api.Dataset(rows, np.zeros(1, np.int32))
+    made = Dataset(rows, np.zeros(1, np.int32))
     ours.export(made, "mine/flat-v0", env)
     assert datasets.digest(datasets.make("minari/mine/flat-v0")) == datasets.digest(made)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.envs import renew
+from prospect_rl.envs import register, resets
 from prospect_rl.envs.minigrid import bank
 from prospect_rl.envs.minigrid.art import level, stack
 from prospect_rl.envs.minigrid.env import Bank, MiniGrid, state_id
@@ -190,7 +190,7 @@ def test_resets_of_some_are_resets_of_all(shape, monkeypatch):
         mask = needed.reshape(needed.shape + (1,) * (a.ndim - needed.ndim))
         assert (np.where(mask, a, 0) == np.where(mask, b, 0)).all()
         assert not shape or not np.where(mask, 0, a).any()
-    assert needed.sum() > renew.HANDFUL or np.prod(shape) < 70
+    assert needed.sum() > resets.HANDFUL or np.prod(shape) < 70
 
 
 def test_a_picture_shows_where_the_agent_looks():
@@ -220,7 +220,8 @@ def test_its_readme_names_every_file_and_starts_an_episode():
 def vault(tmp_path, monkeypatch):
     (tmp_path / "my_vault.py").write_text(EXAMPLES[1])
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(envs, "ENVS", dict(envs.ENVS))
+    monkeypatch.setattr(register, "ENVS", dict(envs.ENVS))
+    monkeypatch.setattr(envs, "ENVS", register.ENVS)
     monkeypatch.delitem(sys.modules, "my_vault", raising=False)
     import_module("my_vault")
     return "mine/vault"

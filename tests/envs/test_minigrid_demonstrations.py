@@ -9,8 +9,8 @@ import pytest
 from flax import struct
 
 from prospect_rl import envs
-from prospect_rl.envs import datasets, minari
-from prospect_rl.envs.demonstrations import Demonstrations
+from prospect_rl.envs.data import datasets, minari
+from prospect_rl.envs.data.demonstrations import Demonstrations
 from prospect_rl.envs.minigrid import bank, controller, state
 from prospect_rl.envs.minigrid.art import level, stack
 from prospect_rl.envs.minigrid.env import Bank, MiniGrid

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.envs import datasets
-from prospect_rl.envs.pointmaze import floors
+from prospect_rl.envs.data import datasets
 from prospect_rl.envs.pointmaze.layout import GOALS, HORIZONS, MAPS, layout
 from prospect_rl.envs.pointmaze.maze import PointMaze
 from prospect_rl.envs.pointmaze.waypoints import Walker, Waypoints
 from prospect_rl.envs.rollout import episodes
+from prospect_rl.experiments.bench.floors import pointmaze as floors
 
 MASS = 4000 / 3 * np.pi * 0.1**3
 """Of a sphere of 10 cm and 1000 kg/m^3: 4.18879 kg."""

@@ -4,8 +4,7 @@ import gymnasium
 import pytest
 from toys import MINIGRID
 
-import prospect_rl.envs.gymnasium
-from prospect_rl import envs
+from prospect_rl.envs import gymnasium as ours
 
 sb3 = pytest.importorskip("stable_baselines3")
 check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env
@@ -13,7 +12,7 @@ check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_en
 
 CHECKED = [
     pytest.param(id, marks=pytest.mark.slow) if name.startswith("minigrid/") and name not in MINIGRID else id
-    for id, name in envs.gymnasium.names().items()
+    for id, name in ours.names().items()
 ]
 
 
@@ -36,7 +35,7 @@ def test_sb3_learns_in_one():
 @pytest.mark.filterwarnings("ignore")
 def test_sb3_learns_in_minigrid():
     """Random actions return less than .4 in Empty-5x5, a perfect policy .955."""
-    id = next(id for id, name in envs.gymnasium.names().items() if name == "minigrid/Empty-5x5-v0")
+    id = next(id for id, name in ours.names().items() if name == "minigrid/Empty-5x5-v0")
     env = gymnasium.make(id)
     model = sb3.PPO("MultiInputPolicy", env, n_steps=256, learning_rate=1e-3, seed=0, device="cpu")
     model.learn(8192)

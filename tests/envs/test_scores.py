@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.envs import scores
-from prospect_rl.envs.floors import BEGIN, END
-from prospect_rl.envs.pointmaze import floors
+from prospect_rl.envs.data import scores
+from prospect_rl.experiments.bench.floors import pointmaze as floors
+from prospect_rl.experiments.bench.floors.table import BEGIN, END
 
 
 @pytest.mark.parametrize(

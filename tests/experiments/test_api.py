@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments import api, records
+from prospect_rl.experiments import register
 from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
-from prospect_rl.experiments.claims import decide, judge, scores_of
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports.claims import decide, judge, scores_of
 
 ENV = "maze/hard"
 
@@ -145,10 +146,10 @@ def test_no_claim_goes_without_kind_and_scores():
         Claim("c", "t", "s", "eval/retrun", ENV, "a", kind="check")
 
 
-@pytest.mark.parametrize("name", api.EXPERIMENTS)
+@pytest.mark.parametrize("name", register.EXPERIMENTS)
 def test_declared_claims_agree_with_the_committed_tables(name):
     """Their scores keep their bounds; a success is judged as the share that it is."""
-    one, path = api.load(name), Path("results") / name / "summary.csv"
+    one, path = register.load(name), Path("results") / name / "summary.csv"
     for c in one.claims:
         assert c.text.endswith(".") and c.source
         assert scores_of(one, c.env, c.metric) == c.scores
@@ -189,20 +190,20 @@ def test_a_claim_must_speak_of_what_the_tiers_run():
 
 def test_unknown_names_get_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'serene_maze'"):
-        api.load("serene_mase")
+        register.load("serene_mase")
     tier = Tier({}, (), seeds=1, budget=1)
     with pytest.raises(ValueError, match="did you mean 'repro'"):
         Experiment("x", "t", "t", "s", tier, tier, tier).tier("repo")
 
 
-@pytest.mark.parametrize("name", api.EXPERIMENTS)
+@pytest.mark.parametrize("name", register.EXPERIMENTS)
 def test_registered_experiments(name):
     """Every agent fits every environment of each tier, and what it learns from is there."""
     from prospect_rl import envs
     from prospect_rl.agents.api import Batches, wants_of
-    from prospect_rl.envs import datasets
+    from prospect_rl.envs.data import datasets
 
-    one = api.load(name)
+    one = register.load(name)
     for tier in (one.smoke, one.repro, one.paper):
         for env in tier.envs:
             spec = envs.make(env, **tier.env_fields.get(env, {})).spec

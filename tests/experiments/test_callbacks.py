@@ -11,11 +11,13 @@ from flax import struct
 from PIL import Image
 
 from prospect_rl import agents
-from prospect_rl.experiments import Run, callbacks, checkpoint, driver, play, train
-from prospect_rl.experiments.callbacks import EarlyStop, SaveBest, Video, best_folder, parse_stop
-from prospect_rl.experiments.hooks import Audience, Callback
-from prospect_rl.experiments.runs import Folder
-from prospect_rl.experiments.watch import watch
+from prospect_rl.experiments import Run, train
+from prospect_rl.experiments.run import callbacks, checkpoint, driver, reopen, video
+from prospect_rl.experiments.run.callbacks import EarlyStop, SaveBest, best_folder, parse_stop
+from prospect_rl.experiments.run.episode import watch
+from prospect_rl.experiments.run.folder import Folder
+from prospect_rl.experiments.run.hooks import Audience, Callback
+from prospect_rl.experiments.run.video import Video
 
 RUN = Run(toys.Cloner(), toys.Point(), (), (3,), 200, 8, 2)
 
@@ -286,7 +288,7 @@ def film(folder, **options):
 
 def test_films_stand_at_every_third_evaluation_and_show_its_episode(fine, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(callbacks, "watch", lambda *what: shown.append(watch(*what)) or shown[-1])
+    monkeypatch.setattr(video, "watch", lambda *what: shown.append(watch(*what)) or shown[-1])
     rows = film(tmp_path / "calm").rows
     for seen, row in zip(shown[1:], (rows[2], rows[5]), strict=True):
         assert seen.facts["return"] == pytest.approx(row["eval/return"], rel=1e-5) and seen.facts["return"]
@@ -312,10 +314,10 @@ def test_an_environment_without_pictures_is_said_before_training(tmp_path):
 def test_what_was_best_can_be_shipped(fine, tmp_path):
     train(agents.make("random_search", population=20), "point/sparse", budget=200, evals=10, out=tmp_path,
           callbacks=[SaveBest("eval/length", better="lower")])  # fmt: skip
-    found = play.open_run(tmp_path)
+    found = reopen.open_run(tmp_path)
     agent = found.run.agent.bind(found.run.make_env().spec)
-    best = play.shipped(found, agent, best_folder(tmp_path, "eval/length"))
-    assert np.shape(best) == np.shape(play.shipped(found, agent))
+    best = reopen.shipped(found, agent, best_folder(tmp_path, "eval/length"))
+    assert np.shape(best) == np.shape(reopen.shipped(found, agent))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     lengths = [row["eval/length"] for row in rows]
     (kept, *_) = checkpoint.steps(best_folder(tmp_path, "eval/length"))[::-1]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.experiments import checkpoint, durable
+from prospect_rl.experiments.run import checkpoint, durable
 
 
 def tree(scale=1):

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from prospect_rl.experiments import workers
-from prospect_rl.experiments.child import Child, last_line
-from prospect_rl.experiments.workers import worker_environment
+from prospect_rl.experiments.sweeps import workers
+from prospect_rl.experiments.sweeps.child import Child, last_line
+from prospect_rl.experiments.sweeps.workers import worker_environment
 
 BASE = {"agent": "random_search", "fields": {"population": 50}, "env": "point/sparse", "env_fields": {},
         "budget": 100, "evals": 2, "eval_episodes": 1}  # fmt: skip
@@ -53,7 +53,9 @@ def test_a_head_that_is_gone_ends_the_process_with_the_command(monkeypatch, caps
     workers.watch_head("127.0.0.1", 1)
     said = capsys.readouterr().err
     assert codes == [1] and said.count("\n") == 1
-    assert "127.0.0.1:1 is gone" in said and said.endswith("python -m experiments run serene_maze --tier repro\n")
+    assert "127.0.0.1:1 is gone" in said and said.endswith(
+        "python -m prospect_rl.experiments run serene_maze --tier repro\n"
+    )
 
 
 def test_last_line():

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prospect_rl import agents
-from prospect_rl.experiments import __main__ as cli
 from prospect_rl.experiments import options
+from prospect_rl.experiments.cli import main as cli
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        "prospect_rl.experiments.runs.enable_compilation_cache", lambda: tmp_path
+        "prospect_rl.experiments.run.machine.enable_compilation_cache", lambda: tmp_path
     )  # the tests have their own
     monkeypatch.chdir(tmp_path)
 
@@ -110,16 +110,16 @@ WORDS = st.lists(
 @given(words=WORDS)
 def test_no_words_print_a_traceback(words, capsys, monkeypatch):
     """What would really train, measure or sweep is replaced; parsing is not."""
-    monkeypatch.setattr("prospect_rl.experiments.single._run_here", lambda job, callbacks: [])
-    monkeypatch.setattr("prospect_rl.experiments.single._run_all", lambda jobs: 0)
+    monkeypatch.setattr("prospect_rl.experiments.cli.run._run_here", lambda job, callbacks: [])
+    monkeypatch.setattr("prospect_rl.experiments.cli.run._run_all", lambda jobs: 0)
     nothing = SimpleNamespace(finished=[], skipped=[], failed=[])
-    monkeypatch.setattr("prospect_rl.experiments.sweep.sweep", lambda *args, **kwargs: nothing)
+    monkeypatch.setattr("prospect_rl.experiments.sweeps.sweep.sweep", lambda *args, **kwargs: nothing)
     monkeypatch.setattr(
-        "prospect_rl.experiments.search.connect", lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None)
+        "prospect_rl.experiments.cli.search.connect", lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None)
     )
     monkeypatch.setattr("prospect_rl.experiments.bench.run", lambda name: name is None)
-    monkeypatch.setattr("prospect_rl.experiments.doctor.facts", lambda: [])
-    monkeypatch.setattr("prospect_rl.experiments.child.serve", lambda: 0)
+    monkeypatch.setattr("prospect_rl.experiments.cli.doctor.facts", lambda: [])
+    monkeypatch.setattr("prospect_rl.experiments.sweeps.work.serve", lambda: 0)
     code = cli.main(words)
     said = capsys.readouterr()
     assert code in (0, 1, 2)
@@ -204,7 +204,7 @@ def test_lists_of_a_family_and_by_a_part_of_the_id(capsys):
 
 def test_lists_shows_and_the_doctor_speak_json(capsys, monkeypatch):
     monkeypatch.setattr(
-        "prospect_rl.experiments.doctor.facts", lambda: [("python", "3"), ("warning", "[a]"), ("warning", "b")]
+        "prospect_rl.experiments.cli.doctor.facts", lambda: [("python", "3"), ("warning", "[a]"), ("warning", "b")]
     )
 
     def said(*words):
@@ -224,7 +224,7 @@ def test_lists_shows_and_the_doctor_speak_json(capsys, monkeypatch):
 def test_a_table_keeps_every_letter_in_a_narrow_terminal_and_its_rows_whole_elsewhere(capsys):
     from rich.console import Console
 
-    from prospect_rl.experiments import listing
+    from prospect_rl.experiments.cli import listing
 
     rows = listing.agents_rows("probe/bandit")
     narrow = Console(file=io.StringIO(), width=40)
@@ -236,7 +236,7 @@ def test_a_table_keeps_every_letter_in_a_narrow_terminal_and_its_rows_whole_else
 
 
 def test_a_long_line_is_not_broken_where_there_is_no_terminal(capsys):
-    from prospect_rl.experiments.console import err, out
+    from prospect_rl.experiments.terminal import err, out
 
     for console in (out(), err()):
         console.print("word " * 200)
@@ -256,7 +256,7 @@ LITERAL = "br[ack]et, a[/b]c, [bold], :smile: and \\[red]"
 
 
 def test_what_users_name_is_printed_as_it_is(capsys):
-    from prospect_rl.experiments.console import err, out, table
+    from prospect_rl.experiments.terminal import err, out, table
 
     cells = table(LITERAL)
     cells.add_row(LITERAL)
@@ -284,7 +284,7 @@ def learner(monkeypatch):
 
     monkeypatch.setattr(agents.BC, "default_run", DefaultRun("maze2d/umaze", 321, "maze2d/umaze/waypoints"))
     jobs = []
-    monkeypatch.setattr("prospect_rl.experiments.single._run_here", lambda job, callbacks: jobs.append(job) or [])
+    monkeypatch.setattr("prospect_rl.experiments.cli.run._run_here", lambda job, callbacks: jobs.append(job) or [])
     return jobs
 
 
@@ -322,7 +322,7 @@ def test_the_data_of_an_agents_own_run_is_for_its_environment_alone(capsys, lear
 
 
 def test_what_never_came_is_no_negative_number(capsys):
-    from prospect_rl.experiments.single import _print_row
+    from prospect_rl.experiments.cli.run import _print_row
 
     _print_row({"seed": 0, "ledger/first_0": 12, "ledger/reached_0": -1, "eval/return": -1.0}, "maze/hard")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
@@ -330,7 +330,7 @@ def test_what_never_came_is_no_negative_number(capsys):
 
 
 def test_several_seeds_end_with_a_table(capsys):
-    from prospect_rl.experiments.single import _print_seeds
+    from prospect_rl.experiments.cli.run import _print_seeds
 
     rows = [{"seed": seed, "eval/return": x, "ledger/coverage": None} for seed, x in enumerate((0.5, 1.0, 2.0))]
     _print_seeds(rows, "mujoco/reacher")
@@ -344,7 +344,7 @@ def test_several_seeds_end_with_a_table(capsys):
 
 
 def test_tables_of_runs_say_metrics_in_words_and_need_no_interval(capsys):
-    from prospect_rl.experiments.single import _print_row, _print_seeds
+    from prospect_rl.experiments.cli.run import _print_row, _print_seeds
 
     rows = [{"seed": seed, "eval/success": x, "unseen/return": x} for seed, x in enumerate((0.5, 1.1))]
     _print_seeds(rows, "minigrid/DoorKey-5x5-v0")
@@ -357,8 +357,8 @@ def test_tables_of_runs_say_metrics_in_words_and_need_no_interval(capsys):
 
 
 def test_notices_of_a_sweep_are_printed_once(capsys, tmp_path):
-    from prospect_rl.experiments.console import print_outcome
-    from prospect_rl.experiments.sweep import Job, Outcome
+    from prospect_rl.experiments.cli.outcome import print_outcome
+    from prospect_rl.experiments.sweeps.job import Job, Outcome
 
     jobs = [Job({}, tmp_path / str(seed), "maze/hard", "serene", (seed,), 1, "h") for seed in range(4)]
     for job, text in zip(jobs, ('["[b]full"]', '["[b]full", "other"]', '["[b]full"', "{}"), strict=True):
@@ -373,7 +373,7 @@ def test_notices_of_a_sweep_are_printed_once(capsys, tmp_path):
 def test_a_picture_is_drawn_whatever_backend_a_notebook_has_set(tmp_path):
     import subprocess
 
-    code = "from pathlib import Path\nfrom prospect_rl.experiments.__main__ import main\nmain(['--version'])\n"
+    code = "from pathlib import Path\nfrom prospect_rl.experiments.cli.main import main\nmain(['--version'])\n"
     code += (
         "from prospect_rl.experiments import plots\nplots.save(plots.panels([1], (2, 2), (0, 0))[0], Path('x.png'))\n"
     )
@@ -390,7 +390,7 @@ def test_an_error_that_is_nobodys_input_is_exit_1(capsys, monkeypatch):
     def broken():
         raise OSError("no disk")
 
-    monkeypatch.setattr("prospect_rl.experiments.doctor.facts", broken)
+    monkeypatch.setattr("prospect_rl.experiments.cli.doctor.facts", broken)
     code, _, err = run(capsys, "doctor")
     assert code == 1 and err == "prospect: OSError: no disk (--debug shows where)\n"
     with pytest.raises(OSError, match="no disk"):
@@ -401,12 +401,12 @@ def test_an_interrupt_is_exit_130(capsys, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("prospect_rl.experiments.doctor.facts", interrupted)
+    monkeypatch.setattr("prospect_rl.experiments.cli.doctor.facts", interrupted)
     assert run(capsys, "doctor")[0] == 130
 
 
 def test_doctor_warns_of_other_peoples_packages(capsys, monkeypatch):
-    from prospect_rl.experiments import doctor
+    from prospect_rl.experiments.cli import doctor
 
     theirs = SimpleNamespace(origin="/else/where/__init__.py")
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: theirs)
@@ -415,8 +415,8 @@ def test_doctor_warns_of_other_peoples_packages(capsys, monkeypatch):
 
 
 def test_a_failed_sweep_is_exit_1(capsys):
-    from prospect_rl.experiments.console import print_outcome
-    from prospect_rl.experiments.sweep import Job, Outcome
+    from prospect_rl.experiments.cli.outcome import print_outcome
+    from prospect_rl.experiments.sweeps.job import Job, Outcome
 
     job = Job({}, Path("/runs/x"), "maze/hard", "serene", (3,), 1, "h")
     assert print_outcome(Outcome(finished=[job])) == 0
@@ -494,7 +494,7 @@ def test_options_read_types_defaults_and_texts():
 def test_matplotlib_and_ray_are_not_loaded_for_a_list():
     import subprocess
 
-    code = "import sys; from prospect_rl.experiments.__main__ import main; main(['list', 'agents'])\n"
+    code = "import sys; from prospect_rl.experiments.cli.main import main; main(['list', 'agents'])\n"
     code += "print([m for m in ('ray', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     root = Path(cli.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from jsonschema import validate
 
-from prospect_rl.experiments import __main__ as cli
-from prospect_rl.experiments.api import EXPERIMENTS, TIERS
+from prospect_rl.experiments.api import TIERS
+from prospect_rl.experiments.cli import main as cli
+from prospect_rl.experiments.register import EXPERIMENTS
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "cluster"
 ROOT = Path(__file__).parents[2]

@@ -5,18 +5,19 @@ import pytest
 
 from prospect_rl import envs
 from prospect_rl.agents import BC, CDE
-from prospect_rl.envs import datasets
-from prospect_rl.experiments import __main__ as cli
-from prospect_rl.experiments import options, play, train
+from prospect_rl.envs.data import datasets
+from prospect_rl.experiments import options, train
 from prospect_rl.experiments.api import Data
-from prospect_rl.experiments.runs import Run
+from prospect_rl.experiments.cli import main as cli
+from prospect_rl.experiments.run import reopen
+from prospect_rl.experiments.run.config import Run
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
-    for place in ("experiments.runs", "experiments.data"):
+    for place in ("prospect_rl.experiments.run.machine", "prospect_rl.experiments.cli.data"):
         monkeypatch.setattr(f"{place}.enable_compilation_cache", lambda: tmp_path)  # the tests have their own
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -106,7 +107,7 @@ def test_the_same_file_is_the_same_run_whatever_its_path(tmp_path, monkeypatch):
 
     paths = ["mine.npz", "./mine.npz", "../mine.npz", str(tmp_path / "mine.npz"), "copy.npz"]
     assert len({str(configured(name)) for name in paths}) == 1
-    assert play.rebuild(Run(BC(), "maze2d/umaze", budget=100, dataset=Data("mine.npz", {"sha256": card["sha256"]}))
+    assert reopen.rebuild(Run(BC(), "maze2d/umaze", budget=100, dataset=Data("mine.npz", {"sha256": card["sha256"]}))
                         .config()).hash == configured("mine.npz")[0]  # fmt: skip
     named = Run(BC(), "maze2d/umaze", budget=100, dataset=Data("maze2d/umaze/waypoints", {"seed": 1}))
     assert named.config()["dataset"] == {"name": "maze2d/umaze/waypoints", "fields": {"seed": 1}}
@@ -116,7 +117,7 @@ def test_a_field_that_was_added_later_keeps_the_hash_of_runs_without_it():
     config = Run(CDE(), "maze2d/umaze", budget=30_000).config()
     assert "success_above" not in config["agent"]
     assert Run(CDE(success_above=0.5), "maze2d/umaze", budget=30_000).config()["agent"]["success_above"] == 0.5
-    assert play.rebuild(config).agent == CDE()
+    assert reopen.rebuild(config).agent == CDE()
 
 
 @pytest.mark.filterwarnings("default")
@@ -136,7 +137,9 @@ def test_warnings_of_data_are_shown_once_and_are_notices_of_the_run(capsys, tmp_
 
 @pytest.mark.filterwarnings("default")
 def test_warnings_of_other_commands_are_one_line(capsys):
-    np.savez("play.npz", observations=np.zeros((4, 4)), actions=np.zeros((4, 2)), terminals=np.arange(4) == 3)
-    code, _, err = run(capsys, "data", "show", "play.npz")
+    np.savez("reopen.npz", observations=np.zeros((4, 4)), actions=np.zeros((4, 2)), terminals=np.arange(4) == 3)
+    code, _, err = run(capsys, "data", "show", "reopen.npz")
     assert code == 0 and err.count("\n") == 1, err
-    assert err.startswith("note: ") and "play.npz is read as OGBench's: terminals are where trajectories are cut" in err
+    assert (
+        err.startswith("note: ") and "reopen.npz is read as OGBench's: terminals are where trajectories are cut" in err
+    )

@@ -9,10 +9,10 @@ import pytest
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Batches, wants_of
-from prospect_rl.envs import datasets
-from prospect_rl.experiments import defaults
-from prospect_rl.experiments.sweep import sweep
-from prospect_rl.experiments.workers import pool
+from prospect_rl.envs.data import datasets
+from prospect_rl.experiments.reports import defaults
+from prospect_rl.experiments.sweeps.sweep import sweep
+from prospect_rl.experiments.sweeps.workers import pool
 
 EXEMPT = {"floor", "emitter_study"}
 """A floor itself, and a study that learns in no environment of its own."""

@@ -6,13 +6,15 @@ import jax
 import pytest
 
 from prospect_rl.agents import BC
-from prospect_rl.envs import datasets
-from prospect_rl.experiments import Interrupted, exams, records
+from prospect_rl.envs.data import datasets
+from prospect_rl.experiments import Interrupted
 from prospect_rl.experiments.api import Data, Exam
-from prospect_rl.experiments.driver import train_run
-from prospect_rl.experiments.play import rebuild
-from prospect_rl.experiments.runs import Run
-from prospect_rl.experiments.sweep import Job
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.run import exams
+from prospect_rl.experiments.run.config import Run
+from prospect_rl.experiments.run.driver import train_run
+from prospect_rl.experiments.run.reopen import rebuild
+from prospect_rl.experiments.sweeps.job import Job
 
 FAR = Exam("far", {"delay": 6}, episodes=64, best=True)
 NEAR = Exam("near", {"delay": 1}, episodes=8)

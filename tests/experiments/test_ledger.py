@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from prospect_rl.envs.api import Box, Episodes, Spec
-from prospect_rl.experiments import ledger as books
+from prospect_rl.experiments.run import ledger as books
 
 
 def spec(areas, descriptor=None):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.api import EXPERIMENTS, Scores, load
+from prospect_rl.experiments.api import Scores
 from prospect_rl.experiments.metrics import METRICS, PLACES, metric_of, page, words_of
+from prospect_rl.experiments.register import EXPERIMENTS, load
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {name.split("/")[0] for name in METRICS if "/" in name}
@@ -96,7 +97,7 @@ def test_every_metric_in_the_source_is_registered_with_its_place():
 
 
 def test_every_metric_of_the_committed_tables_is_registered():
-    from prospect_rl.experiments.records import HEAD
+    from prospect_rl.experiments.reports.records import HEAD
 
     names = set()
     for path in (ROOT / "results").glob("*/summary.csv"):

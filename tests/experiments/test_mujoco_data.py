@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.envs import datasets
 from prospect_rl.envs.api import Dataset
-from prospect_rl.envs.scores import d4rl_score
+from prospect_rl.envs.data import datasets
+from prospect_rl.envs.data.scores import d4rl_score
 from prospect_rl.experiments.api import Data
-from prospect_rl.experiments.mujoco_data import InBand, made_sparse
+from prospect_rl.experiments.recipes.mujoco import InBand, made_sparse
 
 TINY = (("hidden", (8,)), ("learning_starts", 50), ("batch_size", 8), ("capacity", 1000), ("train_every", 50),
         ("updates_per_step", 0.02))  # fmt: skip

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from prospect_rl.experiments import overview, records
 from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim
 from prospect_rl.experiments.metrics import words_of
-from prospect_rl.experiments.overview import BEGIN, END, HEADLINES, MARKS, Judged, with_front, write_front
-from prospect_rl.experiments.report import BEFORE, CLAIM_HEAD
+from prospect_rl.experiments.reports import overview, records
+from prospect_rl.experiments.reports.overview import BEGIN, END, HEADLINES, MARKS, Judged, with_front, write_front
+from prospect_rl.experiments.reports.report import BEFORE, CLAIM_HEAD
 
 ROOT = Path(__file__).parents[2]
 

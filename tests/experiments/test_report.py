@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from prospect_rl.agents import NoveltySearch, RandomSearch
-from prospect_rl.experiments import records, report
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
-from prospect_rl.experiments.sweep import plan
+from prospect_rl.experiments.reports import records, report
+from prospect_rl.experiments.sweeps.job import plan
 
 ENV = "point/sparse"
 COVERAGE = {"novelty": [0.5, 0.6, 0.7], "random": [0.1, 0.2, 0.3]}

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from prospect_rl.agents import TD3, MAPElites
-from prospect_rl.experiments import study as studies
-from prospect_rl.experiments.api import Experiment, Tier, load
-from prospect_rl.experiments.child import End
+from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.register import load
 from prospect_rl.experiments.search_space import Choice, IntUniform, LogUniform, Search, Uniform
-from prospect_rl.experiments.study import Study
-from prospect_rl.experiments.sweep import plan, resolve
-from prospect_rl.experiments.winner import compare, write
+from prospect_rl.experiments.searches import study as studies
+from prospect_rl.experiments.searches.study import Study
+from prospect_rl.experiments.searches.winner import compare, write
+from prospect_rl.experiments.sweeps.child import End
+from prospect_rl.experiments.sweeps.job import plan, resolve
 
 ROOT = Path(__file__).parents[2]
 ENV = "point/sparse"
@@ -157,7 +158,7 @@ def play(trial, scores, *, finished=False):
 
 
 def test_trials_are_runs_that_a_worker_can_make(study, monkeypatch):
-    monkeypatch.setattr("prospect_rl.experiments.sweep.load", lambda name: experiment())
+    monkeypatch.setattr("prospect_rl.experiments.sweeps.sweep.load", lambda name: experiment())
     for trial in study.trials:
         run = resolve(json.loads(json.dumps(trial.job.payload)))
         assert run.hash == trial.job.hash and run.seeds == (1000,) and run.budget == 1000
@@ -231,7 +232,7 @@ def test_progress_counts_what_was_over_before(study):
 
 
 def test_the_winner_is_an_experiment_that_trains(tmp_path):
-    from prospect_rl.experiments.driver import train_run
+    from prospect_rl.experiments.run.driver import train_run
 
     path = tmp_path / "base.py"
     search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500)"
@@ -275,7 +276,7 @@ def test_winners_of_the_registered_searches_plan_all_tiers():
 @pytest.fixture
 def tuning():
     pytest.importorskip("pyarrow")
-    from prospect_rl.experiments import tuning
+    from prospect_rl.experiments.searches import tuning
 
     return tuning
 
@@ -348,7 +349,7 @@ def test_a_runner_starts_a_crashed_child_again_and_reports_other_errors(study, t
 
 
 def test_a_missing_extra_is_one_line(monkeypatch, capsys):
-    from prospect_rl.experiments import __main__ as cli
+    from prospect_rl.experiments.cli import main as cli
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert cli.main(["search", "mex_eta"]) == 2
@@ -367,7 +368,7 @@ REAL = FILE.replace(
 
 
 def begin(path, runs):
-    command = [sys.executable, "-m", "experiments", "search", str(path), "--workers", "2"]
+    command = [sys.executable, "-m", "prospect_rl.experiments", "search", str(path), "--workers", "2"]
     environment = os.environ | {"PROSPECT_RUNS": str(runs)}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from prospect_rl.agents import NoveltySearch, RandomSearch
-from prospect_rl.experiments import records
-from prospect_rl.experiments.__main__ import main
 from prospect_rl.experiments.api import REAL, SKEWED, Claim, Experiment, Tier
-from prospect_rl.experiments.report import CLAIM_HEAD, read_claims
+from prospect_rl.experiments.cli.main import main
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports.report import CLAIM_HEAD, read_claims
 from prospect_rl.experiments.site import build, charts, front, html
 from prospect_rl.experiments.site.results import drawn_curves, improvements, profiles, read
 
@@ -215,7 +215,7 @@ def test_claims_of_another_declaration_are_refused(results):
 
 def test_report_all_writes_the_site(results, monkeypatch, capsys):
     monkeypatch.chdir(results.parent)
-    for module in ("experiments.__main__", "experiments.overview"):
+    for module in ("prospect_rl.experiments.cli.report", "prospect_rl.experiments.reports.overview"):
         monkeypatch.setattr(f"{module}.EXPERIMENTS", {})
     assert main(["report", "--all"]) == 0
     assert capsys.readouterr().out.split() == [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from prospect_rl.experiments import statistics as st
+from prospect_rl.experiments.reports import statistics as st
 
 
 def test_iqm_cuts_a_quarter_from_either_end():

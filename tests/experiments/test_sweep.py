@@ -10,9 +10,11 @@ import pytest
 import toys
 
 from prospect_rl.experiments import Run
-from prospect_rl.experiments import sweep as sweeps
-from prospect_rl.experiments.driver import NOT_FINITE
-from prospect_rl.experiments.sweep import Job, Progress, sweep
+from prospect_rl.experiments.run.driver import NOT_FINITE
+from prospect_rl.experiments.sweeps import job as jobs_of
+from prospect_rl.experiments.sweeps import work as worker
+from prospect_rl.experiments.sweeps.job import Job
+from prospect_rl.experiments.sweeps.sweep import Progress, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,18 +119,18 @@ def test_progress_counts_budgets(tmp_path):
     jobs = [job(tmp_path, seed) for seed in range(4)]
     jobs[0].out.mkdir()
     (jobs[0].out / "timing.jsonl").write_text('{"used": 20}\n{"used": 30}\n{"used": 4')  # the last is being written
-    now = Progress(4, sweeps.Outcome(), running=(jobs[0], jobs[1]), waiting=1)
+    now = Progress(4, jobs_of.Outcome(), running=(jobs[0], jobs[1]), waiting=1)
     assert jobs[0].progress() == 0.5
     assert now.share == (1 + 0.5 + 0) / 4
 
 
 def test_a_run_in_a_sweep_keeps_its_notices(tmp_path, monkeypatch):
     broken = Run(toys.Evolver(), toys.Point(broken=-0.5), budget=20, evals=1)
-    monkeypatch.setattr(sweeps, "resolve", lambda message: broken)
-    monkeypatch.setattr("prospect_rl.experiments.runs.enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(worker, "resolve", lambda message: broken)
+    monkeypatch.setattr("prospect_rl.experiments.run.machine.enable_compilation_cache", lambda: None)
     for _ in range(2):  # the second time it has finished
-        sweeps.work({"out": str(tmp_path)})
-        assert sweeps.notices(tmp_path) == [NOT_FINITE]
+        worker.work({"out": str(tmp_path)})
+        assert jobs_of.notices(tmp_path) == [NOT_FINITE]
 
 
 def test_plan_is_sorted_and_complete(tmp_path):
@@ -137,14 +139,14 @@ def test_plan_is_sorted_and_complete(tmp_path):
 
     tier = Tier({"b": RandomSearch(), "a": NoveltySearch()}, ("point/sparse",), seeds={"b": 2, "a": 1}, budget=500)
     experiment = Experiment("x", "t", "t", "s", tier, tier, tier)
-    jobs = sweeps.plan(experiment, "smoke", root=tmp_path)
+    jobs = jobs_of.plan(experiment, "smoke", root=tmp_path)
     assert [(one.label, one.seeds) for one in jobs] == [("b", (0,)), ("a", (0,)), ("b", (1,))]
     assert jobs[1].out == tmp_path / "x" / "smoke" / "point-sparse" / "a" / "seed-0"
     assert len({one.hash for one in jobs}) == 3
-    assert [one.label for one in sweeps.plan(experiment, "smoke", root=tmp_path, agents=["a"])] == ["a"]
-    assert len(sweeps.plan(experiment, "smoke", root=tmp_path, seeds=1)) == 2
+    assert [one.label for one in jobs_of.plan(experiment, "smoke", root=tmp_path, agents=["a"])] == ["a"]
+    assert len(jobs_of.plan(experiment, "smoke", root=tmp_path, seeds=1)) == 2
     with pytest.raises(ValueError, match="unknown agent 'c'"):
-        sweeps.plan(experiment, "smoke", root=tmp_path, agents=["c"])
+        jobs_of.plan(experiment, "smoke", root=tmp_path, agents=["c"])
 
 
 def test_data_may_depend_on_the_seed(tmp_path):
@@ -153,16 +155,17 @@ def test_data_may_depend_on_the_seed(tmp_path):
 
     data = {"each": lambda seed: Data("maze2d/umaze/waypoints", {"subset_seed": seed}), "maze2d/umaze": Data("all")}
     tier = Tier({"each": BC(), "one": BC()}, ("maze2d/umaze",), seeds=2, budget=100, datasets=data)
-    jobs = sweeps.plan(Experiment("x", "t", "t", "s", tier, tier, tier), "smoke", root=tmp_path)
+    jobs = jobs_of.plan(Experiment("x", "t", "t", "s", tier, tier, tier), "smoke", root=tmp_path)
     assert [(one.label, one.seeds) for one in jobs] == [("each", (0,)), ("one", (0, 1)), ("each", (1,))]
-    runs = [sweeps.cell(tier, one.label, one.env, one.seeds) for one in jobs]
+    runs = [jobs_of.cell(tier, one.label, one.env, one.seeds) for one in jobs]
     assert [dict(run.dataset.fields) for run in runs] == [{"subset_seed": 0}, {}, {"subset_seed": 1}]
     with pytest.raises(ValueError, match="each has data of its own for each seed"):
-        sweeps.cell(tier, "each", "maze2d/umaze", (0, 1))
+        jobs_of.cell(tier, "each", "maze2d/umaze", (0, 1))
 
 
 def test_the_driver_of_a_sweep_imports_no_jax():
-    code = "import sys, experiments.sweep, experiments.__main__; print([m for m in ('jax', 'ray') if m in sys.modules])"
+    code = "import sys, prospect_rl.experiments.sweeps.sweep, prospect_rl.experiments.cli.main\n"
+    code += "print([m for m in ('jax', 'ray') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -170,8 +173,9 @@ def test_the_driver_of_a_sweep_imports_no_jax():
 SCRIPT = """
 import sys
 from pathlib import Path
-from prospect_rl.experiments.sweep import make_job, sweep
-from prospect_rl.experiments.workers import pool
+from prospect_rl.experiments.sweeps.job import make_job
+from prospect_rl.experiments.sweeps.sweep import sweep
+from prospect_rl.experiments.sweeps.workers import pool
 
 with pool(int(sys.argv[1])) as workers:
     assert "jax" not in sys.modules
@@ -212,7 +216,7 @@ def test_serial_and_ray_write_the_same_bytes(tmp_path):
 
 
 def test_a_failing_run_is_listed_by_the_serial_pool(tmp_path):
-    from prospect_rl.experiments.workers import Serial
+    from prospect_rl.experiments.sweeps.workers import Serial
 
     bad = Job(
         {"agent": "nobody", "fields": {}, "seeds": [0]}, tmp_path / "bad", "e", "nobody", (0,), budget=1, hash="h"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import toys
 
-from prospect_rl.experiments import __main__ as cli
-from prospect_rl.experiments import driver, tracking
-from prospect_rl.experiments.tracking import TensorBoard, WandB
+from prospect_rl.experiments.cli import main as cli
+from prospect_rl.experiments.run import driver, tracking
+from prospect_rl.experiments.run.tracking import TensorBoard, WandB
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_bad_settings_are_one_line():
 
 
 def test_nothing_of_the_extra_is_imported_by_itself():
-    code = "import experiments.tracking, experiments.single, sys; "
+    code = "import experiments.run.tracking, experiments.cli.run, sys; "
     code += "print([m for m in ('wandb', 'tensorboardX', 'tensorboard') if m in sys.modules])"
     root = Path(cli.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
@@ -150,7 +150,7 @@ def test_nothing_of_the_extra_is_imported_by_itself():
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(
-        "prospect_rl.experiments.runs.enable_compilation_cache", lambda: tmp_path
+        "prospect_rl.experiments.run.machine.enable_compilation_cache", lambda: tmp_path
     )  # the tests have their own
     monkeypatch.chdir(tmp_path)
 

@@ -14,9 +14,12 @@ import toys
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Batches, Rollouts, Segments, hyper
-from prospect_rl.experiments import Run, driver, train
-from prospect_rl.experiments.program import Program
-from prospect_rl.experiments.runs import Folder, runs_root
+from prospect_rl.experiments import Run, train
+from prospect_rl.experiments.run import driver
+from prospect_rl.experiments.run import train as door
+from prospect_rl.experiments.run.folder import Folder
+from prospect_rl.experiments.run.machine import runs_root
+from prospect_rl.experiments.run.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +318,7 @@ def test_a_state_that_changes_its_type_is_refused_by_name():
 
 
 def test_an_agent_may_be_a_class_or_a_name():
-    made = {type(driver._agent(given)) for given in ("serene", agents.Serene, agents.Serene())}
+    made = {type(door._agent(given)) for given in ("serene", agents.Serene, agents.Serene())}
     assert made == {agents.Serene}
 
 
@@ -379,11 +382,11 @@ def test_what_to_give_instead_of_a_gymnasium_environment_works():
     with pytest.raises(ValueError) as error:
         train(agents.TD3, "Pendulum-v1", budget=100)
     env = eval(str(error.value).partition("give ")[2], {"envs": envs})
-    assert driver._env(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
+    assert door._env(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
 
 
 def test_our_environments_for_gymnasium_are_known_by_their_own_names():
-    assert driver._instead_of_gymnasiums("prospect/MazeHard-v0", "", agents.Serene()).endswith("give 'maze/hard'")
+    assert door._instead_of_gymnasiums("prospect/MazeHard-v0", "", agents.Serene()).endswith("give 'maze/hard'")
 
 
 def test_a_dataset_may_be_a_name():

@@ -14,7 +14,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
-from prospect_rl.agents.cde.cde import CDE
+from prospect_rl.agents.offline.cde.cde import CDE
 from tests.agents.dice import case, rows
 
 STEPS = 20

@@ -14,7 +14,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
-from prospect_rl.agents.elmur.elmur import Elmur
+from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from tests.agents.sequences import made, shaken, stream
 
 FILE = Path(__file__).with_name("elmur_official.npz")

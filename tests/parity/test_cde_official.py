@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.cde.cde import CDE
-from prospect_rl.agents.cde.optidice import Rows
+from prospect_rl.agents.offline.cde.cde import CDE
+from prospect_rl.agents.offline.cde.optidice import Rows
 from tests.parity.cde_official import FILE, STEPS, begun, linears, networks
 
 LOSSES = ("loss_v", "loss_e", "loss_behaviour", "loss_policy")

@@ -9,8 +9,7 @@ pytest.importorskip("minigrid")
 
 from minigrid.wrappers import ReseedWrapper  # noqa: E402
 
-import prospect_rl.envs.gymnasium  # noqa: E402
-from prospect_rl import envs  # noqa: E402
+from prospect_rl.envs import gymnasium as ours  # noqa: E402
 from tests.parity.minigrid_replay import theirs_of  # noqa: E402
 
 NAME, STEPS = "Empty-5x5-v0", 2048
@@ -42,7 +41,7 @@ def learned(env):
 
 
 def made(**fields):
-    id = next(id for id, name in envs.gymnasium.names().items() if name == f"minigrid/{NAME}")
+    id = next(id for id, name in ours.names().items() if name == f"minigrid/{NAME}")
     return gymnasium.make(id, **fields).unwrapped
 
 

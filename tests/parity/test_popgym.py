@@ -18,7 +18,7 @@ popgym = pytest.importorskip("popgym.envs")
 
 from prospect_rl import envs  # noqa: E402
 from prospect_rl.envs.api import Box, Discrete  # noqa: E402
-from prospect_rl.envs.demonstrations import oracle  # noqa: E402
+from prospect_rl.envs.data.demonstrations import oracle  # noqa: E402
 from prospect_rl.envs.memory import control  # noqa: E402
 from prospect_rl.envs.memory.table import LEVELS, TASKS  # noqa: E402
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prospect_rl.experiments import statistics as st
+from prospect_rl.experiments.reports import statistics as st
 
 library, metrics = pytest.importorskip("rliable.library"), pytest.importorskip("rliable.metrics")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of how it draws

@@ -12,9 +12,10 @@ import toys
 
 from prospect_rl import envs
 from prospect_rl.agents import make
-from prospect_rl.envs import datasets
 from prospect_rl.envs.api import Env
-from prospect_rl.experiments import checkpoint, train
+from prospect_rl.envs.data import datasets
+from prospect_rl.experiments import train
+from prospect_rl.experiments.run import checkpoint
 
 TESTS = Path(toys.__file__).parent
 

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from prospect_rl.envs.names import unknown
-from prospect_rl.experiments import __main__ as cli
 from prospect_rl.experiments import bench
+from prospect_rl.experiments.cli import main as cli
 
 AGENTS = ("serene", "random_search", "td3", "ppo", "bc", "map_elites")
 ENVS = ("maze/hard", "point/sparse", "probe/bandit", "lock/combination", "arm/redundant")
@@ -86,16 +86,16 @@ def refuse(*args, **kwargs):
 def cut_off(tmp_path, monkeypatch):
     nothing = SimpleNamespace(finished=[], skipped=[], failed=[])
     for name, value in {
-        "experiments.single.train_run": trained, "experiments.single._run_all": lambda jobs: 0,
-        "experiments.sweep.sweep": lambda *args, **kwargs: nothing,
-        "experiments.search.connect": lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None),
-        "experiments.tuning.run": lambda *args, **kwargs: None, "experiments.search.conclude": lambda study: 0,
-        "experiments.workers.pool": lambda *args, **kwargs: contextlib.nullcontext(), "experiments.bench.run": measured,
-        "experiments.doctor.facts": lambda: [], "experiments.program.Program.__init__": refuse,
-        "experiments.watch.watch": refuse, "experiments.play.play": refuse,
-        "experiments.runs.enable_compilation_cache": lambda: tmp_path,
+        "cli.run.train_run": trained, "cli.run._run_all": lambda jobs: 0,
+        "sweeps.sweep.sweep": lambda *args, **kwargs: nothing,
+        "cli.search.connect": lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None),
+        "searches.tuning.run": lambda *args, **kwargs: None, "cli.search.conclude": lambda study: 0,
+        "sweeps.workers.pool": lambda *args, **kwargs: contextlib.nullcontext(), "bench.run": measured,
+        "cli.doctor.facts": lambda: [], "run.program.Program.__init__": refuse,
+        "run.episode.watch": refuse, "run.episode.play": refuse,
+        "run.machine.enable_compilation_cache": lambda: tmp_path,
     }.items():  # fmt: skip
-        monkeypatch.setattr(name, value)
+        monkeypatch.setattr(f"prospect_rl.experiments.{name}", value)
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("no folder")

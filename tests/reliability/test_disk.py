@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import toys
 
-from prospect_rl.experiments import __main__ as cli
-from prospect_rl.experiments import checkpoint, driver, durable, records, runs
-from prospect_rl.experiments.sweep import Job
+from prospect_rl.experiments.cli import main as cli
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.run import checkpoint, driver, durable, machine
+from prospect_rl.experiments.run.folder import Folder
+from prospect_rl.experiments.sweeps.job import Job
 
 ENDED = ("run.json", "metrics.jsonl", "report.npz", "result.json")
 
@@ -27,7 +29,7 @@ def fine(monkeypatch):
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(driver, "GROWTH", 1)
-    monkeypatch.setattr("prospect_rl.experiments.lock.BEAT", 600.0)  # the lock's own thread writes too
+    monkeypatch.setattr("prospect_rl.experiments.run.lock.BEAT", 600.0)  # the lock's own thread writes too
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ GOES_ON = {
 
 @pytest.mark.parametrize("case", GOES_ON)
 def test_what_can_be_spared_costs_no_bits(case, calm, stopped, tmp_path, monkeypatch):
-    monkeypatch.setattr("prospect_rl.experiments.lock.EXPIRY", 0.0)
+    monkeypatch.setattr("prospect_rl.experiments.run.lock.EXPIRY", 0.0)
     where, harm, notices = GOES_ON[case]
     folder = shutil.copytree(stopped, tmp_path / "run")
     harm(where(folder))
@@ -277,7 +279,7 @@ def flip(path):
 
 @pytest.mark.parametrize("harm", [empty, half, flip, lambda path: path.write_bytes(b"PK\x03\x04 no archive")])
 def test_a_damaged_archive_is_named(harm, tmp_path):
-    folder = runs.Folder(tmp_path)
+    folder = Folder(tmp_path)
     folder.finish({"genome": np.arange(100.0)}, {"finished": True, "hash": "abc"})
     np.testing.assert_array_equal(records.load_report(tmp_path)["genome"], np.arange(100.0))
     harm(tmp_path / "report.npz")
@@ -360,7 +362,7 @@ def test_a_place_that_cannot_be_written_to_is_one_line(what, place, elsewhere, c
     place = str(tmp_path / place)  # "/sys/..." stays as it is
     words = ["run", "random_search", "point/sparse", "--budget", "200"]
     if what != "PROSPECT_CACHE":
-        monkeypatch.setattr(runs, "enable_compilation_cache", lambda: None)  # the tests have their own
+        monkeypatch.setattr(machine, "enable_compilation_cache", lambda: None)  # the tests have their own
     if what == "--out":
         words += ["--out", place]
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments import checkpoint
+from prospect_rl.experiments.run import checkpoint
 
 ROOT = Path(__file__).parents[2]
 RUN = """

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import toys
 
-from prospect_rl.experiments import checkpoint, driver
-from prospect_rl.experiments.callbacks import SaveBest, best_folder
-from prospect_rl.experiments.lock import EXPIRY, Busy, Lock, namespace, started, this_process, verdict
+from prospect_rl.experiments.run import checkpoint, driver
+from prospect_rl.experiments.run.callbacks import SaveBest, best_folder
+from prospect_rl.experiments.run.lock import EXPIRY, Busy, Lock, namespace, started, this_process, verdict
 
 TESTS = Path(toys.__file__).parent
 
@@ -343,7 +343,7 @@ def test_a_process_table_that_is_not_the_owners_is_not_asked(tmp_path, monkeypat
         assert verdict(owner | {name: "another"}, me) is None and verdict(owner, me | {name: ""}) is None
     assert verdict(owner | {"pid": "x"}, me) is verdict(owner | {"pid": -1}, me) is verdict({}, me) is None
     monkeypatch.setattr(
-        "prospect_rl.experiments.lock.started", lambda pid: ""
+        "prospect_rl.experiments.run.lock.started", lambda pid: ""
     )  # /proc hides the processes of other users
     assert verdict(owner, me) is None
     monkeypatch.setattr(os, "readlink", lambda path: "7")  # /proc was mounted in another namespace
@@ -401,7 +401,7 @@ def test_a_lock_may_be_gone_at_the_end(tmp_path, monkeypatch):
 
 
 def test_the_heartbeat_beats_on_a_full_disk_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("prospect_rl.experiments.lock.BEAT", 0.01)
+    monkeypatch.setattr("prospect_rl.experiments.run.lock.BEAT", 0.01)
     fsync, refusals = os.fsync, []
 
     def full(file):

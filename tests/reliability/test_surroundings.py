@@ -9,11 +9,14 @@ from types import SimpleNamespace
 import pytest
 import toys
 
-from prospect_rl.envs import cache, datasets
+from prospect_rl.envs import cache
+from prospect_rl.envs.data import datasets
 from prospect_rl.envs.threads import threads
-from prospect_rl.experiments import Run, durable, workers
-from prospect_rl.experiments import __main__ as cli
-from prospect_rl.experiments.runs import runs_root
+from prospect_rl.experiments import Run
+from prospect_rl.experiments.cli import main as cli
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.machine import runs_root
+from prospect_rl.experiments.sweeps import workers
 
 # --- variables ---------------------------------------------------------------------------------------
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.console import print_what_can_be
+from prospect_rl.experiments.terminal import print_what_can_be
 
 ROOT = Path(__file__).parents[2]
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 PLACE = {"read_text": 0, "write_text": 1, "open": 2, "fdopen": 2, "TextIOWrapper": 1}
 """Where the encoding stands among the arguments of what reads and writes text."""
-STRAIGHT = {"experiments/sweep.py", "experiments/child.py"}
+STRAIGHT = {"experiments/sweeps/sweep.py", "experiments/sweeps/child.py"}
 """May write straight to its place: a traceback, which nothing reads, and a pipe."""
 
 
@@ -92,7 +92,7 @@ def test_a_report_is_the_same_in_a_locale_without_our_letters(tmp_path):
     readme = tmp_path / "results" / "mex_lock" / "README.md"
     readme.write_bytes(b"")
     done = subprocess.run(
-        [sys.executable, "-m", "experiments", "report", "mex_lock", "--from-summary"], cwd=tmp_path,
+        [sys.executable, "-m", "prospect_rl.experiments", "report", "mex_lock", "--from-summary"], cwd=tmp_path,
         env=os.environ | POSIX | {"PYTHONPATH": str(ROOT)}, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,8 @@ def test_a_report_is_the_same_in_a_locale_without_our_letters(tmp_path):
 
 
 def test_what_the_terminal_lacks_is_printed_all_the_same():
-    code = "from prospect_rl.experiments.console import out, print_what_can_be as p; p(); out().print(f'a {chr(0x2013)} b')"
+    code = "from prospect_rl.experiments.terminal import out, print_what_can_be\n"
+    code += "print_what_can_be(); out().print(f'a {chr(0x2013)} b')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | POSIX, capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
     print_what_can_be()  # where the streams are none of a terminal too

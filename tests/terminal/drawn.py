@@ -4,9 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from prospect_rl.experiments.console import err, out, table, waiting
-from prospect_rl.experiments.display import run_display, sweep_display
-from prospect_rl.experiments.sweep import Job, Outcome, Progress
+from prospect_rl.experiments.cli.display import sweep_display
+from prospect_rl.experiments.run.bar import run_display
+from prospect_rl.experiments.sweeps.job import Job, Outcome
+from prospect_rl.experiments.sweeps.sweep import Progress
+from prospect_rl.experiments.terminal import err, out, table, waiting
 
 TITLE = "minigrid/KeyCorridorS3R3-v0 noveld[/b] seed 0"
 PAUSE = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0

@@ -131,7 +131,7 @@ def test_into_a_file(command, tmp_path):
     log = tmp_path / "log"
     env = os.environ | {"PYTHONPATH": str(ROOT), "PROSPECT_RUNS": str(tmp_path)}
     with log.open("w") as file:
-        words = [sys.executable, "-m", "experiments", *COMMANDS[command]]
+        words = [sys.executable, "-m", "prospect_rl.experiments", *COMMANDS[command]]
         assert subprocess.run(words, cwd=tmp_path, env=env, stdout=file, stderr=file, check=False).returncode == 0
     said = log.read_text(encoding="utf-8")
     assert "\x1b" not in said and "\r" not in said

@@ -1,0 +1,1 @@
+"""Agents that evolve policies: they ask for whole episodes of a population (`Rollouts`)."""

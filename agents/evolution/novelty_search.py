@@ -1,0 +1,140 @@
+"""Novelty search: keep the policies whose behaviour is unlike anything seen, whatever they earn.
+
+Source: Lehman & Stanley 2011, as SERENE's official code does it (GPaolo/SERENE, core/evolvers/ns.py and
+base_evolver.py). A generation:
+    O <- `offspring` mutated children of every member of P; evaluate them
+    novelty of P and O against P + O + A (the smallest distance is left out, the next k are averaged)
+    A <- A + `additions` random members of O
+    P <- the most novel of P + O
+Shapes: M population, G genes, d descriptor dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.evolution.neuroevolution import Neuroevolution
+from prospect_rl.agents.evolution.rows import Rows, archive_metrics, best_genome, full_up, join, rows_of, take
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops.archive import Archive
+
+
+@struct.dataclass
+class State:
+    """Population and archive."""
+
+    population: Rows
+    archive: Archive
+    started: Array
+    """Whether the first population has been evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoveltySearch(Neuroevolution):
+    """Novelty search with an archive of random offspring."""
+
+    population: int = hyper(100, least=2)
+    """Number of policies in the population (M in the paper)."""
+    offspring: int = hyper(2, least=1)
+    """Number of mutated children that each policy has in a generation."""
+    additions: int = hyper(5, least=0)
+    """Number of children that are added to the novelty archive in each generation (N_Q in the paper)."""
+    neighbours: int = hyper(15, least=1)
+    """Number of nearest neighbours whose mean distance is a policy's novelty (k in the paper)."""
+    selection: Literal["random", "best"] = "random"
+    """Which children enter the archive: `random` draws them, `best` takes the most novel."""
+    archive_capacity: int = hyper(16384, least=1)
+    """Most policies that the novelty archive can hold; later ones are dropped and counted as `archive/overflow`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.additions > (most := self.population * self.offspring):
+            raise ValueError(f"additions must be at most the {most} offspring of a generation, not {self.additions}")
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs a behaviour descriptor too."""
+        return super().misfit(spec) or (None if spec.descriptor else "it needs a behaviour descriptor")
+
+    @property
+    def wants(self) -> tuple[Rollouts, ...]:
+        """Phase 0 evaluates the first population, phase 1 a generation of offspring."""
+        return Rollouts(self.population), Rollouts(self.population * self.offspring)
+
+    @property
+    def dimensions(self) -> int:
+        """How many dimensions a descriptor has (d)."""
+        assert self.bound.descriptor is not None
+        return self.bound.descriptor.size
+
+    def nobody(self, count: int) -> Rows:
+        """Rows of policies that have not been evaluated."""
+        return archives.empty(count, self.genes, self.dimensions).rows
+
+    def init(self, key: Key) -> State:
+        """Random genomes, an empty archive."""
+        population = self.nobody(self.population) | {"genome": self.newborn(key, self.population)}
+        return State(
+            population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool)
+        )
+
+    def phase(self, state: State) -> Array:
+        """0 until the first population is known."""
+        return state.started.astype(jnp.int32)
+
+    def explore(self, state: Tree, key: Key, phase: int = 0) -> tuple[Tree, Array]:
+        """The first population, or its children."""
+        genomes = state.population["genome"]
+        if phase == 1:
+            genomes = self.mutate(key, jnp.repeat(genomes, self.offspring, axis=0))
+        return genomes, jnp.ones(genomes.shape[0], bool)
+
+    def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
+        """One generation."""
+        if phase == 0:
+            state = State(rows_of(data), state.archive, jnp.ones((), bool))
+        else:
+            population, archive = self.generation(state.population, rows_of(data), state.archive, [], key)
+            state = State(population, archive, state.started)
+        return state, archive_metrics(self.bound, state.archive)
+
+    def generation(
+        self, population: Rows, children: Rows, archive: Archive, more: Sequence[tuple[Array, Array]], key: Key
+    ) -> tuple[Rows, Archive]:
+        """The next population, and the archive with some of the children.
+
+        more: further references for the novelty, as (descriptors [m, d], count) (SERENE's reward archive).
+        """
+        both = join(population, children)
+        references = [(both["descriptor"], both["fitness"].shape[0]), (archive.rows["descriptor"], archive.count)]
+        novelty = archives.novelty(both["descriptor"], [*references, *more], self.neighbours)
+        novelty = jnp.where(jnp.isfinite(both["fitness"]), novelty, -jnp.inf)  # a failed episode is not novel
+        archive = self.remember(archive, children, novelty[-children["fitness"].shape[0] :], key)
+        return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
+
+    def remember(self, archive: Archive, children: Rows, novelty: Array, key: Key) -> Archive:
+        """The archive with `additions` of the children, none of them a failed one."""
+        sound, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
+        rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty)
+        rank = rank[jnp.argsort(~sound[rank], stable=True)[: self.additions]]
+        return archives.append(archive, {name: children[name][rank] for name in archive.rows}, sound[rank])
+
+    def exploit(self, state: Tree) -> Tree:
+        """The stored policy with the highest fitness (while none is stored, a sound one of the population)."""
+        first = jnp.argmax(jnp.isfinite(state.population["fitness"]))
+        return jnp.where(state.archive.count > 0, best_genome(state.archive), state.population["genome"][first])
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """A full archive."""
+        full = row["archive/overflow"] > 0 and row["archive/size"] >= self.archive_capacity
+        return [full_up("novelty archive", "archive_capacity", self.archive_capacity)] if full else []
+
+    def report(self, state: State) -> dict[str, Array]:
+        """The archive, and which of its rows are filled."""
+        return {**state.archive.rows, "filled": state.archive.filled}

@@ -1,0 +1,377 @@
+"""SERENE: novelty search until something pays, then emitters that climb it, turn and turn about.
+
+Source: Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (GECCO 2021, arXiv 2102.03140), as the
+official code does it (GPaolo/SERENE, core/searcher.py and core/evolvers; its rules and where we part from them:
+docs/methods/serene.md). One budget, spent in chunks of K evaluations by two processes:
+
+    EXPLORE  novelty search (`agents.evolution.novelty_search`), its novelty measured against the reward archive R too;
+             every policy that earns something enters R and is a candidate emitter, with
+             sigma_e = distance to the nearest other genome of the generation / 3
+    EXPLOIT  1. trials: the most novel candidates (against R) get 6 + 5 x 12 evaluations each, side by side;
+                those whose fitness rose become emitters
+             2. one emitter at a time, drawn from the Pareto front (novelty of its ancestor, improvement), climbs until
+                the chunk is spent or it stagnates; what it finds enters R, and 5 of its novel members the archive
+
+Without any reward the EXPLOIT half does not happen, and SERENE is novelty search, bit for bit.
+Deviations: trials of a chunk run side by side, so that the order of R's rows differs; the buffer of novel members is a
+reservoir of the 5 that would be drawn from it; the novelty of an emitter's members keeps their nearest neighbour
+(`compat="official"` drops it, as the original does by mistake); the novelty of a lone row of R is infinite, not NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
+from prospect_rl.agents.evolution.novelty_search import NoveltySearch
+from prospect_rl.agents.evolution.rows import Rows, best_genome, full_up, join, rows_of, take
+from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.ops import emitters, pareto
+from prospect_rl.agents.ops.archive import Archive
+from prospect_rl.agents.ops.emitters import Cma, Elitist, Emitter
+
+START, EXPLORE, TRIAL, TRIAL_STEP, CLIMB = range(5)
+"""The phases: first population, a generation, first members of trials, a step of all trials, a step of one emitter."""
+TRIAL_STEPS = 5
+
+
+@struct.dataclass
+class State:
+    """Population, archives, candidates (flags on rows of R), trials, emitters, and whose turn it is."""
+
+    population: Rows
+    children: Rows
+    """The last generation's; a reference of novelty together with the population."""
+    archive: Archive
+    rewards: Archive
+    """R; columns `candidate` and `sigma` beside the usual ones."""
+    trials: Emitter
+    """[trials]"""
+    table: Emitter
+    """[emitter_capacity]"""
+    current: Array
+    """Row of the table whose turn it is, int32."""
+    bar: Array
+    """Novelty that the current emitter's members must exceed."""
+    known: Array
+    """[2] rows of the archive and of R that novelty is measured against in this EXPLOIT, int32."""
+    phase: Array
+    chunk: Array
+    """Evaluations left in this chunk, int32."""
+    lost: Array
+    """Emitters for which the table had no room, int32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serene(NoveltySearch):
+    """Novelty search and emitters that share the budget in chunks."""
+
+    chunk: int = hyper(1000, least=1)
+    """Evaluations that exploration and emitters each get before the other has its turn (K in the paper)."""
+    emitter: Literal["elitist", "cmaes"] = "elitist"
+    """How an emitter searches near a rewarded policy: by SERENE's elitist population, or by CMA-ES (which makes it
+    CMA-NS)."""
+    emitter_population: int = hyper(6, least=4)
+    """Number of policies in the population of each emitter (M_E in the paper)."""
+    reward_capacity: int = hyper(16384, least=1)
+    """Most rewarded policies that the reward archive can hold; others are dropped and counted as overflow."""
+    emitter_capacity: int = hyper(2048, least=1)
+    """Most emitters that can exist at a time; others are dropped and counted as overflow."""
+    max_emitter_steps: int = hyper(-1, least=-1)
+    """Number of steps (generations) after which an emitter ends; -1 ends it only when it no longer improves."""
+    compat: Literal["sane", "official"] = "sane"
+    """`official` repeats a mistake of the original code: the novelty of an emitter's members leaves out their nearest
+    neighbour."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 <= self.max_emitter_steps <= TRIAL_STEPS:
+            taken = f"-1 or above {TRIAL_STEPS}, the steps that an emitter has taken in its trial"
+            raise ValueError(f"max_emitter_steps must be {taken}, not {self.max_emitter_steps}")
+        if self.reward_capacity < self.trials:
+            needed = f"{self.trials}, the trials that may run side by side"
+            raise ValueError(f"reward_capacity must be at least {needed}, not {self.reward_capacity}")
+
+    @property
+    def wants(self) -> tuple[Rollouts, ...]:
+        """One entry a phase; emitters do not count towards coverage (the official metric)."""
+        start, explore = super().wants
+        first, later = self.kind.members * self.trials, self.kind.children * self.trials
+        climb = Rollouts(self.kind.children, covers=False)
+        return start, explore, Rollouts(first, covers=False), Rollouts(later, covers=False), climb
+
+    @cached_property
+    def kind(self) -> Elitist | Cma:
+        """How emitters search."""
+        return {"elitist": Elitist, "cmaes": Cma}[self.emitter](self.emitter_population, self.gene_limit)
+
+    @property
+    def trial_cost(self) -> int:
+        """Evaluations of one trial."""
+        return self.kind.members + TRIAL_STEPS * self.kind.children
+
+    @property
+    def trials(self) -> int:
+        """Trials that may begin in a chunk: one begins while more than a third of the chunk is left."""
+        return -(-(2 * self.chunk) // (3 * self.trial_cost))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the trials of a chunk can spend all of it."""
+        return self.trials * self.trial_cost >= self.chunk
+
+    @property
+    def window(self) -> int:
+        """T, the steps that the stopping rule looks back."""
+        return 20 * self.genes // self.emitter_population + 120
+
+    def init(self, key: Key) -> State:
+        """As novelty search, with an empty R and no emitters."""
+        base = super().init(key)
+        rewards = archives.empty(
+            self.reward_capacity, self.genes, self.dimensions, candidate=jnp.zeros((), bool), sigma=jnp.zeros(())
+        )
+        nobody = take(self.nobody(1), jnp.int32(0))
+        blank = emitters.blank(self.kind, nobody, self.window, self.additions)
+
+        def table(count: int) -> Emitter:
+            return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), blank)
+
+        zero = jnp.int32(0)
+        return State(
+            population=_unflagged(base.population), children=_unflagged(self.nobody(self.population * self.offspring)),
+            archive=base.archive, rewards=rewards, trials=table(self.trials), table=table(self.emitter_capacity),
+            current=zero, bar=jnp.zeros(()), known=jnp.zeros(2, jnp.int32), phase=zero, chunk=jnp.int32(self.chunk),
+            lost=zero,
+        )  # fmt: skip
+
+    def phase(self, state: State) -> Array:
+        """Kept in the state."""
+        return state.phase
+
+    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Tree, Array]:
+        """Children of the population, or of the trials, or of the emitter whose turn it is."""
+        if phase in (START, EXPLORE):
+            return super().explore(state, key, phase)
+        if phase == CLIMB:
+            genomes = self.kind.breed(_row(state.table, state.current), key)
+            return genomes, jnp.ones(genomes.shape[0], bool)
+        keys, trials = jax.random.split(key, self.trials), state.trials
+        if phase == TRIAL:
+            ancestors = state.rewards.rows["genome"][trials.ancestor]
+            genomes = jax.vmap(self.kind.first)(ancestors, trials.sigma, trials.search, keys)
+        else:
+            genomes = jax.vmap(self.kind.breed)(trials, keys)
+        return genomes.reshape(-1, self.genes), jnp.repeat(trials.active, genomes.shape[1])
+
+    def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
+        """One iteration of the phase, and the decision what comes next."""
+        rows = rows_of(data)
+        state = replace(state, chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
+        if phase == START:
+            state = replace(state, population=_unflagged(rows), phase=jnp.int32(EXPLORE))
+        elif phase == EXPLORE:
+            state = self._generation(state, _unflagged(rows), key)
+        elif phase in (TRIAL, TRIAL_STEP):
+            state = self._trial(state, rows, key, phase)
+        else:
+            state = self._climb(state, rows, key)
+        return state, self._metrics(state)
+
+    def exploit(self, state: State) -> Tree:
+        """The stored policy with the highest fitness."""
+        stored = best_genome(state.rewards)
+        return jnp.where(state.rewards.count > 0, stored, super().exploit(state))
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """Full archives, a full table of emitters, and a chunk that trials can spend alone."""
+        stored, lost = dict(row), row["emitters/lost"]
+        stored["archive/overflow"] -= lost
+        found = super().notices(stored)
+        if stored["archive/overflow"] > 0 and stored["archive/rewards"] >= self.reward_capacity:
+            what = "reward archive (from which emitters are born)"
+            found.append(full_up(what, "reward_capacity", self.reward_capacity))
+        if lost > 0:
+            found.append(full_up("table of emitters", "emitter_capacity", self.emitter_capacity))
+        if self.crowded:
+            why = f"trials may take the whole chunk of {self.chunk} evaluations, and emitters then never climb"
+            found.append(f"{why}; give a chunk above {self.trials * self.trial_cost}")
+        return found
+
+    def report(self, state: State) -> dict[str, Array]:
+        """The rows of both archives, which of them are filled, and which belong to the reward archive."""
+        rewards = {name: state.rewards.rows[name] for name in state.archive.rows}
+        filled = [state.archive.filled, state.rewards.filled]
+        return {
+            **join(state.archive.rows, rewards),
+            "filled": jnp.concatenate(filled),
+            "rewarded": jnp.arange(sum(f.shape[0] for f in filled)) >= state.archive.capacity,
+        }
+
+    # --- EXPLORE ---
+
+    def _generation(self, state: State, children: Rows, key: Key) -> State:
+        """A generation of novelty search; its new rewarding policies become candidates."""
+        both = join(state.population, children)
+        fresh = (both["fitness"] > 0) & ~both["flagged"]
+        rows = {k: both[k] for k in ("genome", "descriptor", "fitness", "area")}
+        sigma = emitters.sigmas(both["genome"], jnp.any(fresh), self.mutation)
+        rewards = archives.append(state.rewards, {**rows, "candidate": fresh, "sigma": sigma}, fresh)
+        flagged = both["flagged"] | fresh
+        parents = state.population["fitness"].shape[0]
+        old = state.population | {"flagged": flagged[:parents]}
+        young = children | {"flagged": flagged[parents:]}
+        more = [(rewards.rows["descriptor"], rewards.count)]
+        # the very key that NoveltySearch hands it: without reward the two are one
+        population, archive = self.generation(old, young, state.archive, more, key)
+        state = replace(state, population=population, children=young, archive=archive, rewards=rewards)
+        over = self._explored(state)
+        state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
+        state = self._begin_trials(state, over)
+        idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
+        return self._next_emitter(_freeze(state), idle, jax.random.fold_in(key, 1))
+
+    def _explored(self, state: State) -> Array:
+        """Whether EXPLORE has spent its chunk."""
+        return state.chunk <= 0
+
+    def _tried(self, trials: Emitter) -> Array:
+        """Whether the trials are over (they step side by side)."""
+        return trials.steps[0] == TRIAL_STEPS
+
+    # --- EXPLOIT: trials ---
+
+    def _begin_trials(self, state: State, go: Array) -> State:
+        """If `go`, the most novel candidates (against R) become trials; their flags on R's rows are cleared."""
+        rewards = state.rewards
+        candidate, known = rewards.rows["candidate"], (rewards.rows["descriptor"], rewards.count)
+        novelty = archives.novelty_where(known[0], candidate & go, [known], self.neighbours)
+        row = jax.lax.top_k(novelty, self.trials)[1]
+        active = candidate[row] & go
+        genomes, sigma = rewards.rows["genome"][row], rewards.rows["sigma"][row]
+        blank = jax.tree.map(jnp.zeros_like, state.trials)
+        trials = replace(
+            blank, active=active, ancestor=row, descriptor=rewards.rows["descriptor"][row], sigma=sigma,
+            search=jax.vmap(self.kind.start)(genomes, sigma), members=state.trials.members,
+            reservoir=state.trials.reservoir, stored=blank.stored - jnp.inf, novelty=blank.novelty - jnp.inf,
+        )  # fmt: skip
+        columns = rewards.rows | {"candidate": candidate.at[row].min(~active)}
+        phase = jnp.where(jnp.any(active), TRIAL, state.phase)
+        return replace(state, rewards=replace(rewards, rows=columns), trials=trials, phase=phase)
+
+    def _trial(self, state: State, rows: Rows, key: Key, phase: int) -> State:
+        """A step of all trials; after the last one, those that improved become emitters."""
+        each = jax.tree.map(lambda x: x.reshape(self.trials, -1, *x.shape[1:]), rows)
+        if phase == TRIAL:
+            return replace(state, trials=jax.vmap(emitters.begin)(state.trials, each), phase=jnp.int32(TRIAL_STEP))
+        trials = jax.vmap(emitters.step, (0, None, 0))(state.trials, self.kind, each)
+        mask, trials = jax.vmap(emitters.to_store)(trials)
+        found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
+        state = self._store(state, found, (mask & trials.active[:, None]).reshape(-1))
+        over = self._tried(trials)
+        kept = trials.active & (trials.improvement > 0) & over
+        capacity = state.table.active.shape[0]
+        free = jnp.nonzero(~state.table.active, size=self.trials, fill_value=capacity)[0]
+        place = jnp.where(kept, free[jnp.cumsum(kept) - 1], capacity)
+        table = jax.tree.map(lambda t, x: t.at[place].set(x, mode="drop"), state.table, trials)
+        lost = state.lost + jnp.sum(kept & (place == capacity), dtype=jnp.int32)
+        return self._next_emitter(_freeze(replace(state, trials=trials, table=table, lost=lost)), over, key)
+
+    # --- EXPLOIT: emitters ---
+
+    def _next_emitter(self, state: State, go: Array, key: Key) -> State:
+        """If `go`, draw the emitter whose turn it is; back to EXPLORE where none or no chunk is left."""
+        usable = go & (state.chunk > 0) & jnp.any(state.table.active)
+        current, bar = jax.lax.cond(usable, self._choose, lambda s, k: (s.current, s.bar), state, key)
+        phase = jnp.where(go, jnp.where(usable, CLIMB, EXPLORE), state.phase)
+        chunk = jnp.where(go & ~usable, self.chunk, state.chunk)
+        return replace(state, current=current, bar=bar, phase=phase, chunk=chunk)
+
+    def _choose(self, state: State, key: Key) -> tuple[Array, Array]:
+        """(row of the table, novelty bar): uniform on the Pareto front of (novelty of the ancestor, improvement)."""
+        table, rewards = state.table, state.rewards
+        # ancestors are rows of R, so that each finds itself there
+        novelty = archives.novelty_where(
+            table.descriptor, table.active, [(rewards.rows["descriptor"], rewards.count)], self.neighbours
+        )
+        front = pareto.first_front(jnp.stack([novelty, table.improvement], axis=1), table.active)
+        current = jnp.argmax(jnp.where(front, jax.random.uniform(key, front.shape), -1.0)).astype(jnp.int32)
+        ancestor = archives.novelty(table.descriptor[current][None], self._references(state), self.neighbours)[0]
+        reached = table.novelty[current]
+        return current, jnp.where(jnp.isfinite(reached), reached, ancestor)
+
+    def _climb(self, state: State, rows: Rows, key: Key) -> State:
+        """A step of the emitter whose turn it is, and its end where it stagnates."""
+        k_offer, k_turn = jax.random.split(key)
+        emitter = emitters.step(_row(state.table, state.current), self.kind, rows)
+        mask, emitter = emitters.to_store(emitter)
+        state = self._store(state, emitter.members, mask)
+        official = self.compat == "official"
+        novelty = archives.novelty(
+            emitter.members["descriptor"], self._references(state), self.neighbours, drop_first=official
+        )
+        novelty = jnp.where(jnp.isfinite(emitter.members["fitness"]), novelty, -jnp.inf)  # a failed one is not novel
+        emitter = emitters.offer(emitter, novelty, state.bar, k_offer)
+        stop = emitters.stagnant(emitter) | (emitter.steps == self.max_emitter_steps)
+        emitter = replace(emitter, active=~stop)
+        ancestor = take(state.rewards.rows, emitter.ancestor[None])
+        state = self._store(state, ancestor, stop[None])
+        offered = stop & (jnp.arange(self.additions) < emitter.seen)
+        archive = archives.append(state.archive, emitter.reservoir, offered)
+        table = jax.tree.map(lambda t, x: t.at[state.current].set(x), state.table, emitter)
+        bar = jnp.maximum(state.bar, emitter.novelty)
+        state = replace(state, archive=archive, table=table, bar=bar)
+        return self._next_emitter(state, stop | (state.chunk <= 0), k_turn)
+
+    def _references(self, state: State) -> list[tuple[Array, Array | int]]:
+        """What the novelty of emitters is measured against: as it stood when this EXPLOIT's climbing began."""
+        population, children = state.population["descriptor"], state.children["descriptor"]
+        archive, rewards = state.archive.rows["descriptor"], state.rewards.rows["descriptor"]
+        return [
+            (population, population.shape[0]),
+            (children, children.shape[0]),
+            (archive, state.known[0]),
+            (rewards, state.known[1]),
+        ]
+
+    def _store(self, state: State, rows: Rows, mask: Array) -> State:
+        """R with those of the rows."""
+        plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
+        rows = {name: rows[name] for name in state.archive.rows} | plain
+        return replace(state, rewards=archives.append(state.rewards, rows, mask))
+
+    def _metrics(self, state: State) -> dict[str, Array]:
+        """Sizes, overflow, and the best stored in each area."""
+        areas = self.bound.areas
+        best = jnp.maximum(archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas))
+        return {
+            "archive/size": state.archive.count,
+            "archive/rewards": state.rewards.count,
+            "archive/overflow": state.archive.overflow + state.rewards.overflow + state.lost,
+            "archive/best": best,
+            "emitters/candidates": jnp.sum(state.rewards.rows["candidate"], dtype=jnp.int32),
+            "emitters/active": jnp.sum(state.table.active, dtype=jnp.int32),
+            "emitters/lost": state.lost,
+        }
+
+
+def _unflagged(rows: Rows) -> Rows:
+    """Rows that have not been looked at as candidates."""
+    return rows | {"flagged": jnp.zeros(rows["fitness"].shape[0], bool)}
+
+
+def _row(table: Emitter, index: Array) -> Emitter:
+    """One emitter of a table."""
+    return jax.tree.map(lambda x: x[index], table)
+
+
+def _freeze(state: State) -> State:
+    """Novelty is measured against the archives as they stand now, until the next EXPLOIT."""
+    return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))

@@ -1,0 +1,1 @@
+"""Agents that learn by gradients from the steps that they play themselves (`Segments`)."""

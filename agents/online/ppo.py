@@ -1,0 +1,341 @@
+"""PPO: a clipped policy gradient on segments of experience; the base of the exploring and the critiqued agents.
+
+Source: Schulman et al. 2017, arXiv 1707.06347, eq. 7 and 9; conventions of stable-baselines3 (value loss without 1/2).
+    play T steps of N streams;  r = rewards(...)      <- THE HOOK: variants override `rewards`, and little else
+    A   = GAE(r, V),  R = A + V                       a termination ends, a time limit is bootstrapped
+    `epochs` passes in shuffled minibatches, Adam on
+        - mean min(rho A, clip(rho, 1 - eps, 1 + eps) A),   rho = pi(a | s) / pi_old(a | s)
+        + value_weight mean (V - R)^2  -  entropy mean H(pi(. | s))
+A recurrent policy replays each stream from the memory it had at step 0; its minibatches are whole streams.
+
+One value head: a variant's bonus is discounted with gamma and ends with its episode.
+Shapes: T steps, N streams, B rows of a minibatch (streams where recurrent), A action components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from prospect_rl.agents.api import (
+    Agent,
+    Array,
+    Box,
+    DefaultRun,
+    Discrete,
+    Inputs,
+    Key,
+    Segment,
+    Segments,
+    Spec,
+    Tree,
+    hyper,
+    not_bounded_vector,
+)  # fmt: skip
+from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.nn.trunk import Trunk
+from prospect_rl.agents.ops import normalise
+from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
+from prospect_rl.agents.ops.minibatches import Figures, passes
+from prospect_rl.agents.ops.returns import advantages
+
+ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+
+
+@struct.dataclass
+class Behaviour:
+    """How to act."""
+
+    params: Tree
+    seen: normalise.Moments | None
+    """Of observations, where these are normalised."""
+    greedy: Array
+    """[] bool: the likeliest action instead of a drawn one."""
+
+
+@struct.dataclass
+class State:
+    """What is learned."""
+
+    params: Tree
+    optimiser: Tree
+    seen: normalise.Moments | None
+    """Of observations, where these are normalised."""
+    scale: normalise.Scale | None
+    """Of rewards, where these are."""
+    steps: Array
+    """[] int32 env steps so far."""
+    variant: Tree
+    """What a variant keeps (see `PPO.begin`)."""
+
+
+@struct.dataclass
+class Extras:
+    """What acting leaves for learning."""
+
+    choice: Array
+    """The action as it was drawn: [A] before it is brought into its bounds, or the choice []."""
+    log_prob: Array
+    value: Array
+    memory: Tree
+    """After this step."""
+
+
+@struct.dataclass
+class Rows:
+    """What a pass learns from: leading [T * N], or [N, T] where recurrent."""
+
+    obs: Tree
+    first: Array
+    choice: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+    """R."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPO(Agent):
+    """Proximal policy optimisation, for discrete and bounded real actions, feed-forward or recurrent."""
+
+    default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
+
+    num_envs: int = hyper(32, least=1)
+    """Number of copies of the environment that are stepped side by side (N)."""
+    length: int = hyper(128, least=1)
+    """Number of steps of each copy in an iteration (T)."""
+    epochs: int = hyper(4, least=1)
+    """Number of passes over the steps of an iteration."""
+    minibatches: int = hyper(8, least=1)
+    """Number of minibatches in a pass; it must divide num_envs * length (num_envs, if recurrent)."""
+    learning_rate: float = hyper(3e-4, above=0)
+    """Learning rate of the Adam optimiser."""
+    anneal_steps: int = hyper(0, least=0)
+    """Number of environment steps in which the learning rate falls to 0 in a straight line; 0 means that it stays."""
+    gamma: float = hyper(0.99, least=0, most=1)
+    """Discount factor of future rewards, for each step."""
+    lam: float = hyper(0.95, least=0, most=1)
+    """Lambda of the generalised advantage estimate: 0 trusts the values, 1 the returns."""
+    clip: float = hyper(0.2, above=0)
+    """How far the probability ratio of an action may move from 1 in an iteration (epsilon in the paper)."""
+    clip_value: float = hyper(0.0, least=0)
+    """How far a value may move in an iteration (the larger error counts, with and without this bound); 0 means without
+    a bound."""
+    entropy: float = hyper(0.0, least=0)
+    """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
+    value_weight: float = hyper(0.5, least=0)
+    """Weight of the value loss in the whole loss."""
+    max_grad_norm: float = hyper(0.5, above=0)
+    """Largest norm of a gradient; longer gradients are scaled down to it."""
+    normalise_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
+    """Whether advantages are normalised over the batch, over each minibatch, or not at all (`none`)."""
+    adam_eps: float = hyper(1e-5, above=0)
+    """Small constant in the denominator of the Adam optimiser."""
+    hidden: tuple[int, ...] = hyper((64, 64), least=1)
+    """Number of neurons in each hidden layer of the policy and of the value network."""
+    encoding: int = hyper(128, least=1)
+    """Number of features of the encoder's dense layer, for observations that are pictures of codes."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation function of all layers."""
+    recurrent: int = hyper(0, least=0)
+    """Number of units of the GRU (the policy's memory); 0 means without memory."""
+    normalise_obs: bool = False
+    """Whether real-valued observations are normalised by their running mean and standard deviation, and cut at 10."""
+    normalise_rewards: bool = False
+    """Whether rewards are divided by the running standard deviation of their discounted sums."""
+    reward_clip: float = hyper(10.0, above=0, later=True)
+    """Normalised rewards (see normalise_rewards) are cut at plus and minus this."""
+    greedy: bool = False
+    """Whether the likeliest action is taken in evaluation and by the shipped policy, instead of a drawn one."""
+
+    vmap_seeds: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows, name = (
+            (self.num_envs, "num_envs") if self.remembers else (self.num_envs * self.length, "num_envs * length")
+        )
+        if rows % self.minibatches:
+            raise ValueError(f"minibatches must divide the {rows} rows ({name}) of a pass, {self.minibatches} do not")
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs one choice or a bounded vector as action, and numbers to normalise where it normalises."""
+        if self.normalise_obs and not (isinstance(spec.obs, Box) and spec.obs.dtype == "float32"):
+            return "normalise_obs needs one array of real numbers as observation"
+        return None if isinstance(spec.action, Discrete) else not_bounded_vector(spec.action)
+
+    @property
+    def wants(self) -> Segments:
+        """T steps of N streams."""
+        return Segments(self.num_envs, self.length)
+
+    # --- what variants override ----------------------------------------------------------------------
+
+    def begin(self, key: Key) -> Tree:
+        """What a variant keeps beside the policy, as it stands before the first step."""
+        return ()
+
+    @property
+    def core(self) -> Trunk | None:
+        """What remembers in the place of a GRU."""
+        return None
+
+    def rewards(self, state: State, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
+        """(the rewards [T, N] to learn from, `state.variant` from now on, figures). Here: the rewards as they came."""
+        return data.steps.reward, state.variant, {}
+
+    # --- acting --------------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> ActorCritic:
+        """Policy and value."""
+        action = self.bound.action
+        assert isinstance(action, Box | Discrete)
+        discrete = isinstance(action, Discrete)
+        outputs = action.n if discrete else action.size
+        return ActorCritic(
+            self.bound.obs, outputs, not discrete, self.encoding, self.hidden, self.recurrent,
+            ACTIVATIONS[self.activation], self.core,
+        )  # fmt: skip
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a memory."""
+        return self.recurrent > 0 or self.core is not None
+
+    def outputs(self, params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Array, Array]:
+        """(memory, logits or mean [A], value []) at ONE step, the observation as the network sees it."""
+        out: Any = self.network.apply(params, memory, obs)
+        return out
+
+    def init(self, key: Key) -> State:
+        """Random weights."""
+        k_params, k_variant = jax.random.split(key)
+        params = self.network.init(k_params, None, blank(self.bound.obs))
+        seen = normalise.moments(np.shape(blank(self.bound.obs))) if self.normalise_obs else None
+        scale = normalise.scale(self.num_envs) if self.normalise_rewards else None
+        return State(params, self.optimiser.init(params), seen, scale, jnp.int32(0), self.begin(k_variant))
+
+    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
+        """The policy, drawing its actions."""
+        return Behaviour(state.params, state.seen, jnp.zeros((), bool)), jnp.ones((), bool)
+
+    def exploit(self, state: State) -> Behaviour:
+        """The policy; see `greedy`."""
+        return Behaviour(state.params, state.seen, jnp.bool_(self.greedy))
+
+    def memory(self, behaviour: Behaviour, key: Key) -> Tree:
+        """Nothing yet."""
+        return self.network.apply(behaviour.params, method="open")
+
+    def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
+        """The distribution of what the network gave [..., A]."""
+        if isinstance(self.bound.action, Discrete):
+            return Categorical(outputs)
+        return Gaussian(outputs, params["params"]["log_std"])
+
+    def bounded(self, choice: Array) -> Array:
+        """A drawn action as the environment takes it: [-1, 1] becomes its bounds, and what lies beyond is cut."""
+        space = self.bound.action
+        if not isinstance(space, Box):
+            return choice
+        low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
+        return jnp.clip((low + high) / 2 + (high - low) / 2 * choice, low, high)
+
+    def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Extras]:
+        """Draws an action, or takes the likeliest."""
+        obs = normalise.centred(behaviour.seen, inputs.obs)
+        memory, outputs, value = self.outputs(behaviour.params, memory, obs)
+        policy = self.policy(behaviour.params, outputs)
+        choice = jnp.where(behaviour.greedy, policy.mode(), policy.sample(key))
+        return self.bounded(choice), memory, Extras(choice, policy.log_prob(choice), value, memory)
+
+    # --- learning ------------------------------------------------------------------------------------
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """Adam on cut gradients, before the learning rate; all weights are one vector, which compiles in less time."""
+        adam = optax.scale_by_adam(eps=self.adam_eps)
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), adam))
+
+    def rate(self, steps: Array) -> Array:
+        """The learning rate [] after so many env steps."""
+        if not self.anneal_steps:
+            return jnp.float32(self.learning_rate)
+        return self.learning_rate * jnp.clip(1 - steps / self.anneal_steps, 0, 1)
+
+    def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, Figures]:
+        """`epochs` passes over a segment; figures are means over all minibatches."""
+        k_rewards, k_passes = jax.random.split(key)
+        reward, variant, figures = self.rewards(state, data, k_rewards)
+        steps, scale, seen = data.steps, state.scale, state.seen
+        if scale is not None:
+            ended = steps.terminated | steps.truncated
+            reward, scale = normalise.scaled(scale, reward, ended, self.gamma, self.reward_clip)
+        batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
+        rate = self.rate(state.steps)
+        start = (state.params, state.optimiser)
+        (params, optimiser), losses = passes(
+            lambda learner, batch: self.update(learner, batch[0], batch[1], rate), start, batches, k_passes,
+            epochs=self.epochs, minibatches=self.minibatches,
+        )  # fmt: skip
+        if seen is not None:
+            seen = normalise.include(seen, steps.inputs.obs.reshape(-1, *steps.inputs.obs.shape[2:]))
+        state = State(params, optimiser, seen, scale, state.steps + self.num_envs * self.length, variant)
+        return state, losses | figures | {"learn/rate": rate}
+
+    def update(self, learner: tuple[Tree, Tree], memory: Tree, rows: Rows, rate: Array) -> tuple[Any, Figures]:
+        """((parameters, optimiser), figures) after one gradient step on a minibatch."""
+        params, optimiser = learner
+        gradient, figures = jax.grad(self.loss, has_aux=True)(params, memory, rows)
+        change, optimiser = self.optimiser.update(gradient, optimiser, params)
+        return (jax.tree.map(lambda p, c: p - rate * c, params, change), optimiser), figures
+
+    def rows(self, state: State, data: Segment, reward: Array) -> Rows:
+        """Rows of a segment, with its advantages and targets."""
+        steps, played = data.steps, data.steps.extras
+        apply = jax.vmap(jax.vmap(self.outputs, (None, 0, 0)), (None, 0, 0))
+        _, _, next_value = apply(state.params, played.memory, normalise.centred(state.seen, steps.next_obs))
+        advantage = advantages(
+            reward, played.value, next_value, steps.terminated, steps.truncated, gamma=self.gamma, lam=self.lam
+        )
+        target = advantage + played.value
+        if self.normalise_advantage == "batch":
+            advantage = normalise.standard(advantage)
+        obs = normalise.centred(state.seen, steps.inputs.obs)
+        rows = Rows(obs, steps.inputs.first, played.choice, played.log_prob, played.value, advantage, target)
+        if self.remembers:
+            return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
+
+    def evaluate(self, params: Tree, memory: Tree, rows: Rows) -> tuple[Array, Array]:
+        """(logits or means [..., A], values [...]) of rows [B], or [B, T] from the memories [B, ...] before them."""
+        if not self.remembers:
+            _, outputs, value = jax.vmap(self.outputs, (None, None, 0))(params, (), rows.obs)
+            return outputs, value
+        return replay(self.network, params, memory, rows.obs, rows.first)
+
+    def loss(self, params: Tree, memory: Tree, rows: Rows) -> tuple[Array, Figures]:
+        """(loss [], figures) of a minibatch."""
+        outputs, value = self.evaluate(params, memory, rows)
+        policy = self.policy(params, outputs)
+        advantage = normalise.standard(rows.advantage) if self.normalise_advantage == "minibatch" else rows.advantage
+        change = policy.log_prob(rows.choice) - rows.log_prob
+        ratio, entropy = jnp.exp(change), jnp.mean(policy.entropy())
+        loss_policy = clipped_policy(ratio, advantage, self.clip)
+        loss_value = clipped_value(value, rows.value, rows.target, self.clip_value)
+        return loss_policy + self.value_weight * loss_value - self.entropy * entropy, {
+            "learn/loss_policy": loss_policy, "learn/loss_value": loss_value, "learn/entropy": entropy,
+            "learn/value": jnp.mean(value), "learn/clipped": jnp.mean(jnp.abs(ratio - 1) > self.clip),
+            "learn/kl": jnp.mean(ratio - 1 - change),
+        }  # fmt: skip

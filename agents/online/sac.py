@@ -1,0 +1,191 @@
+"""SAC: a stochastic policy that maximises reward plus entropy, with twin critics.
+
+Source: Haarnoja et al. 2018, arXiv 1812.05905; conventions and defaults of stable-baselines3 (learning rate 3e-4 for
+all, critics with a factor 1/2, actor updated every time, targets too), but with 10 000 random steps in place of 100.
+    a' ~ pi(s'),   y = r + gamma (1 - terminated) (min_i Q_i,targ(s', a') - alpha log pi(a' | s'))
+    critics: Adam on 1/2 sum_i mean (Q_i(s, a) - y)^2
+    actor:   Adam on mean (alpha log pi(a | s) - min_i Q_i(s, a)),  a ~ pi(s) reparameterised
+    alpha:   Adam on -mean log(alpha) (log pi(a | s) + target entropy)
+    targets move by tau
+a = tanh(x), x ~ N(mean(s), std(s)^2); densities are those of actions in [-1, 1].
+
+Shapes: B rows of a batch, O observation and A action components.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
+from prospect_rl.agents.continuous import Continuous, Figures
+from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
+from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.online.off_policy import OffPolicy
+from prospect_rl.agents.ops.replay import Experience
+
+LOG_STD = (-20.0, 2.0)
+"""Bounds of the logarithm of the standard deviation."""
+
+
+class GaussianActor(nn.Module):
+    """[O] -> (mean [A], log std [A]) of the action before its tanh."""
+
+    hidden: tuple[int, ...]
+    """Widths of the hidden layers."""
+    size: int
+    """A."""
+
+    @nn.compact
+    def __call__(self, obs: Array) -> tuple[Array, Array]:
+        """The distribution at observations [..., O]."""
+        mean, log_std = jnp.split(MLP((*self.hidden, 2 * self.size), torch_init=True)(obs), 2, axis=-1)
+        return mean, jnp.clip(log_std, *LOG_STD)
+
+
+@struct.dataclass
+class Learner:
+    """Networks, targets, temperature and optimisers."""
+
+    actor: Tree
+    critics: Tree
+    """A pair."""
+    target_critics: Tree
+    log_alpha: Array
+    """[] logarithm of the temperature."""
+    actor_optimiser: Tree
+    critic_optimiser: Tree
+    alpha_optimiser: Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class SACUpdates(Continuous):
+    """The updates of SAC, wherever its batches come from. A variant with another policy overrides `actor_network`."""
+
+    tau: float = hyper(0.005, above=0, most=1)
+    """Share of the way that target networks move towards the trained networks in an update."""
+    actor_learning_rate: float = hyper(3e-4, above=0)
+    """Learning rate of the Adam optimiser of the actor."""
+    critic_learning_rate: float = hyper(3e-4, above=0)
+    """Learning rate of the Adam optimisers of the critics and of the temperature."""
+    alpha: float = hyper(1.0, above=0)
+    """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
+    tune_alpha: bool = True
+    """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
+    dimensions."""
+
+    @property
+    def actor_network(self) -> nn.Module:
+        """[..., O] -> (mean, log std), both [..., A]: the one thing that a variant with another policy gives."""
+        return GaussianActor(self.hidden, self.sizes[1])
+
+    @property
+    def optimisers(self) -> tuple[optax.GradientTransformation, ...]:
+        """Adam of actor, critics and temperature."""
+        return tuple(map(optax.adam, (self.actor_learning_rate, self.critic_learning_rate, self.critic_learning_rate)))
+
+    def begin(self, key: Key) -> Learner:
+        """Random networks; the targets are equal to the critics."""
+        k_actor, k_critics = jax.random.split(key)
+        actor = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0]))
+        critics, log_alpha = begin_critics(self, k_critics), jnp.float32(math.log(self.alpha))
+        states = (opt.init(x) for opt, x in zip(self.optimisers, (actor, critics, log_alpha), strict=True))
+        return Learner(actor, critics, critics, log_alpha, *states)
+
+    def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
+        """A sample of the policy whose spread is scaled by `noise`; tanh(mean) where that is 0."""
+        mean, log_std = self.distribution(actor, obs)
+        return jnp.tanh(mean + noise * jnp.exp(log_std) * jax.random.normal(key, mean.shape))
+
+    def distribution(self, actor: Tree, obs: Array) -> tuple[Array, Array]:
+        """(mean, log std) [..., A] before the tanh."""
+        out: Any = self.actor_network.apply(actor, obs)
+        return out
+
+    def sampled(self, actor: Tree, obs: Array, key: Key, each: tuple[int, ...] = ()) -> tuple[Array, Array]:
+        """(actions [*each, B, A], their log-probabilities [*each, B]) for observations [B, O]."""
+        mean, log_std = self.distribution(actor, obs)
+        noise = jax.random.normal(key, (*each, *mean.shape))
+        raw = mean + jnp.exp(log_std) * noise
+        return jnp.tanh(raw), log_density(raw, noise, log_std)
+
+    def target(self, learner: Learner, batch: Experience, key: Key) -> Array:
+        """The target y [B]; no gradient passes through it."""
+        action, log_prob = self.sampled(learner.actor, batch.next_obs, key)
+        value = jnp.min(critic_values(self, learner.target_critics, batch.next_obs, action), axis=0)
+        return batch.reward + self.gamma * (1 - batch.terminated) * (value - jnp.exp(learner.log_alpha) * log_prob)
+
+    def critic_loss(self, critics: Tree, batch: Experience, target: Array) -> tuple[Array, Figures]:
+        """(1/2 sum_i mean (Q_i - y)^2 [], figures)."""
+        values = critic_values(self, critics, batch.obs, batch.action)
+        loss = squared_error(values, target) / 2
+        return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
+
+    def actor_loss(
+        self, actor: Tree, critics: Tree, alpha: Array, batch: Experience, key: Key
+    ) -> tuple[Array, tuple[Array, Figures]]:
+        """(mean (alpha log pi - min_i Q_i) [], (log pi [B], figures))."""
+        action, log_prob = self.sampled(actor, batch.obs, key)
+        loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, batch.obs, action), axis=0))
+        return loss, (log_prob, {"learn/loss_actor": loss, "learn/entropy": -jnp.mean(log_prob)})
+
+    def alpha_loss(self, log_alpha: Array, log_prob: Array) -> Array:
+        """-mean log(alpha) (log pi + target entropy) [], whose target entropy is -A."""
+        return -jnp.mean(log_alpha * (log_prob - self.sizes[1]))
+
+    def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
+        """One update of critics, actor, temperature and targets. All use the temperature as it was before."""
+        k_target, k_actor = jax.random.split(key)
+        actor_adam, critic_adam, alpha_adam = self.optimisers
+        alpha, target = jnp.exp(learner.log_alpha), self.target(learner, batch, k_target)
+
+        gradient, figures = jax.grad(self.critic_loss, has_aux=True)(learner.critics, batch, target)
+        change, critic_optimiser = critic_adam.update(gradient, learner.critic_optimiser, learner.critics)
+        critics = optax.apply_updates(learner.critics, change)
+
+        gradient, (log_prob, more) = jax.grad(self.actor_loss, has_aux=True)(
+            learner.actor, critics, alpha, batch, k_actor
+        )
+        change, actor_optimiser = actor_adam.update(gradient, learner.actor_optimiser, learner.actor)
+        actor = optax.apply_updates(learner.actor, change)
+
+        log_alpha, alpha_optimiser = learner.log_alpha, learner.alpha_optimiser
+        if self.tune_alpha:
+            gradient = jax.grad(self.alpha_loss)(log_alpha, log_prob)
+            change, alpha_optimiser = alpha_adam.update(gradient, alpha_optimiser)
+            log_alpha = jnp.asarray(optax.apply_updates(log_alpha, change))
+        targets = optax.incremental_update(critics, learner.target_critics, self.tau)
+        learner = Learner(actor, critics, targets, log_alpha, actor_optimiser, critic_optimiser, alpha_optimiser)
+        return learner, figures | more | {"learn/alpha": alpha}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAC(SACUpdates, OffPolicy):
+    """Soft actor-critic with a squashed Gaussian policy."""
+
+    default_run = DefaultRun("mujoco/reacher", 30_000)
+
+    learning_starts: int = hyper(10_000, least=0)
+    """Number of environment steps with uniformly random actions before learning begins."""
+
+    @property
+    def noise(self) -> float:
+        """Exploring samples from the policy as it is."""
+        return 1.0
+
+
+def log_density(raw: Array, noise: Array, log_std: Array) -> Array:
+    """The density log pi(tanh(raw)) [...] of raw = mean + std noise, all [..., A].
+
+    log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x)), which stays finite and exact for large |x|.
+    """
+    gaussian = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
+    slope = 2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw))
+    return jnp.sum(gaussian - slope, axis=-1)

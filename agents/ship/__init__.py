@@ -1,0 +1,1 @@
+"""Trained agents for other programs: players, and policies in NumPy alone."""

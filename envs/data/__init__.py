@@ -1,0 +1,1 @@
+"""Datasets: names and recipes, files, Minari, scripted players, scores."""

@@ -1,0 +1,44 @@
+"""What a return is worth: on D4RL's scale from random actions (0) to its reference (100); beside a clean controller's.
+
+Sources: D4RL d4rl/infos.py; for the mazes' controller `python -m prospect_rl.experiments.bench.floors.pointmaze`.
+D4RL's own controller is a weak one: in its mazes a clean one scores 147, 156 and 207. Its MuJoCo references were made
+with gym's v2 robots; with others they are no more than a common scale.
+"""
+
+from __future__ import annotations
+
+from prospect_rl.envs.names import unknown
+
+D4RL: dict[str, tuple[float, float]] = {
+    "maze2d/umaze": (23.85, 161.86),
+    "maze2d/medium": (13.13, 277.39),
+    "maze2d/large": (6.7, 273.99),
+    "mujoco/half_cheetah": (-280.178953, 12135.0),
+    "mujoco/hopper": (-20.272305, 3234.3),
+    "mujoco/walker2d": (1.629008, 4592.3),
+}
+"""Environment -> mean returns of (random actions, D4RL's reference policy)."""
+CONTROLLER = {
+    "maze2d/umaze": 226.1,
+    "maze2d/medium": 424.8,
+    "maze2d/large": 559.8,
+    "pointmaze/umaze": 231.1,
+    "pointmaze/medium": 460.3,
+    "pointmaze/large": 590.0,
+}
+"""Environment -> mean return of `envs.pointmaze.waypoints.Walker` over 1000 episodes."""
+
+
+def d4rl_score(env: str, mean_return: float) -> float:
+    """100 (R - random) / (reference - random). Raises ValueError for an environment without references."""
+    if env not in D4RL:
+        raise unknown("environment with D4RL's references", env, D4RL)
+    random, reference = D4RL[env]
+    return 100 * (mean_return - random) / (reference - random)
+
+
+def controller_share(env: str, mean_return: float) -> float:
+    """R / that of the clean controller. Raises ValueError for an environment without one."""
+    if env not in CONTROLLER:
+        raise unknown("environment with a controller", env, CONTROLLER)
+    return mean_return / CONTROLLER[env]

@@ -1,0 +1,76 @@
+"""Names of the environments, and what makes each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from prospect_rl.envs.memory.table import TASKS as POPGYM
+from prospect_rl.envs.minigrid.table import TASKS
+from prospect_rl.envs.names import unknown
+
+if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
+    from prospect_rl.envs.api import Env
+
+
+ENVS: dict[str, str] = {
+    "maze/hard": "prospect_rl.envs.maze.hard:HardMaze",
+    "arm/redundant": "prospect_rl.envs.arm.redundant:RedundantArm",
+    "point/sparse": "prospect_rl.envs.small.point:SparsePoint",
+    "lock/combination": "prospect_rl.envs.small.lock:CombinationLock",
+    "probe/bandit": "prospect_rl.envs.small.probes:Bandit",
+    "probe/target": "prospect_rl.envs.small.probes:Target",
+    "probe/one_step": "prospect_rl.envs.small.probes:OneStep",
+    "probe/discounting": "prospect_rl.envs.small.probes:Discounting",
+    "probe/memory": "prospect_rl.envs.small.probes:Memory",
+    "probe/limit": "prospect_rl.envs.small.probes:Limit",
+    "mujoco/half_cheetah": "prospect_rl.envs.mujoco.locomotion:HalfCheetah",
+    "mujoco/hopper": "prospect_rl.envs.mujoco.locomotion:Hopper",
+    "mujoco/walker2d": "prospect_rl.envs.mujoco.locomotion:Walker2d",
+    "mujoco/ant": "prospect_rl.envs.mujoco.ant:Ant",
+    "mujoco/swimmer": "prospect_rl.envs.mujoco.locomotion:Swimmer",
+    "mujoco/reacher": "prospect_rl.envs.mujoco.reacher:Reacher",
+    "mujoco/cheetah_vel_sparse": "prospect_rl.envs.mujoco.variants:cheetah_vel_sparse",
+    "mujoco/hopper_vel_sparse": "prospect_rl.envs.mujoco.variants:hopper_vel_sparse",
+    "mujoco/walker_vel_sparse": "prospect_rl.envs.mujoco.variants:walker_vel_sparse",
+    "mujoco/half_cheetah_sparse": "prospect_rl.envs.mujoco.variants:half_cheetah_sparse",
+    "mujoco/hopper_sparse": "prospect_rl.envs.mujoco.variants:hopper_sparse",
+    "mujoco/walker2d_sparse": "prospect_rl.envs.mujoco.variants:walker2d_sparse",
+    "mujoco/ant_sparse": "prospect_rl.envs.mujoco.variants:ant_sparse",
+    "mujoco/half_cheetah_far": "prospect_rl.envs.mujoco.variants:half_cheetah_far",
+    "mujoco/hopper_far": "prospect_rl.envs.mujoco.variants:hopper_far",
+    "mujoco/walker2d_far": "prospect_rl.envs.mujoco.variants:walker2d_far",
+    "mujoco/ant_far": "prospect_rl.envs.mujoco.variants:ant_far",
+    "mujoco/cartpole_swingup_sparse": "prospect_rl.envs.mujoco.swing:Cartpole",
+    "mujoco/pendulum_swingup_sparse": "prospect_rl.envs.mujoco.swing:Pendulum",
+    **{
+        f"{family}/{maze}": f"prospect_rl.envs.pointmaze.maze:{family}_{maze}"
+        for family in ("maze2d", "pointmaze")
+        for maze in ("umaze", "medium", "large")
+    },
+    "memory/tmaze": "prospect_rl.envs.memory.tmaze:TMaze",
+    "memory/remember_color_3": "prospect_rl.envs.memory.remember_color:remember_color_3",
+    "memory/remember_color_5": "prospect_rl.envs.memory.remember_color:remember_color_5",
+    "memory/remember_color_9": "prospect_rl.envs.memory.remember_color:remember_color_9",
+    "memory/take_it_back": "prospect_rl.envs.memory.take_it_back:TakeItBack",
+    **{f"popgym/{name}": f"prospect_rl.envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
+    **{
+        f"minigrid/{name}": f"prospect_rl.envs.minigrid.env:{name}" for name in TASKS
+    },  # 76: Farama's ids without `MiniGrid-`
+}
+"""Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
+
+
+def make(id: str, /, **fields: Any) -> Env:
+    """The environment registered as `id`, with other values for some of its fields.
+
+    Raises ValueError with one line (and the nearest name) for an unknown id or field.
+    """
+    if id not in ENVS:
+        raise unknown("environment", id, ENVS)
+    module, name = ENVS[id].split(":")
+    cls = getattr(import_module(module), name)
+    try:
+        return cls(**fields)
+    except TypeError as error:
+        raise ValueError(f"{id}: {error}") from None

@@ -1,0 +1,1 @@
+"""Scripts that measure what random and constant actions earn, into the READMEs of the environments."""

@@ -1,0 +1,158 @@
+"""`prospect list` and `prospect show`: what there is, as plain values that make a table or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import wants_of
+from prospect_rl.envs.api import Spec
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments import terminal
+from prospect_rl.experiments.api import TIERS, Experiment
+from prospect_rl.experiments.options import Option, options_of, show
+from prospect_rl.experiments.register import EXPERIMENTS, load
+
+Rows = list[dict[str, Any]]
+"""One mapping a row, all with the same keys: the columns."""
+
+
+def first_line(thing: Any) -> str:
+    """The first line of a docstring."""
+    return (thing.__doc__ or "").strip().split("\n")[0]
+
+
+def agents_rows(fits: str | None) -> Rows:
+    """All agents; with `fits`, whether each can learn in that environment."""
+    spec, rows = envs.make(fits).spec if fits else None, []
+    for name, cls in agents.AGENTS.items():
+        wants = " or ".join(dict.fromkeys(type(want).__name__ for want in wants_of(cls())))
+        row = {"agent": name, "what it is": first_line(cls), "wants": wants}
+        if spec:
+            reason = cls().misfit(spec)
+            row[f"fits {fits}"] = f"no: {reason}" if reason else "yes"
+        rows.append(row)
+    return rows
+
+
+def envs_rows(family: str | None = None, part: str = "") -> Rows:
+    """All environments, or those of a family (what an id begins with) whose id has this part in it."""
+    families = list(dict.fromkeys(name.partition("/")[0] for name in envs.ENVS))
+    if family is not None and family not in families:
+        raise unknown("family", family, families)
+    chosen = [n for n in envs.ENVS if family in (None, n.partition("/")[0]) and part.lower() in n.lower()]
+    if not chosen:
+        raise ValueError(f"no environment's id has {part!r} in it")
+    return [_env_row(name, envs.make(name).spec) for name in chosen]
+
+
+def _env_row(name: str, spec: Spec) -> dict[str, Any]:
+    return {
+        "environment": name, "observation": form(spec.obs), "action": form(spec.action), "horizon": spec.horizon,
+        "areas": spec.areas, "descriptor": form(spec.descriptor),
+    }  # fmt: skip
+
+
+def experiments_rows() -> Rows:
+    """All experiments."""
+    return [
+        {
+            "experiment": name, "title": one.title, "agents": ", ".join(one.repro.agents),
+            "environments": ", ".join(one.repro.envs), "claims": len(one.claims),
+        }
+        for name, one in ((name, load(name)) for name in EXPERIMENTS)
+    ]  # fmt: skip
+
+
+def form(space: Any) -> str:
+    """A space in a few words."""
+    if space is None:
+        return "–"
+    if hasattr(space, "items"):
+        return ", ".join(f"{name}: {form(part)}" for name, part in space.items)
+    return f"{space.n} choices" if hasattr(space, "n") else f"{'x'.join(map(str, space.shape)) or 'one'} real"
+
+
+def facts_of(name: str) -> dict[str, str | Rows]:
+    """What `prospect show NAME` prints: texts and tables, by what they are.
+
+    Raises ValueError with the nearest name for an unknown one.
+    """
+    if name in agents.AGENTS:
+        cls = agents.AGENTS[name]
+        return {"name": name, "about": (cls.__doc__ or "").strip(), "hyper-parameters": flags(options_of(cls))}
+    if name in envs.ENVS:
+        return _env_facts(name)
+    if name in EXPERIMENTS:
+        return _experiment_facts(load(name))
+    raise unknown("name", name, [*agents.AGENTS, *envs.ENVS, *EXPERIMENTS])
+
+
+def flags(options: Sequence[Option], prefix: str = "") -> Rows:
+    """Fields as the command line takes them."""
+    return [
+        {"flag": f"--{prefix}{x.name.replace('_', '-')}", "default": show(x.default), "meaning": x.text}
+        for x in options
+    ]  # fmt: skip
+
+
+def _env_facts(name: str) -> dict[str, str | Rows]:
+    env = envs.make(name)
+    values = {field.name: getattr(env.spec, field.name) for field in dataclasses.fields(Spec)}
+    spec = [{"spec": k, "value": form(x) if dataclasses.is_dataclass(x) else show(x)} for k, x in values.items()]
+    facts: dict[str, str | Rows] = {"name": name, "about": first_line(type(env)), "spec": spec}
+    options = options_of(type(env))
+    return facts | ({"fields": flags(options, "env.")} if options else {})
+
+
+def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
+    tiers = [
+        {
+            "tier": name, "agents": ", ".join(tier.agents), "environments": ", ".join(tier.envs),
+            "seeds": ", ".join(dict.fromkeys(str(tier.seeds_of(label)) for label in tier.agents)),
+            "budget": ", ".join(f"{tier.budget_of(env):,}" for env in tier.envs),
+        }
+        for name, tier in ((name, one.tier(name)) for name in TIERS)
+    ]  # fmt: skip
+    claims = [
+        {
+            "claim": claim.name, "statement": claim.text, "source": claim.source, "metric": claim.metric,
+            "margin": show(claim.margin) if claim.within is None else f"within {show(claim.within)}",
+        }
+        for claim in one.claims
+    ]  # fmt: skip
+    facts: dict[str, str | Rows] = {
+        "name": one.name, "title": one.title, "about": one.text, "source": one.source, "tiers": tiers, "claims": claims,
+    }  # fmt: skip
+    if (search := one.search) is not None:
+        facts["search"] = f"of {search.label} in {search.env}, {search.trials} trials of {search.budget:,}"
+        facts["space"] = [{"field": name, "domain": str(domain)} for name, domain in search.space.items()]
+    return facts
+
+
+def print_rows(where: Console, rows: Rows) -> None:
+    """Rows as a table; of none, nothing."""
+    if rows:
+        where.print(table(rows))
+
+
+def table(rows: Rows) -> Table:
+    """Rows as a table."""
+    made = terminal.table(*rows[0])
+    for row in rows:
+        made.add_row(*(show(value) for value in row.values()))
+    return made
+
+
+def print_facts(where: Console, facts: dict[str, str | Rows]) -> None:
+    """What `facts_of` gives: texts first to last, with their names but for a description, and tables."""
+    for name, value in facts.items():
+        if not isinstance(value, str):
+            print_rows(where, value)
+        else:
+            where.print(value if name == "about" else f"{name}: {value}")

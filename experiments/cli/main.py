@@ -1,0 +1,278 @@
+"""The command line: `prospect <command>`, or `python -m prospect_rl.experiments <command>`.
+
+Exit codes: 0 well; 1 a run failed; 2 bad input (one line says what); 130 interrupted (the runs are saved).
+Imports wait until a command needs them: JAX takes seconds, and a sweep must start Ray before it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+from prospect_rl.envs.names import unknown
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments.cli.parser import Parser
+from prospect_rl.experiments.cli.sweep import experiment_parser, run_experiment
+from prospect_rl.experiments.register import EXPERIMENTS, is_experiment
+from prospect_rl.experiments.sweeps.child import INTERRUPTED
+from prospect_rl.experiments.sweeps.workers import worker_environment
+from prospect_rl.experiments.terminal import BAD_INPUT, FAILED, err, out, print_json, print_what_can_be
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code. `--debug` shows tracebacks."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    os.environ.pop("MPLBACKEND", None)  # pictures go to files: the backend of a notebook need not be installed here
+    print_what_can_be()
+    if words == ["_work"]:
+        from prospect_rl.experiments.sweeps.work import serve
+
+        return serve()
+    try:
+        threads()  # refuses a bad NPROC before anything reads it
+        with warnings.catch_warnings():  # as one line, without the place in the code
+            warnings.showwarning = lambda message, *_, **__: err().print(f"note: {message}")
+            return command(words)
+    except SystemExit as end:  # argparse has printed a help
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        _hold_interrupts()
+        for console in (out(), err()):
+            if console.is_interactive:
+                console.show_cursor()  # one more Ctrl-C may have cut off what a bar tidies up
+        err().print("prospect: interrupted; what ran is saved, and the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # `prospect list | head`: nobody listens any more
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        line = " ".join(str(error).split())
+        bad = isinstance(error, ValueError)
+        err().print(f"prospect: {line if bad else f'{type(error).__name__}: {line} (--debug shows where)'}")
+        return BAD_INPUT if bad else FAILED
+
+
+def _hold_interrupts() -> None:
+    """Whoever presses Ctrl-C again and again gets one message and one exit code."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def command(words: list[str]) -> int:
+    """Dispatch on the first word."""
+    if words and not words[0].startswith("-"):
+        if words[0] not in COMMANDS:
+            raise unknown("command", words[0], COMMANDS)
+        return COMMANDS[words[0]](words[1:])
+    parser = Parser(
+        prog="prospect", usage="prospect COMMAND [options]",
+        description="Sparse-reward reinforcement learning: runs, sweeps and reports.",
+        epilog="prospect COMMAND --help says more of a command.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="store_true", help="say which version this is")
+    names = parser.add_argument_group("commands")
+    for name, function in COMMANDS.items():
+        names.add_argument(name, help=(function.__doc__ or "").split("\n")[0], nargs="?")
+    args = parser.parse_args(words)
+    if not args.version:
+        raise ValueError(f"a command must come first: {', '.join(COMMANDS)}")
+    from prospect_rl.experiments.cli.doctor import version_of
+
+    out().print(f"prospect {version_of('prospect-rl')}")
+    return 0
+
+
+# --- run, sweep --------------------------------------------------------------------------------------
+
+
+def cmd_run(words: list[str]) -> int:
+    """Run an agent, or an experiment with its report: run AGENT [ENV] [options], run EXPERIMENT [options]."""
+    if not words or words[0].startswith("-"):
+        if set(words) & {"-h", "--help"}:
+            for line in RUN_HELP:
+                out().print(line)
+            return 0
+        raise ValueError("run needs a name first: prospect run AGENT, or prospect run EXPERIMENT")
+    if is_experiment(words[0]):
+        return run_experiment(words[0], words[1:], then_report=True)
+    _pin_process()
+    from prospect_rl import agents
+
+    if words[0] not in agents.AGENTS:
+        raise unknown("agent or experiment", words[0], [*agents.AGENTS, *EXPERIMENTS])
+    from prospect_rl.experiments.cli.run import run_agent
+
+    return run_agent(words[0], words[1:])
+
+
+def cmd_sweep(words: list[str]) -> int:
+    """Run all cells of an experiment that have not finished, without a report: sweep EXPERIMENT [options]."""
+    if not words or words[0].startswith("-"):
+        if set(words) & {"-h", "--help"}:
+            experiment_parser("sweep", "EXPERIMENT").print_help()
+            return 0
+        raise ValueError("sweep needs the name of an experiment first")
+    if not is_experiment(words[0]):
+        raise unknown("experiment", words[0], EXPERIMENTS)
+    return run_experiment(words[0], words[1:], then_report=False)
+
+
+def cmd_search(words: list[str]) -> int:
+    """Search for settings of an agent, as an experiment declares it: search EXPERIMENT [--workers N] [--trials N]."""
+    from prospect_rl.experiments.cli.search import search_experiment
+
+    return search_experiment(words)
+
+
+def _pin_process() -> None:
+    """Give this process, before JAX starts in it, what workers get: then both write the same bits."""
+    for name, value in worker_environment().items():
+        if name != "PYTHONPATH":
+            os.environ.setdefault(name, value)
+
+
+# --- report ------------------------------------------------------------------------------------------
+
+
+def cmd_report(words: list[str]) -> int:
+    """Write an experiment's report from its runs: report EXPERIMENT [--tier TIER] [--from-summary] | --all."""
+    from prospect_rl.experiments.cli.report import report_command
+
+    return report_command(words)
+
+
+# --- list, show --------------------------------------------------------------------------------------
+
+
+def cmd_list(words: list[str]) -> int:
+    """List agents, envs or experiments: list KIND [--fits ENV] [--family F] [--grep G] [--json]."""
+    parser = Parser(prog="prospect list", description="What there is.")
+    parser.add_argument("kind", choices=("agents", "envs", "experiments"))
+    parser.add_argument("--fits", metavar="ENV", help="agents only: which of them can learn there")
+    parser.add_argument("--family", metavar="F", help="envs only: those whose id begins with F/, e.g. mujoco")
+    parser.add_argument("--grep", metavar="G", help="envs only: those with G in their id")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.parse_args(words)
+    for option, kind in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
+        if getattr(args, option) is not None and args.kind != kind:
+            raise ValueError(f"--{option} goes with `list {kind}`")
+    from prospect_rl.experiments.cli import listing
+
+    if args.kind == "envs":
+        rows = listing.envs_rows(args.family, args.grep or "")
+    else:
+        rows = listing.agents_rows(args.fits) if args.kind == "agents" else listing.experiments_rows()
+    if args.json:
+        print_json(rows)
+    else:
+        listing.print_rows(out(), rows)
+    return 0
+
+
+def cmd_show(words: list[str]) -> int:
+    """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME [--json]."""
+    parser = Parser(prog="prospect show", description="One agent, environment or experiment.")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.parse_args(words)
+    from prospect_rl.experiments.cli.listing import facts_of, print_facts
+
+    facts = facts_of(args.name)
+    if args.json:
+        print_json(facts)
+    else:
+        print_facts(out(), facts)
+    return 0
+
+
+# --- play, export, doctor, bench ---------------------------------------------------------------------
+
+
+def cmd_play(words: list[str]) -> int:
+    """Roll a run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
+    from prospect_rl.experiments.cli.play import play_run
+
+    return play_run(words)
+
+
+def cmd_watch(words: list[str]) -> int:
+    """Show an episode of a trained agent, in the terminal or as a GIF: watch RUN [--gif FILE] [--episode N]."""
+    from prospect_rl.experiments.cli.watch import watch_run
+
+    return watch_run(words)
+
+
+def cmd_export(words: list[str]) -> int:
+    """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER]."""
+    from prospect_rl.experiments.cli.export import export_run
+
+    return export_run(words)
+
+
+def cmd_data(words: list[str]) -> int:
+    """Make a dataset from its recipe, or say what is in one: data list | make NAME | show NAME [options]."""
+    from prospect_rl.experiments.cli.data import data_command
+
+    return data_command(words)
+
+
+def cmd_doctor(words: list[str]) -> int:
+    """Check the installation: packages, compiler, threads, folders, devices: doctor [--json]."""
+    parser = Parser(prog="prospect doctor", description="Check the installation; the exit code is 1 after a warning.")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    args = parser.parse_args(words)
+    from prospect_rl.experiments.cli.doctor import facts
+
+    found = facts()
+    if args.json:
+        warnings = [value for what, value in found if what == "warning"]
+        print_json({**{what: value for what, value in found if what != "warning"}, "warnings": warnings})
+    else:
+        for what, value in found:
+            out().print(f"{what:12} {value}")
+    return FAILED if any(what == "warning" for what, _ in found) else 0
+
+
+def cmd_defaults(words: list[str]) -> int:
+    """Measure every agent's default run against the floors, with three seeds: defaults [AGENT ...] [--workers N]."""
+    from prospect_rl.experiments.cli.defaults import defaults_command
+
+    return defaults_command(words)
+
+
+def cmd_bench(words: list[str]) -> int:
+    """Measure what is promised about speed: bench [NAME] [--list]."""
+    parser = Parser(prog="prospect bench", description="Measure what is promised about speed.")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="name the benches")
+    args = parser.parse_args(words)
+    from prospect_rl.experiments import bench
+
+    if args.list:
+        out().print("\n".join(bench.BENCHES))
+        return 0
+    return 0 if bench.run(args.name) else FAILED
+
+
+RUN_HELP = (
+    "prospect run AGENT [ENV] [options]   train an agent; without ENV, what its defaults are for",
+    "prospect run EXPERIMENT [options]    run what an experiment declares, then write its report",
+    "",
+    "prospect run NAME --help             the options; names: prospect list agents, prospect list experiments",
+)
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
+    "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
+    "defaults": cmd_defaults, "bench": cmd_bench,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""`prospect search EXPERIMENT`: try settings of an agent, keep the best, write it as an experiment."""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+from rich.table import Table
+
+from prospect_rl.envs.names import unknown
+from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.cli.display import sweep_display
+from prospect_rl.experiments.cli.outcome import print_notices
+from prospect_rl.experiments.cli.parser import Parser
+from prospect_rl.experiments.options import show
+from prospect_rl.experiments.register import EXPERIMENTS, is_experiment, load
+from prospect_rl.experiments.run.lock import Lock
+from prospect_rl.experiments.searches.study import Study, worth
+from prospect_rl.experiments.sweeps.workers import connect, worker_environment
+from prospect_rl.experiments.terminal import FAILED, err, out, positive, table
+
+MOST_TRIALS = 10_000
+
+
+def search_experiment(words: list[str]) -> int:
+    """Run or go on with the search that an experiment declares; print its trials and the winner."""
+    parser = Parser(
+        prog="prospect search",
+        description="Search for settings as an experiment declares it, by ASHA. A stopped search goes on with the same "
+        "command; more trials extend it.",
+    )
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a registered name, or a Python file")
+    parser.add_argument("--trials", type=positive, metavar="N", help="how many (default: as declared)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="trials at once (default: 1)")
+    parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    parser.add_argument(
+        "--limit", type=positive, metavar="SECONDS", help="stop a trial that takes longer (default: none)"
+    )
+    args = parser.parse_args(words)
+    if not is_experiment(args.experiment):
+        raise unknown("experiment", args.experiment, EXPERIMENTS)
+    if args.trials and args.trials > MOST_TRIALS:
+        raise ValueError(f"--trials must be at most {MOST_TRIALS}, not {args.trials}")
+    _need_tune()
+    ray = connect(args.workers, runtime_env={"env_vars": worker_environment()})  # before JAX
+    try:
+        study = open_study(load(args.experiment), args.trials)
+        with Lock(study.folder), sweep_display(err()) as display:
+            from prospect_rl.experiments.searches.tuning import run
+
+            study.open()
+            run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display)
+            return conclude(study)
+    finally:
+        ray.shutdown()
+
+
+def _need_tune() -> None:
+    try:
+        importlib.import_module("pyarrow")
+        importlib.import_module("pandas")
+    except ImportError as error:
+        raise ValueError(f'search needs Ray Tune ({error}); to get it: pip install "prospect-rl[search]"') from None
+
+
+def open_study(experiment: Experiment, trials: int | None = None) -> Study:
+    """The search of an experiment, in its folder under the runs."""
+    from prospect_rl.experiments.run.machine import make_folder, runs_root
+
+    study = Study(experiment, runs_root() / experiment.name / "search", trials)
+    make_folder(study.folder)
+    return study
+
+
+def conclude(study: Study) -> int:
+    """Write and print the winner; the exit code."""
+    from prospect_rl.experiments.searches.winner import write
+
+    best, path = write(study)
+    console = out()
+    console.print(trials_table(study))
+    for number, error in sorted(study.failed.items()):
+        folder = study.trials[number].job.out
+        console.print(f"failed: trial {number}: {error}\n        {folder}")
+    print_notices(trial.job for trial in study.trials)
+    if best is None:
+        console.print("no trial finished with a score: there is no winner")
+    elif path is None:
+        console.print(f"no draw did better than {study.search.label} as it is")
+    else:
+        console.print(f"the winner, trial {best.number}, against {study.search.label} as it was, on other seeds:")
+        console.print(f"prospect run {path} --tier repro")
+    return FAILED if study.failed or best is None else 0
+
+
+def trials_table(study: Study) -> Table:
+    """All trials, those that came furthest and scored best first."""
+    names, best = sorted(study.search.space), study.best()
+    made = table("trial", *names, study.search.metric, "rows", "state")
+    each = [(trial, *study.last(trial)) for trial in study.trials]
+    base = study.experiment.repro.agents[study.search.label]
+    for trial, rows, score in sorted(each, key=lambda one: (-one[1], -worth(study.search, one[2]), one[0].number)):
+        values = [show(trial.settings.get(name, getattr(base, name))) for name in names]
+        figure = "–" if math.isnan(score) else f"{score:.4g}"
+        state = study.state(trial) + (" (best)" if trial is best else "")
+        made.add_row(str(trial.number), *values, figure, f"{rows}/{study.search.evals}", state)
+    return made

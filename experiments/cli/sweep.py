@@ -1,0 +1,46 @@
+"""`prospect sweep EXPERIMENT`, and `prospect run EXPERIMENT`, which writes the report too."""
+
+from __future__ import annotations
+
+from prospect_rl.experiments.api import TIERS
+from prospect_rl.experiments.cli.outcome import print_outcome
+from prospect_rl.experiments.cli.parser import Parser
+from prospect_rl.experiments.register import load
+from prospect_rl.experiments.terminal import err, positive
+
+
+def experiment_parser(verb: str, name: str) -> Parser:
+    """The options of `prospect run EXPERIMENT` and `prospect sweep EXPERIMENT`."""
+    does = "run its cells that have not finished" + (", then write its report" if verb == "run" else "")
+    parser = Parser(prog=f"prospect {verb} {name}", description=f"An experiment: {does}.")
+    parser.add_argument("--tier", default="smoke", choices=TIERS, help="how much to run (default: smoke)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="at most this many seeds an agent")
+    parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
+    parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    parser.add_argument(
+        "--limit", type=positive, metavar="SECONDS", help="stop a run that takes longer (default: none)"
+    )
+    return parser
+
+
+def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
+    """Sweep over the cells of a tier, then (run) write and print its report."""
+    args = experiment_parser("run" if then_report else "sweep", name).parse_args(words)
+    from prospect_rl.experiments.cli.display import sweep_display
+    from prospect_rl.experiments.sweeps.job import plan
+    from prospect_rl.experiments.sweeps.sweep import sweep
+    from prospect_rl.experiments.sweeps.workers import pool
+
+    with pool(args.workers, args.limit) as workers:  # before JAX
+        experiment = load(name)
+        labels = args.agents.split(",") if args.agents else None
+        jobs = plan(experiment, args.tier, seeds=args.seeds, agents=labels)
+        with sweep_display(err()) as display:
+            outcome = sweep(jobs, workers, nice=args.nice, display=display)
+    code = print_outcome(outcome)
+    if then_report and (outcome.finished or outcome.skipped):
+        from prospect_rl.experiments.cli.report import print_report
+
+        print_report(name, args.tier)
+    return code

@@ -1,0 +1,1 @@
+"""Experiments, by the method whose paper they test: a file with an `EXPERIMENT` is one."""

@@ -1,0 +1,1 @@
+"""Experiments of the baselines: do they learn what others report of them?"""

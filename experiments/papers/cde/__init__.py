@@ -1,0 +1,1 @@
+"""Experiments of CDE and of the offline agents beside it."""

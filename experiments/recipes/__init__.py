@@ -1,0 +1,1 @@
+"""Recipes of datasets that need a trained agent."""

@@ -1,0 +1,1 @@
+"""What finished runs say: tables, statistics, verdicts on claims, pages."""

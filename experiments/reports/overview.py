@@ -1,0 +1,282 @@
+"""What all experiments came to, from their committed tables: results/README.md, and the table of README's first screen.
+
+Claims that failed come first. Nothing here is measured or judged: see `experiments.reports.claims`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from prospect_rl.experiments.api import Claim
+from prospect_rl.experiments.metrics import number, page, sentence, words_of
+from prospect_rl.experiments.register import EXPERIMENTS, load
+from prospect_rl.experiments.reports.report import (
+    BEFORE,
+    CHANGES_NOTE,
+    RESULTS,
+    markdown,
+    read_claims,
+    verdict_changes,
+)
+from prospect_rl.experiments.run import durable
+
+KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
+"""`Claim.kind` -> the part of the overview."""
+ORDER = {"FAIL": "Failed", "INCONCLUSIVE": "Inconclusive", "NOT RUN": "Not run", "PASS": "Passed"}
+"""Verdicts as they follow each other, and their headings."""
+HEADLINES = (
+    ("SERENE", "serene_maze", "C5.0 archive"),
+    ("SERENE", "serene_maze", "C2a"),
+    ("MEX", "mex_velocity", "M cheetah_vel_sparse"),
+    ("MEX, model-based", "mex_model_based", "M hopper_sparse"),
+    ("ELMUR", "elmur_tmaze", "T1 paper"),
+    ("ELMUR", "elmur_mikasa_lite", "M1 colour 3"),
+    ("CDE", "cde_maze", "M1 optidice"),
+    ("CDE", "cde_scarce", "K1 cde"),
+    ("floor: no memory", "elmur_tmaze", "T7 floor"),
+    ("baseline: NovelD", "minigrid_basics", "D DoorKey-8x8"),
+    ("baseline: SAC", "mujoco_dense", "S sac half_cheetah"),
+)
+"""Method, experiment and claim of the front page."""
+BEGIN, END = "<!-- {}: made by `prospect report --all` -->", "<!-- {}: end -->"
+"""The marks between which a part of the front page is generated."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its row of claims.csv."""
+
+    experiment: str
+    claim: Claim
+    row: dict[str, str]
+
+    @property
+    def outcome(self) -> str:
+        """PASS, FAIL, INCONCLUSIVE or NOT RUN."""
+        return self.row["outcome"]
+
+    @property
+    def kind(self) -> str:
+        """`paper` or `check`."""
+        return self.claim.kind
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the budget was below the source's."""
+        return self.row["reduced"] == "1"
+
+    def figure(self, name: str) -> float:
+        """A number of the row; NaN of an empty cell."""
+        return float(self.row[name] or "nan")
+
+    @cached_property
+    def text(self) -> str:
+        """The claim as a sentence."""
+        return sentence(self.claim.text, self.claim.env)
+
+    @property
+    def figures(self) -> str:
+        """What was measured: `coverage: serene 0.794, novelty_search 0.806 (10 and 10 seeds)`."""
+        sides = [side for side in ("left", "right") if self.row[side]]
+        means = ", ".join(f"{self.row[side]} {number(self.figure(f'{side}_mean'))}" for side in sides)
+        seeds = [int(self.row[f"{side}_seeds"]) - int(self.row[f"{side}_missing"]) for side in sides]
+        counted = " and ".join(map(str, dict.fromkeys(seeds))) + (
+            " seeds each" if len(sides) > len(set(seeds)) else " seeds"
+        )
+        return f"{words_of(self.claim.metric, self.claim.env)}: {means} ({counted})"
+
+    @property
+    def values(self) -> tuple[float, float, float]:
+        """The difference in favour of the claim, or without a rival the mean itself, and its 95 % interval."""
+        return self.figure("difference"), self.figure("low"), self.figure("high")
+
+    @property
+    def interval(self) -> str:
+        """The same as text."""
+        value, low, high = map(number, self.values)
+        return f"{value} [{low}, {high}]" if math.isfinite(self.values[0]) else "–"
+
+    @property
+    def method(self) -> str:
+        """How the interval was found; of skewed scores with the share of draws that it covers."""
+        covers = self.figure("coverage")
+        return self.row["method"] + (f", covers {100 * covers:.0f} %" if math.isfinite(covers) else "")
+
+    @property
+    def verdict(self) -> str:
+        """The outcome, and for one that failed in what way."""
+        said = f"{self.outcome}: {self.words}" if self.words else self.outcome
+        return said + (" (reduced budget)" if self.reduced else "")
+
+    @property
+    def words(self) -> str:
+        """In what way a claim failed; empty for other outcomes."""
+        return self.row["words"]
+
+
+def judged(results: Path = RESULTS) -> list[Judged]:
+    """The claims of all registered experiments that have a claims.csv, in order."""
+    found = []
+    for name in EXPERIMENTS:
+        path = results / name / "claims.csv"
+        if not path.exists():
+            continue
+        experiment = load(name)
+        known = {claim.name: claim for claim in experiment.claims}
+        rows = read_claims(path)
+        if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
+            again = f"prospect report {name} --from-summary"
+            raise ValueError(
+                f"{path} judges {', '.join(strangers)}, which {name} does not claim; to write it anew: {again}"
+            )
+        found += [Judged(name, known[row["claim"]], row) for row in rows]
+    return found
+
+
+def in_order(claims: Sequence[Judged]) -> list[Judged]:
+    """Those that failed first."""
+    return sorted(claims, key=lambda one: list(ORDER).index(one.outcome))
+
+
+def counts(claims: Sequence[Judged]) -> str:
+    """How many claims came to what: `12 FAIL, 30 INCONCLUSIVE, 0 NOT RUN, 40 PASS`."""
+    return ", ".join(f"{sum(one.outcome == outcome for one in claims)} {outcome}" for outcome in ORDER)
+
+
+# --- results/README.md -------------------------------------------------------------------------------
+
+
+def overview(results: Path = RESULTS) -> Path:
+    """Write results/README.md."""
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / "README.md"
+    durable.write(path, overview_text(results).encode())
+    return path
+
+
+def overview_text(results: Path = RESULTS) -> str:
+    """Each claim as a sentence with its figures and its verdict: papers' claims and checks of ours, failures first."""
+    every = judged(results)
+    parts = {kind: [one for one in every if one.kind == kind] for kind in KINDS}
+    lines = ["# Results", *(f"{title}: {counts(parts[kind])}." for kind, title in KINDS.items()), NOTE]
+    if missing := [name for name in EXPERIMENTS if not (results / name / "claims.csv").exists()]:
+        lines.append(f"Without committed tables: {', '.join(missing)}.")
+    for kind, title in KINDS.items():
+        lines.append(f"## {title}")
+        for outcome, heading in ORDER.items():
+            if those := [one for one in parts[kind] if one.outcome == outcome]:
+                lines += [f"### {heading}: {len(those)}", _table(those)]
+    lines += [*_changes(every, results / BEFORE), "Made by `prospect report --all`; edits are overwritten."]
+    return "\n\n".join(lines) + "\n"
+
+
+NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference
+is in favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs
+were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
+[metrics](../docs/metrics.md) says where each figure is computed, [the benches](bench/README.md) how fast it goes."""
+
+
+def _table(claims: Sequence[Judged]) -> str:
+    lines = [
+        [
+            f"{one.text} ({one.claim.source})",
+            one.figures,
+            one.interval,
+            one.method,
+            one.verdict,
+            f"[{one.experiment}]({one.experiment}/README.md)",
+        ]
+        for one in claims
+    ]
+    return markdown(
+        ["claim (source)", "measured", "difference or mean [95 %]", "interval", "verdict", "experiment"], lines
+    )
+
+
+def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
+    """How verdicts changed when the intervals did, how many and why."""
+    known = {(one.experiment, one.claim.name): one for one in claims}
+    changed = verdict_changes({key: one.outcome for key, one in known.items()}, before)
+    if not changed:
+        return []
+    lines = [
+        [
+            f"[{one.experiment}]({one.experiment}/README.md)", one.text,
+            changed[one.experiment, one.claim.name], one.outcome, one.row["why"],
+        ]
+        for one in in_order([known[key] for key in changed])
+    ]  # fmt: skip
+    head = ["experiment", "claim", "before", "now", "why"]
+    count = f"{len(changed)} of {len(claims)} verdicts are others now."
+    cells = "Coverage, a mean over thousands of cells, has Welch's t and not the interval of bounded scores."
+    return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {cells} {count}", markdown(head, lines)]
+
+
+# --- README.md ---------------------------------------------------------------------------------------
+
+
+def front_table(results: Path = RESULTS) -> str:
+    """A row a headline: method, what its paper claims, what was measured here, the verdict; failures first."""
+    known = {(one.experiment, one.claim.name): one for one in judged(results)}
+    methods = {(experiment, claim): method for method, experiment, claim in HEADLINES}
+    if missing := [key for key in methods if key not in known]:
+        raise ValueError(
+            "no verdict on a headline of README.md: "
+            + ", ".join(f"claim {claim!r} of {experiment}" for experiment, claim in missing)
+        )
+    lines = [
+        [
+            methods[one.experiment, one.claim.name] + (" (check of ours)" if one.kind == "check" else ""),
+            one.text, one.figures,
+            f"[{one.verdict}](results/{one.experiment}/README.md)",
+        ]
+        for one in in_order([known[key] for key in methods])
+    ]  # fmt: skip
+    return markdown(["method", "headline claim", "our number", "verdict"], lines)
+
+
+def front_speed(results: Path = RESULTS) -> str:
+    """Four figures of speed in sentences."""
+    values = [durable.read_object(results / "bench" / f"{name}.json")[figure] for name, figure, _ in SPEED]
+    shown = [f"{x / 1e6:.3g} million" if x >= 1e6 else number(x) for x in values]
+    return "\n".join(f"- {text.format(x)}" for x, (_, _, text) in zip(shown, SPEED, strict=True))
+
+
+SPEED = (
+    ("maze_rollout", "steps_per_s", "{} steps a second of the hard maze on one core, policies included"),
+    ("native_env", "ratio_to_sync", "MuJoCo: {} times gymnasium's SyncVectorEnv, 64 environments on two cores"),
+    (
+        "ppo_loop",
+        "ratio_to_sb3",
+        "PPO's whole loop in DoorKey-8x8: {} times stable-baselines3's on Farama's, one core each",
+    ),
+    ("td3_loop", "ratio_to_sb3", "TD3's whole loop in HalfCheetah: {} times stable-baselines3's, two cores each"),
+)
+"""Bench, figure and sentence of the front page."""
+MARKS = {"results": front_table, "speed": front_speed}
+"""What stands between two marks of README.md, by their name."""
+
+
+def with_front(text: str, results: Path = RESULTS) -> str:
+    """README.md with its generated parts made anew. Raises ValueError unless each has its two marks."""
+    for name, made in MARKS.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"README.md must have the marks {begin} and {end} once each")
+        text = f"{text.split(begin)[0]}{begin}\n{made(results)}\n{end}{text.split(end)[1]}"
+    return text
+
+
+def write_front(root: Path = Path(), results: Path = RESULTS) -> list[Path]:
+    """Write README.md and docs/metrics.md of a clone anew; nothing where there is no README with such marks."""
+    front, metrics = root / "README.md", root / "docs" / "metrics.md"
+    text = front.read_text("utf-8") if front.exists() else ""
+    if not any(BEGIN.format(name) in text for name in MARKS):
+        return []
+    durable.write(front, with_front(text, results).encode())
+    durable.write(metrics, page().encode())
+    return [front, metrics]

@@ -1,0 +1,318 @@
+"""From run folders to three small files that can be committed: summary.csv, curves.csv, archive.npz.
+
+All that a report says is made from these three, so that it can be made again where the runs themselves are gone.
+Shapes: S seeds, M marks (evenly spaced parts of the budget), n archive entries.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.reports.statistics import bootstrap_interval, iqm, present
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.archive import entries, load_report
+from prospect_rl.experiments.sweeps.job import Job, read_lines
+
+TEXT = ("tier", "env", "label", "unit", "digest", "hash", "date", "versions")
+HEAD = ("tier", "env", "label", "seed", "budget", "used", "unit", "wall_minutes", "date", "digest", "hash", "versions")
+"""Columns of summary.csv before the metrics."""
+CURVE_HEAD = ("env", "label", "metric", "used", "seeds", "mean", "iqm", "low", "high")
+"""Columns of curves.csv; low and high bound the 95 % bootstrap interval of the interquartile mean."""
+NEVER = ("ledger/first_", "ledger/reached_", "ledger/stored_first_", "ledger/stored_reached_")
+"""Metrics whose negative values mean: never. They become NaN, so that no mean is taken over a -1."""
+BEST = ("ledger/best_", "ledger/stored_best_")
+"""Metrics whose null means that the area never paid: the best reward was 0. As NaN it would drop the worst runs."""
+ARCHIVE_BYTES = 280_000
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One seed of a finished run."""
+
+    job: Job
+    seed: int
+    rows: list[Row]
+    """Metrics rows in order; the last one is final."""
+    head: Row
+    """The columns of `HEAD`."""
+
+
+def read(jobs: Iterable[Job], tier: str) -> list[Record]:
+    """The finished runs among `jobs`, a record a seed."""
+    return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
+
+
+def _read_one(job: Job, tier: str) -> list[Record]:
+    run, result = (durable.read_object(job.out / name) for name in ("run.json", "result.json"))
+    rows, minutes, date = _rows(job, result["rows"]), *_times(job.out)
+    versions = "; ".join(f"{name} {version}" for name, version in sorted(run.get("versions", {}).items()))
+    records = []
+    for seed in job.seeds:
+        mine = [row for row in rows if row["seed"] == seed]
+        head = {
+            "tier": tier, "env": job.env, "label": job.label, "seed": seed, "budget": job.budget,
+            "used": mine[-1]["used"], "unit": mine[-1]["unit"], "date": date, "digest": result["digest"],
+            "hash": job.hash, "versions": versions, "wall_minutes": minutes,
+        }  # fmt: skip
+        records.append(Record(job, seed, mine, head))
+    return records
+
+
+def _rows(job: Job, last: list[Row]) -> list[Row]:
+    """The metrics rows of a finished run, with missing values as NaN (see `NEVER`, `BEST`).
+
+    The last ones are those of result.json, which has the exams too; where metrics.jsonl says something else, a
+    warning tells it. Raises ValueError where it has no row of a seed.
+    """
+    path, rows = job.out / "metrics.jsonl", durable.read_lines(job.out / "metrics.jsonl", whole=True)
+    for final in last:
+        mine = [i for i, row in enumerate(rows) if row["seed"] == final["seed"]]
+        if not mine:
+            raise ValueError(
+                f"{path} has no row of seed {final['seed']}, which has finished; move {job.out} away and run it anew"
+            )
+        there = rows[mine[-1]]
+        if there["mark"] < final["mark"]:
+            warnings.warn(f"{path} has lost the last row of seed {final['seed']}; result.json holds it", stacklevel=3)
+            rows.append(final)
+            continue
+        if there != {name: final.get(name) for name in there}:
+            warnings.warn(f"{path} contradicts result.json in line {mine[-1] + 1}, which is not used", stacklevel=3)
+        rows[mine[-1]] = final
+    return [{name: value_of(name, value) for name, value in row.items()} for row in rows]
+
+
+def value_of(name: str, value: Any) -> Any:
+    """A metric of a row, with a missing value as NaN (see `NEVER`, `BEST`)."""
+    if value is None:
+        return 0.0 if name.startswith(BEST) else math.nan
+    return math.nan if name.startswith(NEVER) and value < 0 else value
+
+
+def _times(folder: Path) -> tuple[float, str]:
+    """(total wall minutes of a run, over all its sessions; the day of its end).
+
+    A run of an older version has no date but that of its file, which a copy may have lost.
+    """
+    path = folder / "timing.jsonl"
+    try:
+        rows = read_lines(path)
+        minutes = round(sum(row["seconds"] + row["save_seconds"] for row in rows) / 60, 2)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is not readable; without it the run counts no time") from None
+    if rows and "date" in rows[-1]:
+        return minutes, rows[-1]["date"]
+    return minutes, datetime.fromtimestamp((folder / "result.json").stat().st_mtime, UTC).date().isoformat()
+
+
+# --- all three ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is committed of an experiment's runs."""
+
+    summary: list[Row]
+    curves: list[Row]
+    archives: dict[str, np.ndarray]
+
+    def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
+        """These, and the cells of which `before` knows more seeds of the very runs that `jobs` are; in their order."""
+        planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
+        kept = {
+            cell for cell, rows in theirs.items()
+            if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
+        }  # fmt: skip
+        order = list(dict.fromkeys((job.env, job.label) for job in jobs))
+        summary = [row for cell in order for row in (theirs if cell in kept else mine).get(cell, ())]
+        lines, old = _by_cell(self.curves), _by_cell(before.curves)
+        curves = [row for cell in order for row in (old if cell in kept else lines).get(cell, ())]
+        pictures = [
+            {name: x for name, x in archives.items() if (tuple(name.split("|")[:2]) in kept) == is_old}
+            for archives, is_old in ((self.archives, False), (before.archives, True))
+        ]
+        return Tables(summary, curves, dict(sorted((pictures[0] | pictures[1]).items())))
+
+
+def _by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row["env"], row["label"]), []).append(row)
+    return cells
+
+
+def tables(experiment: Experiment, tier: str, records: Sequence[Record]) -> Tables:
+    """Those of finished runs."""
+    return Tables(summary(experiment, records), curves(experiment, tier, records), archives(records))
+
+
+def tables_in(folder: Path) -> Tables:
+    """Those that lie in a folder; empty ones where there are none."""
+    rows = read_summary(folder) if (folder / "summary.csv").exists() else []
+    lines = read_csv(folder / "curves.csv") if (folder / "curves.csv").exists() else []
+    arrays = dict[str, np.ndarray]()
+    if (path := folder / "archive.npz").exists():
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    return Tables(rows, lines, arrays)
+
+
+# --- summary.csv -------------------------------------------------------------------------------------
+
+
+def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[str]:
+    """The metrics of summary.csv: all figures of evaluation and ledger, then what the experiment names."""
+    found = dict.fromkeys(name for record in records for name in record.rows[-1])
+    names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
+    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
+
+
+def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
+    """Which of the metrics `names` the report's tables and curves show: the declared ones, or the usual ones."""
+    names = list(names)
+    usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
+    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    return [name for name in dict.fromkeys(wanted) if name in names]
+
+
+def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
+    """A row a seed: `HEAD`, then the metrics of its final row and those derived from it."""
+    names = summary_metrics(experiment, records)
+    table = []
+    for record in records:
+        final = record.head | record.rows[-1]
+        values = {n: experiment.derived[n](final) if n in experiment.derived else final.get(n, math.nan) for n in names}
+        table.append(record.head | values)
+    return table
+
+
+# --- curves.csv --------------------------------------------------------------------------------------
+
+
+def at_marks(rows: Sequence[Row], metric: str, marks: np.ndarray) -> np.ndarray:
+    """The metric [M] of the first row that has reached each mark (of the last row, beyond its end)."""
+    reached = np.array([row["mark"] for row in rows], np.float64)
+    index = np.minimum(np.searchsorted(reached, marks), len(rows) - 1)
+    return np.array([rows[i].get(metric, math.nan) for i in index], np.float64)
+
+
+def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list[Row]:
+    """A row for each environment, agent, metric and mark, over the seeds that have a value there."""
+    shown = table_metrics(experiment, summary_metrics(experiment, records))
+    names = [name for name in shown if name not in experiment.derived]
+    cells: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        cells.setdefault((record.job.env, record.job.label), []).append(record)
+    evals, table = experiment.tier(tier).evals, []
+    for (env, label), members in cells.items():
+        budget = members[0].job.budget
+        marks = np.array([-(-budget * i // evals) for i in range(1, evals + 1)])
+        for name in names:
+            if not any(name in record.rows[-1] for record in members):
+                continue
+            values = np.stack([at_marks(record.rows, name, marks) for record in members])
+            for mark, column in zip(marks, values.T, strict=True):
+                table.append({"env": env, "label": label, "metric": name, "used": int(mark), **_spread(column)})
+    return table
+
+
+def _spread(values: np.ndarray) -> Row:
+    """Columns of curves.csv for one point [S]."""
+    x = present(values)
+    if not len(x):
+        return {"seeds": 0, "mean": math.nan, "iqm": math.nan, "low": math.nan, "high": math.nan}
+    low, high = bootstrap_interval(x, statistic=iqm, resamples=2000)
+    return {"seeds": len(x), "mean": float(x.mean()), "iqm": float(iqm(x)), "low": low, "high": high}
+
+
+# --- archive.npz -------------------------------------------------------------------------------------
+
+
+def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """What the archive picture needs, of the first seed of each agent: `<env>|<label>|<name>` -> array.
+
+    descriptor [n, 2] and fitness [n] in float32, area [n] in int8, explored [rows, columns] visits. Entries are
+    thinned evenly where they would be too many for a small file.
+    """
+    first = {(r.job.env, r.job.label): r for r in reversed(records) if (r.job.out / "report.npz").exists()}
+    kept: dict[str, np.ndarray] = {}
+    limit = max(200, ARCHIVE_BYTES // (13 * max(1, len(first))))
+    for (env, label), record in sorted(first.items()):
+        arrays = load_report(record.job.out, record.job.seeds.index(record.seed), len(record.job.seeds))
+        if "descriptor" in arrays and arrays["descriptor"].shape[-1] == 2:
+            rows = entries(arrays)
+            rows = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)] if len(rows) else rows
+            kinds = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
+            for name, kind in kinds.items():
+                if name in arrays:
+                    kept[f"{env}|{label}|{name}"] = arrays[name][rows].astype(kind)
+        if "ledger/explored" in arrays:
+            kept[f"{env}|{label}|explored"] = np.minimum(arrays["ledger/explored"], 65535).astype(np.uint16)
+    return kept
+
+
+# --- csv ---------------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, rows: Sequence[Row], head: Sequence[str]) -> None:
+    """Rows with `head` first and the other columns in order of appearance; a missing value is an empty cell."""
+    columns = list(dict.fromkeys([*head, *(name for row in rows for name in row)]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[_cell(row.get(name, math.nan)) for name in columns] for row in rows])
+    durable.write(path, text.getvalue().encode())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else f"{float(value):.9g}"  # nine digits keep a float32 exactly
+    return str(value)
+
+
+def read_text_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, its cells by column) of a table. Raises ValueError, naming file and line, for a line that is no row."""
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"{path} has another number of cells in line {reader.line_num} than in its head")
+            yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not readable: {error}") from None
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows that `write_csv` wrote: text columns as text, all others as float (empty: NaN)."""
+    return [{name: _value(path, line, name, word) for name, word in row.items()} for line, row in read_text_csv(path)]
+
+
+def _value(path: Path, line: int, name: str, word: str) -> Any:
+    if name in TEXT or name == "metric":
+        return word
+    try:
+        return float(word or "nan")
+    except ValueError:
+        raise ValueError(f"{path} has no number under {name} in line {line}: {word!r}") from None
+
+
+def read_summary(folder: Path) -> list[Row]:
+    """The rows of a folder's summary.csv. Raises ValueError where it has none."""
+    if not (rows := read_csv(folder / "summary.csv")):
+        raise ValueError(f"{folder / 'summary.csv'} has no row in line 2: write it anew from the runs, or restore it")
+    return rows

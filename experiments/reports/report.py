@@ -1,0 +1,322 @@
+"""The report of an experiment: tables, the claims ledger and pictures, generated and never edited.
+
+    run folders -> summary.csv, curves.csv, archive.npz -> README.md, claims.csv, curves.png, archive.png
+
+The archive is there only where an agent keeps one. The second arrow needs no runs. Nothing is taken from the clock: the
+same runs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prospect_rl.experiments.api import TIERS, Claim, Experiment
+from prospect_rl.experiments.metrics import number, sentence, words_of
+from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
+from prospect_rl.experiments.reports.records import Row
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.sweeps.job import plan
+
+RESULTS = Path("results")
+CLAIM_HEAD = (
+    "claim", "outcome", "env", "metric", "left", "right", "left_mean", "right_mean", "left_iqm", "right_iqm",
+    "left_seeds", "right_seeds", "left_missing", "right_missing", "difference", "low", "high", "margin", "p", "reduced",
+    "left_planned", "right_planned", "kind", "scores", "method", "coverage", "words",
+    "why",
+)  # fmt: skip
+BEFORE = "verdicts_before.csv"
+"""Verdicts under the percentile bootstrap, with which the ledger began: experiment, claim, outcome."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report was written, and what the claims came to."""
+
+    folder: Path
+    verdicts: list[Verdict]
+    pictures: list[Path]
+
+
+def report(
+    experiment: Experiment, tier: str, *, root: Path | None = None, out: Path | None = None, from_summary: bool = False
+) -> Report:
+    """Read the runs of a tier under `root` and write the report; smoke reports stay with the runs.
+
+    A cell of which the tables of `out` know more finished seeds than there are runs, with today's configuration, is
+    kept as it stands there: runs may be made on several machines. `from_summary` takes these tables alone. Raises
+    ValueError where nothing has finished, or where the tables are of another tier.
+    """
+    folder = out or _folder(experiment, tier, root)
+    if not from_summary:
+        jobs = plan(experiment, tier, root=root)
+        found = records.read(jobs, tier)
+        if not found:
+            command = f"prospect run {experiment.name} --tier {tier}"
+            raise ValueError(f"no finished run of {experiment.name} ({tier}); to make them: {command}")
+        tables = records.tables(experiment, tier, found).over(records.tables_in(folder), jobs)
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
+        records.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
+        (folder / "archive.npz").unlink(missing_ok=True)
+        if tables.archives:
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **tables.archives)  # type: ignore[arg-type]
+            durable.write(folder / "archive.npz", packed.getvalue())
+    return render(experiment, tier, folder)
+
+
+def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
+    from prospect_rl.experiments.run.machine import runs_root
+
+    if tier == "smoke":
+        return Path(root or runs_root()) / experiment.name / tier / "report"
+    return RESULTS / experiment.name
+
+
+def render(experiment: Experiment, tier: str, folder: Path) -> Report:
+    """Write README.md, claims.csv and the pictures from the tables in `folder`."""
+    if not (folder / "summary.csv").exists():
+        raise ValueError(f"there is no {folder / 'summary.csv'}")
+    rows = records.read_summary(folder)
+    if rows[0]["tier"] != tier:
+        raise ValueError(f"{folder} holds tier {rows[0]['tier']!r}, not {tier!r}")
+    budgets = {row["env"]: int(row["budget"]) for row in rows}
+    cells = experiment.tier(tier)
+    known = [claim for claim in experiment.claims if claim.env in cells.envs]
+    verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env)), tier=cells) for c in known]
+    records.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
+    pictures = _draw(experiment, tier, folder, rows)
+    durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())
+    return Report(folder, verdicts, pictures)
+
+
+def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) -> list[Path]:
+    from prospect_rl import envs
+    from prospect_rl.experiments.reports import plots
+
+    cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
+    curves = records.read_csv(folder / "curves.csv")
+    if "curves" in experiment.pictures and curves:
+        plots.draw_curves(curves, labels, rows[0]["unit"], folder / "curves.png")
+        drawn.append(folder / "curves.png")
+    if "exams" in experiment.pictures:
+        plots.draw_exams(rows, labels, folder / "exams.png")
+        drawn.append(folder / "exams.png")
+    if "archive" in experiment.pictures and (folder / "archive.npz").exists():
+        with np.load(folder / "archive.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        made = {env: envs.make(env, **cells.env_fields.get(env, {})) for env in cells.envs} if arrays else {}
+        if plots.draw_archives(arrays, made, labels, folder / "archive.png"):
+            drawn.append(folder / "archive.png")
+    return drawn
+
+
+def _claim_row(v: Verdict) -> Row:
+    claim, right = v.claim, v.right
+    return {
+        "claim": claim.name, "outcome": v.outcome, "env": claim.env, "metric": claim.metric, "left": claim.left,
+        "right": claim.right or "", "left_mean": v.left.mean, "right_mean": right.mean if right else math.nan,
+        "left_iqm": v.left.iqm, "right_iqm": right.iqm if right else math.nan, "left_seeds": v.left.seeds,
+        "right_seeds": right.seeds if right else 0, "left_missing": v.left.missing,
+        "right_missing": right.missing if right else 0, "difference": v.difference, "low": v.low, "high": v.high,
+        "margin": claim.margin, "p": v.p, "reduced": v.reduced, "left_planned": v.left.planned,
+        "right_planned": right.planned if right else 0, "kind": claim.kind, "scores": claim.scores.kind,
+        "method": v.method, "coverage": v.coverage, "words": v.words,
+        "why": why(v),
+    }  # fmt: skip
+
+
+# --- README.md ---------------------------------------------------------------------------------------
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def readme(
+    experiment: Experiment, tier: str, rows: Sequence[Row], verdicts: Sequence[Verdict], pictures: Sequence[Path],
+    folder: Path,
+) -> str:  # fmt: skip
+    """The page of an experiment in `folder`."""
+    cells = experiment.tier(tier)
+    parts = [
+        f"# {experiment.title}",
+        f"{experiment.text}\n\nSource: {experiment.source}",
+        _facts(experiment, tier, rows),
+    ]
+    if experiment.claims:
+        parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE, METHODS_NOTE]
+        known = {(experiment.name, v.claim.name): v for v in verdicts}
+        changed = verdict_changes({key: v.outcome for key, v in known.items()}, folder.parent / BEFORE)
+        if changed:
+            lines = [[key[1], was, known[key].outcome, why(known[key])] for key, was in changed.items()]
+            parts += ["## How verdicts changed", CHANGES_NOTE, markdown(["claim", "before", "now", "why"], lines)]
+    for env in cells.envs:
+        parts += [f"## {env}", *cell_table(experiment, tier, env, rows)]
+    if experiment.sums:
+        parts += [f"## Sums over all {len(cells.envs)}", *sums_table(experiment, tier, rows)]
+    parts += [f"![{path.stem}]({path.name})" for path in pictures]
+    if any(path.stem == "curves" for path in pictures):
+        parts.append(CURVES_NOTE)
+    if any(path.stem == "exams" for path in pictures):
+        parts.append("Success in changed environments: means over seeds, and each seed as a dot.")
+    if any(path.stem == "archive" for path in pictures):
+        parts.append("Archives of the first seed. Grey: where exploring policies ended; dots: stored ones, by reward.")
+    parts.append(f"{METRICS_NOTE} Made by `prospect report` from the tables beside it; edits are overwritten.")
+    return "\n\n".join(parts) + "\n"
+
+
+CLAIMS_NOTE = (
+    "PASS: the whole 95 % interval of the difference exceeds the margin, or lies within the stated bounds. FAIL: it "
+    "lies wholly on the other side; *worse* where it lies below 0 too, else *not better by the margin*. Without a "
+    "rival the figure is the mean itself, which must exceed the margin, or stay below it where less is claimed. NOT "
+    "RUN: fewer than three seeds a side. Paper: a claim printed in one; check: a sanity bound, or a reading of ours. "
+    "p: one-sided Mann-Whitney. In brackets: runs with a value, of those planned. Reduced: the budget was below the "
+    "source's."
+)
+CHANGES_NOTE = (
+    "Before these intervals, verdicts rested on a percentile bootstrap of the means, whose 95 % interval covers in 74 "
+    "% of draws with three seeds a side and in 85 % with five. No run was added or left out."
+)
+CURVES_NOTE = (
+    "Lines: interquartile mean over seeds; bands: its percentile bootstrap, too narrow at few seeds, which decides "
+    "nothing."
+)
+CELLS_NOTE = (
+    "Mean [its 95 % interval], interquartile mean. Intervals by the methods that claims have; – where equal scores "
+    "that may be any number say nothing of their spread."
+)
+
+
+def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tuple[str, str], str]:
+    """(Experiment, claim) -> the verdict under the percentile bootstrap, of those that have another one now."""
+    if not before.exists():
+        return {}
+    old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
+    return {key: old[key] for key, outcome in now.items() if old.get(key, outcome) != outcome}
+
+
+def why(v: Verdict) -> str:
+    """What decides a verdict, in one sentence."""
+    seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
+    if not math.isfinite(v.low):
+        return f"Values of {seeds} seeds do not make an interval."
+    claim, sides = v.claim, ("above", "below")
+    if claim.within:
+        good, bad = "within", "outside"
+    else:
+        good, bad = sides[::-1] if v.right is None and claim.better == "lower" else sides
+    place = {"PASS": f"lies {good}", "FAIL": f"lies {bad}"}.get(v.outcome, "reaches over")
+    spread = f"{number(v.low)} to {number(v.high)}"
+    return f"The 95 % interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
+
+
+def bound_of(claim: Claim) -> str:
+    """What a claim's interval is held against: its margin, or its two bounds."""
+    return f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
+
+
+METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
+
+
+def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
+    cells = experiment.tier(tier)
+    unit, used = rows[0]["unit"], len(rows)
+    wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
+    minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
+    budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
+    lines = [
+        f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
+        f"- Command: `make {experiment.name} TIER={tier}`",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run.",
+        *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
+    ]
+    return "\n".join(lines)
+
+
+def claims_table(verdicts: Sequence[Verdict]) -> str:
+    """The claims ledger in Markdown."""
+    lines = []
+    for v in verdicts:
+        claim = v.claim
+        sides = [f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned})" for s in (v.left, v.right) if s]
+        if v.right and claim.part != 1:
+            sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
+        spread = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
+        outcome = f"**{v.outcome}**" + (f", {v.words}" if v.words else "") + (" (reduced)" if v.reduced else "")
+        method = v.method if math.isnan(v.coverage) else f"{v.method}, covers {100 * v.coverage:.0f} %"
+        said, means = f"{sentence(claim.text, claim.env)} ({claim.source})", "; ".join(sides)
+        bound, p = bound_of(claim), number(v.p)
+        lines.append([claim.name, claim.kind, said, outcome, means, spread, bound, method, p])
+    head = ["claim", "kind", "statement", "verdict", "means", "difference or mean [95 %]", "margin", "interval", "p"]
+    return markdown(head, lines)
+
+
+def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row]) -> list[str]:
+    """Metrics x agents of one environment, and a line on what the cells say."""
+    columns = [name for name in rows[0] if name not in records.HEAD]
+    names = records.table_metrics(experiment, columns)
+    labels = list(experiment.tier(tier).agents)
+    seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
+    lines = [[words_of(name, env), *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
+    return [markdown(["", *labels], [seeds, *lines]), CELLS_NOTE]
+
+
+def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[str]:
+    """`Experiment.sums` x agents, and the tasks that are summed; an agent without all of them has no sum."""
+    cells = experiment.tier(tier)
+    lines = [
+        [words_of(name, cells.envs[0]), *(_sum(experiment, rows, cells.envs, label, name) for label in cells.agents)]
+        for name in experiment.sums
+    ]
+    note = (
+        "Sum of the means of " + ", ".join(cells.envs) + " [its 95 % interval: the distances from each task's mean to "
+        "its limits, squared, summed, and the root taken]."
+    )
+    return [markdown(["", *cells.agents], lines), note]
+
+
+def _sum(experiment: Experiment, rows: Sequence[Row], envs: Sequence[str], label: str, name: str) -> str:
+    tasks = {env: side(rows, env, label, name).values for env in envs}
+    if missing := sum(not len(x) for x in tasks.values()):
+        return f"– ({len(envs) - missing} of {len(envs)})"
+    means = np.array([x.mean() for x in tasks.values()])
+    low, high = np.array([interval(x, scores_of(experiment, env, name)) for env, x in tasks.items()]).T
+    total, below, above = means.sum(), np.linalg.norm(means - low), np.linalg.norm(high - means)
+    return f"{number(total)} [{number(total - below)}, {number(total + above)}]"
+
+
+def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) -> str:
+    s = side(rows, env, label, name)
+    if not len(s.values):
+        return "–"
+    missing = f" (n={len(s.values)})" if s.missing else ""
+    if len(s.values) == 1:
+        return number(s.mean) + missing
+    low, high = interval(s.values, scores_of(experiment, env, name))
+    return f"{number(s.mean)} [{number(low)}, {number(high)}], {number(s.iqm)}{missing}"
+
+
+# --- all experiments ---------------------------------------------------------------------------------
+
+
+def read_claims(path: Path) -> list[dict[str, str]]:
+    """The rows of a claims.csv, as text."""
+    return [row for _, row in records.read_text_csv(path)]
+
+
+def tier_of(folder: Path) -> str | None:
+    """The tier of the committed tables in a folder, if there are any."""
+    path = folder / "summary.csv"
+    tier = records.read_summary(folder)[0]["tier"] if path.exists() else None
+    return tier if tier in TIERS else None

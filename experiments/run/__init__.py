@@ -1,0 +1,1 @@
+"""One run: its configuration and folder, its programs, the driver, checkpoints, callbacks."""

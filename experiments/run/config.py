@@ -1,0 +1,128 @@
+"""What a run is: all that decides its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from prospect_rl import envs
+from prospect_rl.agents.api import Agent, Batches, cost
+from prospect_rl.envs import identity
+from prospect_rl.envs.api import Dataset, Env
+from prospect_rl.envs.threads import threads
+from prospect_rl.experiments.api import Data, Exam
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.durable import Json
+from prospect_rl.experiments.run.program import check_wants
+
+if TYPE_CHECKING:
+    from prospect_rl.experiments.run.config import Run
+
+LARGEST = 2**31 - 2**24
+"""Counters are int32, with room for the last iteration."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of an experiment with its seed, or with the seeds that run as one program."""
+
+    agent: Agent
+    """Not bound."""
+    env: str | Env
+    """A registered id, or any object with `spec`, `reset` and `step`."""
+    env_fields: tuple[tuple[str, Any], ...] = ()
+    """Values for fields of a registered environment, as pairs."""
+    seeds: tuple[int, ...] = (0,)
+    """More than one only for agents with `vmap_seeds`."""
+    budget: int = 0
+    """Env steps, evaluations of policies or updates, by what the agent wants."""
+    evals: int = 20
+    """Rows of metrics, at evenly spaced parts of the budget."""
+    eval_episodes: int = 1
+    """Episodes of each evaluation."""
+    name: str = ""
+    """A label for people; no part of the hash."""
+    dataset: Data | None = None
+    """What an agent that wants `Batches` learns from, by name; a dataset of one's own goes to `train`."""
+    exams: tuple[Exam, ...] = ()
+    """What the finished agent must do besides."""
+
+    def config(self) -> dict[str, Json]:
+        """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
+        return {
+            "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
+            "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
+            "eval_episodes": self.eval_episodes,
+            **({"dataset": durable.fields_of(self.dataset.identity)} if self.dataset else {}),
+            **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
+        }  # fmt: skip
+
+    def _env_config(self) -> dict[str, Json]:
+        if isinstance(self.env, str):
+            return {"id": self.env, "fields": durable.canonical(dict(self.env_fields))}
+        return env_config(self.env)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of the configuration."""
+        return durable.hash_of(self.config())
+
+    @property
+    def marks(self) -> list[int]:
+        """The budget used at which rows of metrics are due."""
+        return [-(-self.budget * i // self.evals) for i in range(1, self.evals + 1)]
+
+    def check(self, dataset: Dataset | None) -> None:
+        """Raise ValueError, in one line, for what no run can be made of."""
+        if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+            raise ValueError("JAX's 64-bit mode is on, and all programs here are of 32 bits: unset JAX_ENABLE_X64")
+        wants, name = check_wants(self.agent), type(self.agent).__name__
+        first = wants[0]
+        threads()  # refuses a bad NPROC
+        for what, value in [("evals", self.evals), ("eval_episodes", self.eval_episodes), ("seeds", len(self.seeds))]:
+            if value < 1:
+                raise ValueError(f"{what} must be at least 1, not {value}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ from each other: {list(self.seeds)}")
+        if not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(self.seeds)}")
+        if len(self.seeds) > 1 and (not self.agent.vmap_seeds or len(wants) > 1):
+            raise ValueError(f"{name} takes one seed a run, not {len(self.seeds)}: start one run a seed")
+        if self.budget < cost(first):
+            raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
+        if self.budget < (least := self.agent.least_budget):
+            raise ValueError(f"budget {self.budget} ends before {name} begins to learn: give at least {least}")
+        if self.budget > LARGEST or self.evals > self.budget:
+            raise ValueError(f"budget {self.budget} must lie between evals ({self.evals}) and {LARGEST}")
+        given = dataset is not None or self.dataset is not None
+        if isinstance(first, Batches) and not given:
+            raise ValueError(f"{name} learns from a dataset: give one")
+        if not isinstance(first, Batches) and given:
+            raise ValueError(f"{name} learns from its own experience and takes no dataset")
+
+    def make_env(self, **others: Any) -> Env:
+        """The environment, with `others` for some of its fields. Raises ValueError for an unknown id or field."""
+        if isinstance(self.env, str):
+            return envs.make(self.env, **dict(self.env_fields) | others)
+        if self.env_fields or others:
+            raise ValueError("env_fields are for registered ids; set the fields of an environment object itself")
+        return self.env
+
+
+def env_config(env: Any) -> dict[str, Json]:
+    """All that decides an environment object, and those within it, but for the arrays (see `data_hashes`)."""
+    about = {"id": env.spec.id, "class": type(env).__qualname__}
+    known = dataclasses.is_dataclass(env)
+    fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
+    held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
+    within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
+    if known:
+        static = {f.name for f in fields if not f.metadata.get("pytree_node", False)} - set(within)
+        said = {name: durable.canonical(held[name]) for name in held if name in static}
+    else:  # its attributes, as far as they are numbers, words and arrays
+        plain = {name: x for name, x in held.items() if identity.plain(x)}
+        said = identity.facts({"obs": env.spec.obs, "action": env.spec.action, "horizon": env.spec.horizon} | plain)
+    return {**about, "fields": said | within}

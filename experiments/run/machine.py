@@ -1,0 +1,59 @@
+"""Where a run happens: folders, versions, the cache of compiled programs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jax
+
+from prospect_rl.envs import cache
+
+
+def runs_root() -> Path:
+    """Where runs live: $PROSPECT_RUNS, or results/runs under the current folder."""
+    return cache.place("PROSPECT_RUNS", Path("results") / "runs")
+
+
+def enable_compilation_cache() -> Path:
+    """Keep compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); gives the folder."""
+    folder = cache.folder()
+    make_folder(folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder
+
+
+def make_folder(path: Path) -> None:
+    """Make sure that a folder is there. Raises ValueError where nothing can be written into it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written to: {error.strerror}") from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the bits depend on."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    for package in ("jax", "jaxlib", "numpy", "flax", "mujoco"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**found, "device": jax.default_backend()}
+
+
+def git_commit() -> str | None:
+    """The commit of this code, where it runs from a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,284 @@
+"""The jitted side of a run: its state, one iteration, and the program that repeats it.
+
+    init      agent state, open streams, ledger            from a seed
+    advance   iterations of ONE phase, until the phase or the budget mark is over, or `limit` is reached
+    evaluate  whole episodes of what the agent would ship  with keys of its own
+
+The run state is donated and goes through a `while_loop`, so that archives and replays are written in place.
+Banks of levels and datasets are arguments of the programs, seeds too: a program is compiled once for all seeds.
+Keys are `fold_in(fold_in(fold_in(root, stream), seed), iteration)`; none is stored, which makes resume exact.
+
+Shapes: S seeds where there are more than one (no axis otherwise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
+from prospect_rl.envs import rollout
+from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Key, Tree
+from prospect_rl.envs.rollout import Streams
+from prospect_rl.experiments.run import ledger as books
+from prospect_rl.experiments.run.ledger import Ledger
+
+TRAIN, INIT, EVAL, START, EXAM = range(5)
+"""The streams of random numbers; none touches another."""
+UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
+"""What a budget counts."""
+COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
+"""On a CPU, matrix products by XLA's own calls: for products of the size of these agents' (256 rows through 256 units)
+they use two threads a fifth better than the library that XLA would fuse them into."""
+ONCE = {"xla_backend_optimization_level": 0}
+"""For what runs once: compiled in a third of the time."""
+ARCHIVE = "archive/best"
+"""The metric [areas] from which the ledger knows what an archive holds."""
+INVALID = "collect/invalid"
+"""The metric [] that counts the policies so far whose return or behaviour descriptor was not finite."""
+
+
+def stream(name: int, seed: Array | int, number: Array | int = 0) -> Key:
+    """The key of one number (an iteration, a mark) of one stream of one seed."""
+    key = jax.random.key(0)
+    for part in (name, seed, number):
+        key = jax.random.fold_in(key, part)
+    return key
+
+
+@struct.dataclass
+class RunState:
+    """All that a run is between two iterations; leading [S] where seeds are vmapped."""
+
+    agent: Tree
+    streams: Streams | None
+    ledger: Ledger | None
+    iteration: Array
+    used: Array
+    """int32 [] budget used."""
+    broken: Array
+    """Whether a loss has become NaN: the run stops there."""
+
+
+def starts_of(agent: Agent) -> Literal["fixed", "fresh"]:
+    """Where the evaluation episodes of an agent begin: as the episodes that it learns from."""
+    want = wants_of(agent)[0]
+    return want.starts if isinstance(want, Rollouts) else "fresh"
+
+
+def check_wants(agent: Agent) -> tuple[Want, ...]:
+    """The agent's wants. Raises ValueError where no driver could serve them together."""
+    wants, name = wants_of(agent), type(agent).__name__
+    if len({type(want) for want in wants}) > 1:
+        raise ValueError(f"{name} wants experience of several kinds; the phases of an agent share one")
+    if len({want.num_envs for want in wants if isinstance(want, Segments)}) > 1:
+        raise ValueError(f"{name} wants different numbers of streams in its phases; they must be the same")
+    return wants
+
+
+def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
+    """(arrays, rebuild): the array leaves of an environment that is a pytree, and how to put them back."""
+    leaves, treedef = jax.tree.flatten(env)
+    if jax.tree_util.treedef_is_leaf(treedef):
+        return [], lambda arrays: env
+    return [jnp.asarray(leaf) for leaf in leaves], partial(jax.tree.unflatten, treedef)
+
+
+class Program:
+    """The compiled programs of one agent in one environment. All methods are pure but for their compiling."""
+
+    def __init__(self, agent: Agent, env: Env, seeds: tuple[int, ...], *, eval_episodes: int, dataset: Dataset | None):
+        self.agent, self.spec, self.wants = agent, env.spec, check_wants(agent)
+        self.unit = UNITS[type(self.wants[0])]
+        self.batched = len(seeds) > 1
+        self.eval_episodes = eval_episodes
+        self.banks, self._rebuild = split_env(env)
+        self.world = (self.banks, dataset)
+        unseen = env.unseen() if hasattr(env, "unseen") else None
+        self.unseen = None if unseen is None else (split_env(unseen)[0], dataset)
+        self.seeds = jnp.asarray(seeds, jnp.uint32) if self.batched else jnp.uint32(seeds[0])
+        self._step = jax.jit(self._step_of, static_argnames="phase", inline=True)
+        self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=ONCE)
+        self._evaluate = jax.jit(self._evaluate_of)
+        self._behaviour = jax.jit(self._over_seeds(agent.exploit, 0))
+        self._advance = jax.jit(self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=COMPILER)
+
+    # --- called by the driver ------------------------------------------------------------------------
+
+    def init(self) -> RunState:
+        """The run before its first iteration."""
+        return self._init(self.seeds, self.world)
+
+    def template(self) -> RunState:
+        """The shapes and types of the run state."""
+        return jax.eval_shape(self._init, self.seeds, self.world)
+
+    def advance(self, run: RunState, phase: int, mark: int, limit: int) -> tuple[RunState, Array, dict[str, Array]]:
+        """(run, [iterations, least budget used, next phase, broken] int32, last metrics). `run` is consumed."""
+        return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
+
+    def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
+        """Mean return, length and success of whole episodes; each [] or [S]. Leaves the run as it is.
+
+        `eval/...` on the levels of training; `unseen/...` on others, where the environment keeps such.
+        """
+        worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
+        found = {name: self._evaluate(run.agent, self.seeds, world, jnp.int32(mark)) for name, world in worlds.items()}
+        return {f"{name}/{figure}": x for name, figures in found.items() for figure, x in figures.items()}
+
+    def behaviour(self, run: RunState) -> Tree:
+        """What the agent would ship now."""
+        return self._behaviour(run.agent)
+
+    def phase(self, run: RunState) -> int:
+        """The phase of the next iteration."""
+        return int(self.agent.phase(run.agent)) if len(self.wants) > 1 else 0
+
+    # --- traced --------------------------------------------------------------------------------------
+
+    def _over_seeds(self, f: Callable[..., Any], world_axes: int = 1) -> Callable[..., Any]:
+        """`f` for all seeds: leading arguments by seed, the last `world_axes` ones shared."""
+        if not self.batched:
+            return f
+
+        def many(*args: Any) -> Any:
+            axes = [0] * (len(args) - world_axes) + [None] * world_axes
+            return jax.vmap(f, in_axes=axes)(*args)
+
+        return many
+
+    def _init_of(self, seed: Array, world: Tree) -> RunState:
+        k_agent, k_explore, k_streams = jax.random.split(stream(INIT, seed), 3)
+        state, streams, want = self.agent.init(k_agent), None, self.wants[0]
+        if isinstance(want, Segments):
+            behaviour, _ = self.agent.explore(state, k_explore, 0)
+            env = self._rebuild(world[0])
+            streams = rollout.open_streams(env, self.agent, behaviour, k_streams, num_envs=want.num_envs)
+        counter, ledger = jnp.int32(0), None
+        figures = self._figures(state, streams, seed, counter, world, phase=0)
+        if isinstance(want, Rollouts) and self.spec.descriptor is not None:
+            ledger = books.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in figures)
+        run = RunState(state, streams, ledger, counter, counter, jnp.zeros((), bool))
+        # A Python number in a state would be weakly typed before the first iteration, and not after it.
+        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), run)
+
+    def _figures(
+        self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
+    ) -> dict[str, Array]:
+        """The metrics of a phase before its first iteration: all NaN but for what is counted.
+
+        Raises ValueError where `learn` changes the structure of the state.
+        A phase is traced when it is first needed; the trace is kept and becomes part of the phase's program.
+        """
+        after, _, _, _, figures = jax.eval_shape(
+            partial(self._step, phase=phase), state, streams, world, seed, iteration
+        )
+        _check_same(state, after, f"{type(self.agent).__name__}.learn (phase {phase})")
+        empty = {name: 0.0 if name == INVALID else jnp.nan for name in figures}
+        return {name: jnp.full(x.shape, empty[name], jnp.float32) for name, x in figures.items()}
+
+    def _step_of(
+        self, state: Tree, streams: Streams | None, world: Tree, seed: Array, iteration: Array, *, phase: int
+    ) -> tuple[Tree, Streams | None, Any, Array, dict[str, Array]]:
+        """(agent state, streams, data, cost, metrics) of one iteration of one seed."""
+        env, want = self._rebuild(world[0]), self.wants[phase]
+        k_explore, k_data, k_learn = jax.random.split(stream(TRAIN, seed, iteration), 3)
+        behaviour, active = self.agent.explore(state, k_explore, phase)
+        used = jnp.int32(cost(want))
+        if isinstance(want, Segments):
+            assert streams is not None
+            streams, data = rollout.segments(env, self.agent, behaviour, streams, k_data, length=want.length)
+        elif isinstance(want, Rollouts):
+            active = jnp.broadcast_to(active, (want.population,))
+            data = rollout.episodes(
+                env, self.agent, behaviour, active, k_data, stream(START, seed), population=want.population,
+                episodes=want.episodes, group=want.group, starts=want.starts, shared=want.shared,
+                keep_steps=want.keep_steps, frames=want.frames,
+            )  # fmt: skip
+            used = jnp.sum(active, dtype=jnp.int32) * want.episodes
+        else:
+            data = rollout.batches(
+                world[1], k_data, size=want.size, updates=want.updates, length=want.length, whole=want.whole,
+                starts=want.starts,
+            )  # fmt: skip
+        state, metrics = self.agent.learn(state, data, k_learn, phase)
+        if isinstance(data, Episodes):
+            metrics |= {INVALID: invalid(data)}
+        return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
+
+    def _iterate(self, run: RunState, seed: Array, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
+        state, streams, data, used, metrics = self._step(
+            run.agent, run.streams, world, seed, run.iteration, phase=phase
+        )
+        ledger, want = run.ledger, self.wants[phase]
+        if ledger is not None:
+            assert isinstance(want, Rollouts)
+            ledger = books.update(ledger, self.spec, data, run.used, phase=phase, covers=want.covers)
+            if ARCHIVE in metrics:
+                ledger = books.update_stored(ledger, metrics[ARCHIVE], run.used + used)
+        losses = [jnp.any(jnp.isnan(x)) for name, x in metrics.items() if name.startswith("learn/loss")]
+        broken = jnp.any(jnp.stack(losses)) if losses else jnp.zeros((), bool)
+        run = RunState(state, streams, ledger, run.iteration + 1, run.used + used, run.broken | broken)
+        return run, metrics
+
+    def _advance_of(
+        self, run: RunState, seeds: Array, world: Tree, mark: Array, limit: Array, *, phase: int
+    ) -> tuple[RunState, Array, dict[str, Array]]:
+        def going(carry: tuple[RunState, Array, dict[str, Array]]) -> Array:
+            run, count, _ = carry
+            on = (count < limit) & (jnp.min(run.used) < mark) & ~jnp.any(run.broken)
+            return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
+
+        def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
+            run, count, before = carry
+            run, metrics = self._over_seeds(partial(self._iterate, phase=phase))(run, seeds, world)
+            if INVALID in metrics:
+                metrics |= {INVALID: before[INVALID] + metrics[INVALID]}
+            return run, count + 1, metrics
+
+        before = self._over_seeds(partial(self._figures, phase=phase))
+        figures = before(run.agent, run.streams, seeds, run.iteration, world)
+        run, count, figures = jax.lax.while_loop(going, body, (run, jnp.int32(0), figures))
+        following = jnp.asarray(self.agent.phase(run.agent), jnp.int32) if len(self.wants) > 1 else jnp.int32(0)
+        status = jnp.stack([count, jnp.min(run.used), following, jnp.any(run.broken).astype(jnp.int32)])
+        return run, status, figures
+
+    def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
+        count, starts = self.eval_episodes, starts_of(self.agent)
+
+        def one(state: Tree, seed: Array, world: Tree) -> dict[str, Array]:
+            data = rollout.episodes(
+                self._rebuild(world[0]), self.agent, self.agent.exploit(state), jnp.ones(1, bool),
+                stream(EVAL, seed, mark), stream(START, seed), population=1, episodes=count, starts=starts, shared=True,
+            )  # fmt: skip
+            figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
+            return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
+
+        return self._over_seeds(one)(state, seeds, world)
+
+
+def invalid(data: Episodes) -> Array:
+    """[] float32: active policies with a return or a behaviour descriptor that is not finite."""
+    sound = jnp.all(jnp.isfinite(data.returns), axis=1)
+    if (descriptor := data.info.get("descriptor")) is not None:
+        sound &= jnp.all(jnp.isfinite(descriptor), axis=(1, 2))
+    return jnp.sum(data.active & ~sound, dtype=jnp.float32)
+
+
+def _check_same(before: Tree, after: Tree, who: str) -> None:
+    """Raise ValueError, naming the leaf, unless a state came out as it went in."""
+    old, new = (
+        {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        for tree in (before, after)
+    )
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new or name not in old:
+            raise ValueError(f"{who} {'drops' if name in old else 'adds'} {name} of the state")
+        a, b = jnp.asarray(old[name]) if isinstance(old[name], (int, float)) else old[name], new[name]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise ValueError(f"{who} turns {name} from {a.dtype}{list(a.shape)} into {b.dtype}{list(b.shape)}")

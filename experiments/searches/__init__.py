@@ -1,0 +1,1 @@
+"""Searches for settings: trials, who stops early, and the experiment that the winner becomes."""

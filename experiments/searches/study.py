@@ -1,0 +1,178 @@
+"""A search for settings that an experiment declares: its trials, and what becomes of them.
+
+    $PROSPECT_RUNS/<experiment>/search/
+        search.json                         the declaration; a folder with another one is refused
+        trial-007-<hash>/seed-1000/         a run like any other, with its checkpoints
+        stopped.json                        trial -> the row at which it was stopped for good
+        best.json, <experiment>_best.py     the winner, see `experiments.searches.winner`
+
+These files are all that a search knows when it starts again: finished and stopped trials are read to the scheduler
+from their rows, the others go on from their checkpoints. `experiments.searches.tuning` is what asks Ray Tune.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prospect_rl.experiments.api import Experiment, seeds_name
+from prospect_rl.experiments.reports.records import value_of
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.search_space import Search
+from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, read_lines
+from prospect_rl.experiments.sweeps.sweep import Progress
+
+FIRST_SEED = 1000
+"""Trials train with seeds from here on, tiers with those from 0 on: a winner's comparison is on seeds it never saw."""
+WORST = -1e30
+"""Worth of a score that is not there; finite, for the scheduler takes percentiles."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One draw from the space, and its run."""
+
+    number: int
+    settings: Mapping[str, Any]
+    """Field -> value, where they differ from the base's; none in trial 0."""
+    job: Job
+
+    def scores(self, search: Search) -> list[float]:
+        """The metric at each mark that all seeds have reached."""
+        return scores(self.job.out, search.metric, len(self.job.seeds))
+
+
+def scores(out: Path, metric: str, seeds: int) -> list[float]:
+    """The mean over a run's seeds of a metric, at each mark that all of them have reached; NaN where one has none.
+
+    Raises ValueError where the rows have no such metric.
+    """
+    marks: dict[int, list[float]] = {}
+    for row in read_lines(out / "metrics.jsonl"):
+        if metric not in row:
+            raise ValueError(f"its rows have no {metric!r}; they have {', '.join(n for n in row if '/' in n)}")
+        marks.setdefault(row["mark"], []).append(float(value_of(metric, row[metric])))
+    return [float(np.mean(values)) for _, values in sorted(marks.items()) if len(values) == seeds]
+
+
+def worth(search: Search, score: float) -> float:
+    """A score for comparison: more is better, whatever the search wants."""
+    return WORST if math.isnan(score) else score if search.better == "higher" else -score
+
+
+class Study:
+    """A search and its folder. Used under the folder's `Lock`."""
+
+    def __init__(self, experiment: Experiment, folder: Path, trials: int | None = None) -> None:
+        """`trials`: how many, if not as many as declared. Raises ValueError for what no trial can be made of."""
+        if experiment.search is None:
+            raise ValueError(f"{experiment.name} declares no search")
+        self.experiment, self.search, self.folder = experiment, experiment.search, folder.resolve()
+        base = cell(experiment.trial({}), self.search.label, self.search.env, self._seeds)
+        self._base, self._spec = base, base.make_env().spec
+        self.trials = [self._trial(number) for number in range(trials or self.search.trials)]
+        self.stopped: dict[int, int] = {}
+        self.failed: dict[int, str] = {}
+        self.running: set[int] = set()
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return tuple(range(FIRST_SEED, FIRST_SEED + self.search.seeds))
+
+    def _trial(self, number: int) -> Trial:
+        search, settings = self.search, self.search.draw(number)
+        try:
+            run = cell(self.experiment.trial(settings), search.label, search.env, self._seeds)
+            run.check(None)
+            run.agent.bind(self._spec)
+        except ValueError as error:
+            raise ValueError(f"trial {number} ({shown(settings)}) cannot be: {error}") from None
+        payload = {
+            "experiment": self.experiment.reference, "trial": settings, "label": search.label, "env": search.env,
+            "seeds": list(self._seeds),
+        }  # fmt: skip
+        out = self.folder / f"trial-{number:03}-{run.hash[:8]}" / seeds_name(self._seeds)
+        return Trial(number, settings, replace(make_job(payload, out, run), label=f"trial {number}"))
+
+    def open(self) -> None:
+        """Write the declaration, or compare with the one that is there, and read which trials were stopped.
+
+        Raises ValueError, with every differing key, where the folder belongs to another search.
+        """
+        declared = {"base": self._base.config(), **durable.fields_of(self.search, leave_out=("trials",))}
+        path = self.folder / "search.json"
+        if not path.exists():
+            durable.write(path, durable.dumps(declared, indent=1).encode())
+        if changed := durable.differences(durable.read_object(path), declared):
+            raise ValueError(
+                f"{self.folder} holds another search: {', '.join(changed)}; move the folder away to begin anew"
+            )
+        path = self.folder / "stopped.json"
+        if path.exists():
+            self.stopped = {int(number): row for number, row in durable.read_object(path).items()}
+
+    # --- what the scheduler tells ------------------------------------------------------------------------
+
+    def stop(self, number: int, row: int) -> None:
+        """Keep that a trial was stopped at a row, counted from 1."""
+        self.stopped[number] = row
+        facts = {str(n): r for n, r in sorted(self.stopped.items())}
+        durable.write(self.folder / "stopped.json", durable.dumps(facts, indent=1).encode())
+        self.running.discard(number)
+
+    def end(self, number: int, error: str | None) -> None:
+        """Note that a trial came to its end, or failed."""
+        self.running.discard(number)
+        if error is not None:
+            self.failed[number] = error
+
+    # --- where it stands -------------------------------------------------------------------------------
+
+    def over(self, trial: Trial) -> bool:
+        """Whether a trial finished or was stopped: it never runs again."""
+        return trial.number in self.stopped or trial.job.finished()
+
+    def history(self) -> Iterator[tuple[int, int, float]]:
+        """(trial, row, worth) of all that is over, row by row: what the scheduler must know before it goes on."""
+        told = []
+        for trial in filter(self.over, self.trials):
+            rows = trial.scores(self.search)[: self.stopped.get(trial.number)]
+            told += [(row, trial.number, worth(self.search, score)) for row, score in enumerate(rows, 1)]
+        return ((number, row, value) for row, number, value in sorted(told))
+
+    def last(self, trial: Trial) -> tuple[int, float]:
+        """(rows, last score) of a trial; NaN where it has none."""
+        found = trial.scores(self.search)[: self.stopped.get(trial.number)]
+        return len(found), found[-1] if found else math.nan
+
+    def state(self, trial: Trial) -> str:
+        """What became of a trial, in a word."""
+        if trial.number in self.stopped:
+            return "stopped"
+        return "failed" if trial.number in self.failed else "finished" if trial.job.finished() else "unfinished"
+
+    def best(self) -> Trial | None:
+        """The finished trial with the best last score; the earlier one of two alike."""
+        ended = [(trial, self.last(trial)[1]) for trial in self.trials if self.state(trial) == "finished"]
+        ended = [(trial, score) for trial, score in ended if not math.isnan(score)]
+        return max(ended, key=lambda pair: (worth(self.search, pair[1]), -pair[0].number))[0] if ended else None
+
+    def progress(self, begun: Progress | None = None) -> Progress:
+        """Where it stands, for a display; `begun` is the first one of this call."""
+        ended = [trial.job for trial in self.trials if self.over(trial) and trial.number not in self.failed]
+        failed = [(trial.job, self.failed[trial.number]) for trial in self.trials if trial.number in self.failed]
+        running = tuple(trial.job for trial in self.trials if trial.number in self.running)
+        before = begun.outcome.skipped if begun else ended
+        outcome = Outcome(before, [job for job in ended if job not in before], failed)
+        now = Progress(len(self.trials), outcome, running, len(self.trials) - len(ended) - len(failed) - len(running))
+        return replace(now, started=begun.started) if begun else now
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """Settings in a few words."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "the agent as it is"

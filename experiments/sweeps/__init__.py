@@ -1,0 +1,1 @@
+"""Many runs: jobs, the worker processes that do them, searches for settings."""

@@ -1,0 +1,171 @@
+"""A job: one run as a few plain values, which a worker process makes the run of again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prospect_rl.experiments.api import Data, Experiment, Tier, seeds_name
+from prospect_rl.experiments.register import load
+from prospect_rl.experiments.run import durable
+
+if TYPE_CHECKING:
+    from prospect_rl.experiments.run.config import Run
+
+
+NOTICES = "notices.json"
+"""In a run's folder: a list of texts, each once."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as a worker receives it."""
+
+    payload: dict[str, Any]
+    """JSON values: {experiment, tier or trial, label, env, seeds} or {agent, fields, env, env_fields, seeds, ...}."""
+    out: Path
+    """The run's folder, absolute."""
+    env: str
+    label: str
+    seeds: tuple[int, ...]
+    budget: int
+    hash: str
+
+    @property
+    def title(self) -> str:
+        """For people, e.g. `maze/hard SERENE seed 3`."""
+        return f"{self.env} {self.label} {seeds_name(self.seeds).replace('-', ' ', 1)}"
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What is sent to the worker."""
+        return {**self.payload, "out": str(self.out)}
+
+    def finished(self) -> bool:
+        """Whether the folder holds this very run, finished."""
+        try:
+            result = json.loads((self.out / "result.json").read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(result, dict) and result.get("hash") == self.hash and bool(result.get("finished"))
+
+    def progress(self) -> float:
+        """Part of the budget that was used when it last saved (work that a crash undid counts twice)."""
+        return min(1.0, sum(row["used"] for row in read_lines(self.out / "timing.jsonl")) / self.budget)
+
+
+@dataclass
+class Outcome:
+    """What became of a sweep."""
+
+    skipped: list[Job] = field(default_factory=list)
+    """Had finished before."""
+    finished: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
+    """With the last line of the error."""
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file that may be being written; nothing where there is none."""
+    try:
+        return durable.read_lines(path, whole=True)
+    except OSError:
+        return []
+
+
+def notices(out: Path) -> list[str]:
+    """What a run in a sweep has told the user; nothing where the file is absent or damaged."""
+    try:
+        found = json.loads((out / NOTICES).read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [str(text) for text in found] if isinstance(found, list) else []
+
+
+def resolve(payload: dict[str, Any]) -> Run:
+    """The run that a job's payload stands for. Raises ValueError with one line where it stands for none."""
+    from prospect_rl import agents
+    from prospect_rl.experiments.run.config import Run
+
+    seeds = tuple(payload["seeds"])
+    if "experiment" in payload:
+        experiment = load(payload["experiment"])
+        settings = payload.get("trial")
+        tier = experiment.tier(payload["tier"]) if settings is None else experiment.trial(dict(_pairs(settings)))
+        return cell(tier, payload["label"], payload["env"], seeds)
+    return Run(
+        agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"],
+        env_fields=_pairs(payload["env_fields"]), seeds=seeds, budget=payload["budget"], evals=payload["evals"],
+        eval_episodes=payload["eval_episodes"], name=payload["agent"],
+        dataset=Data(**payload["dataset"]) if payload.get("dataset") else None,
+    )  # fmt: skip
+
+
+def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
+    """The run of one cell of a tier."""
+    from prospect_rl.experiments.run.config import Run
+
+    return Run(
+        agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
+        budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
+        dataset=tier.dataset_of(label, env, seeds), exams=tier.exams.get(label, ()),
+    )  # fmt: skip
+
+
+def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Fields as `Run` wants them, with the tuples that JSON has made lists of."""
+
+    def hashable(x: Any) -> Any:
+        return tuple(map(hashable, x)) if isinstance(x, list) else x
+
+    return tuple((name, hashable(x)) for name, x in sorted(fields.items()))
+
+
+def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
+    """A job with the identity of its run: seeds, budget and hash. Raises ValueError where these decide no result."""
+    run = run or resolve(payload)
+    if run.dataset:
+        run.dataset.check()
+    assert isinstance(run.env, str)
+    return Job(payload, out.resolve(), run.env, run.name, tuple(run.seeds), run.budget, run.hash)
+
+
+def plan(
+    experiment: Experiment,
+    tier: str,
+    *,
+    root: Path | None = None,
+    seeds: int | None = None,
+    agents: Sequence[str] | None = None,
+) -> list[Job]:
+    """All runs of a tier in a fixed order: environment, then seed, then agent, so that a partial sweep is balanced.
+
+    `seeds` limits the number of seeds; `agents` the labels. Agents whose seeds are vmapped get one run for all
+    their seeds, unless each learns from data of its own. Raises ValueError for an unknown label or tier.
+    """
+    from prospect_rl.agents.api import wants_of
+    from prospect_rl.envs.names import unknown
+    from prospect_rl.experiments.run.machine import runs_root
+
+    cells = experiment.tier(tier)
+    for label in agents or ():
+        if label not in cells.agents:
+            raise unknown("agent", label, cells.agents)
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
+    base, listed = Path(root or runs_root()) / experiment.name / tier, []
+    for e, env in enumerate(cells.envs):
+        for a, (label, agent) in enumerate(cells.agents.items()):
+            if agents and label not in agents:
+                continue
+            numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
+            together = agent.vmap_seeds and len(wants_of(agent)) == 1 and not callable(cells.data_of(label, env))
+            for batch in [numbers] if together else [(s,) for s in numbers]:
+                of = {"experiment": experiment.reference, "tier": tier, "label": label, "env": env}
+                out = base / env.replace("/", "-") / label / seeds_name(batch)
+                job = make_job(of | {"seeds": list(batch)}, out, cell(cells, label, env, batch))
+                listed.append(((e, batch[0], a), job))
+    return [job for _, job in sorted(listed, key=lambda pair: pair[0])]

@@ -1,0 +1,110 @@
+"""The worker's end: a child process that does one job after another (its parent's end: `experiments.sweeps.child`)."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.sweeps.child import INTERRUPTED, last_line
+from prospect_rl.experiments.sweeps.job import NOTICES, notices, resolve
+
+
+def work(message: dict[str, Any]) -> None:
+    """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards.
+
+    A worker that was cut off may still be saving its run: its folder is waited for.
+    """
+    from prospect_rl.experiments.run.lock import EXPIRY, Busy
+    from prospect_rl.experiments.run.machine import enable_compilation_cache
+
+    if message.get("nice"):
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    out, until = Path(message["out"]), time.monotonic() + 1.5 * EXPIRY
+    try:
+        enable_compilation_cache()
+        while True:
+            try:
+                return _train(message, out)
+            except Busy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
+    except Exception:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+
+
+def _train(message: dict[str, Any], out: Path) -> None:
+    from prospect_rl.experiments.run.driver import train_run
+
+    def keep(now: dict[str, Any]) -> None:
+        known = notices(out)
+        if new := [text for text in now["notices"] if text not in known]:
+            durable.write(out / NOTICES, durable.dumps([*known, *new], indent=1).encode())
+
+    train_run(resolve(message), out=out, progress=keep)
+    (out / "error.txt").unlink(missing_ok=True)
+
+
+def serve() -> int:
+    """Do the jobs that come from standard input, a line of JSON each; answer each with a line. The exit code."""
+    from prospect_rl.experiments.sweeps.work import work
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it as ignored
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a job prints is no answer
+    jobs: queue.Queue[bytes | None] = queue.Queue()
+    busy = threading.Event()
+    threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
+    try:
+        while (line := jobs.get()) is not None:
+            busy.set()
+            try:
+                work(json.loads(line))
+            except Exception as error:
+                _answer(answers, last_line(f"{type(error).__name__}: {error}"))
+                return 1
+            _forget()
+            busy.clear()
+            _answer(answers, None)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _listen(jobs: queue.Queue[bytes | None], busy: threading.Event) -> None:
+    """Pass jobs on. Not by sys.stdin: a thread inside its lock would break the interpreter's exit."""
+    rest = b""
+    while more := os.read(0, 65536):
+        *lines, rest = (rest + more).split(b"\n")
+        for line in lines:
+            jobs.put(line)
+    if busy.is_set():  # the parent has died, or wants no more
+        os.kill(os.getpid(), signal.SIGINT)
+    jobs.put(None)
+
+
+def _answer(answers: Any, error: str | None) -> None:
+    try:
+        answers.write(json.dumps({"error": error}) + "\n")
+        answers.flush()
+    except BrokenPipeError:
+        pass  # nobody is left to be told
+
+
+def _forget() -> None:
+    """Nothing of a job stays in memory for the next."""
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    gc.collect()
