@@ -1,4 +1,4 @@
-"""Environments as pure functions. `envs.make("maze/hard")` builds one; `envs.ENVS` names them all."""
+"""Environments as pure functions: `envs.make("maze/hard")` makes one, `envs.ENVS` lists them all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prospect_rl.envs.register import ENVS, make
 
 __all__ = ["ENVS", "from_gymnasium", "make"]
 
-if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
+if TYPE_CHECKING:  # listing environments must not import JAX (see envs.gymnasium)
     from collections.abc import Callable
 
     import gymnasium
@@ -21,12 +21,19 @@ if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
 def from_gymnasium(
     id_or_fn: str | EnvSpec | Callable[[], gymnasium.Env], num_envs: int | None = None, *, horizon: int | None = None
 ) -> HostEnv:
-    """A gymnasium environment as one of Prospect's, so that agents train on it: see `envs.gymnasium.inward.HostEnv`.
+    """Wrap a gymnasium environment so that Prospect's agents can train on it (see `envs.gymnasium.inward.HostEnv`).
 
-    id_or_fn: what `gymnasium.make` takes, or a function that makes one. num_envs: the streams of the agent
-    (`Segments.num_envs`). horizon: steps after which an episode is truncated (default: the environment's own limit).
-    Raises ValueError, in one line, for what makes no environment, for spaces that have no counterpart, and where no
-    number of streams is given or no limit known.
+    Args:
+        id_or_fn: A gymnasium id or `EnvSpec`, or a function without arguments that makes a new environment.
+        num_envs: Number of environments that are stepped together: the agent's `Segments.num_envs`.
+        horizon: Steps after which an episode is truncated; by default the environment's own time limit.
+
+    Returns:
+        The environment. It steps `num_envs` simulators on the host.
+
+    Raises:
+        ValueError: In one line, if no environment can be made, if a space has no counterpart in Prospect, if
+            `num_envs` is missing, or if no time limit is known.
     """
     from prospect_rl.envs.gymnasium.inward import from_gymnasium
 

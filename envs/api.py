@@ -1,13 +1,13 @@
-"""What an environment is, and what the kernels of `envs.rollout` deliver.
+"""The environment interface, and the data that the functions of `envs.rollout` return.
 
-An environment is a pure function: state in, state out, no hidden simulator.
+An environment is a set of pure functions: the state goes in and comes out, and no simulator is hidden inside.
 
-    env.spec                          what an agent must know before the first step (static)
+    env.spec                          static facts: spaces, time limit, names in `info`
     env.reset(key)            -> (state, obs)
     env.step(state, action, key) -> (state, Step(obs, reward, terminated, truncated, info))
 
-It never resets by itself; `terminated` and `truncated` are two flags everywhere, because a time limit is
-bootstrapped and a termination is not. Write an environment for ONE episode: callers `vmap`.
+An environment never resets itself. `terminated` and `truncated` are separate flags everywhere, because agents bootstrap
+at a time limit but not at a termination. Write an environment for ONE episode: callers use `vmap`.
 
 Shapes: T steps, N streams, P policies, E episodes of each policy. `[...]` in a docstring is a shape.
 """
@@ -33,15 +33,20 @@ Tree = Any
 
 
 def static(default: Any, **limits: float) -> Any:
-    """A field of a `flax.struct.dataclass` environment that shapes the program (never traced).
+    """Declare a static field of a `flax.struct.dataclass` environment: part of the program, never traced.
 
-    limits: `above`, `least`, `below`, `most`, checked when the environment is made (see `envs.fields`).
+    Args:
+        default: The default value.
+        **limits: `above`, `least`, `below`, `most`, checked when the environment is made (see `envs.fields`).
+
+    Returns:
+        The field.
     """
     return struct.field(pytree_node=False, default=default, metadata=bounds(**limits))
 
 
 def check_goals(goals: tuple[tuple[float, float, float], ...]) -> None:
-    """Raise ValueError unless there is a reward area (x, y, radius), and each has a radius above 0."""
+    """Raise ValueError unless there is at least one reward area (x, y, radius) and every radius is above 0."""
     if not goals or min(radius for *_, radius in goals) <= 0:
         raise ValueError(f"goals must be one or more (x, y, radius) with a radius above 0, not {goals}")
 
@@ -51,41 +56,46 @@ def check_goals(goals: tuple[tuple[float, float, float], ...]) -> None:
 
 @dataclass(frozen=True)
 class Box:
-    """Real vectors. `low` and `high` are one number for all components, or one each."""
+    """Arrays of numbers. `low` and `high` are one number for all components, or one for each."""
 
     shape: tuple[int, ...]
     low: float | tuple[float, ...] = -math.inf
     high: float | tuple[float, ...] = math.inf
     dtype: str = "float32"
     outside: str = ""
-    """Its type in gymnasium, where that is another one (`float64`, `int64`): what players take and give."""
+    """The dtype in gymnasium if it differs (`float64`, `int64`): trained players take and return this dtype."""
 
     @property
     def size(self) -> int:
-        """Number of components."""
+        """Total number of components."""
         return math.prod(self.shape)
 
     def bounds(self, dtype: str = "") -> tuple[np.ndarray, np.ndarray]:
-        """(low, high) [*shape] in a type (default: its own); an integer type's own limits where it cannot hold them."""
+        """Return (low, high), each [*shape], in `dtype` (default: the space's own).
+
+        Bounds that an integer dtype cannot represent become that dtype's limits.
+        """
         kind = np.dtype(dtype or self.dtype)
         low, high = (np.broadcast_to(np.asarray(x, np.float64), self.shape) for x in (self.low, self.high))
         if not np.issubdtype(kind, np.integer):
-            with np.errstate(over="ignore"):  # what a type cannot hold is no bound in it
+            with np.errstate(over="ignore"):  # a bound that the dtype cannot represent becomes infinite
                 return low.astype(kind), high.astype(kind)
         least, most = np.iinfo(kind).min, np.iinfo(kind).max
-        top = float(most) if kind.itemsize < 8 else np.nextafter(float(most), 0)  # what a double holds of it
+        top = float(most) if kind.itemsize < 8 else np.nextafter(float(most), 0)  # largest double within the dtype
         low, high = (np.where(x > top, kind.type(most), np.clip(x, least, top).astype(kind)) for x in (low, high))
         return low, high
 
     def clipped(self, x: Any, dtype: str = "") -> np.ndarray:
-        """Numbers [..., *shape] in a type (default: its own), within the bounds as that type has them."""
+        """Return `x` [..., *shape] in `dtype` (default: the space's own), clipped to the bounds in that dtype."""
         low, high = self.bounds(dtype)
-        return np.asarray(np.clip(np.clip(x, low, high).astype(low.dtype), low, high))  # rounding may carry beyond
+        # clipped twice, because rounding to the dtype may exceed a bound
+        return np.asarray(np.clip(np.clip(x, low, high).astype(low.dtype), low, high))
 
     def sample(self, key: Key) -> Array:
-        """A sample [*shape]: uniform within the bounds of a component, half of a normal one beyond its only bound.
+        """Draw a sample [*shape].
 
-        Components without bounds are standard normal; so is what float32 cannot tell from one without.
+        A component with two bounds is uniform between them; with one bound, half-normal from it; without bounds,
+        standard normal. Bounds beyond half the range of float32 count as none.
         """
         low, high = self.bounds()
         if np.issubdtype(low.dtype, np.integer):
@@ -100,17 +110,20 @@ class Box:
         return jnp.where(below & above, jax.random.uniform(key, self.shape, self.dtype, least, most), half)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` has this shape and dtype, holds no NaN, and lies within the bounds, in its own precision."""
+        """Return whether `x` has this shape and dtype, contains no NaN and lies within the bounds in that dtype."""
         x, (low, high) = np.asarray(x), self.bounds()
         return x.shape == self.shape and x.dtype == self.dtype and bool(np.all((x >= low) & (x <= high)))
 
 
 def integers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:
-    """Uniform integers from `low` to `high`, both among them, in their type (of all of int32 but the least one)."""
+    """Draw uniform integers from `low` to `high`, both included, in their dtype.
+
+    If the range is all of int32, the smallest integer is never drawn.
+    """
     dtype, (least, most) = low.dtype, (-(2**31), 2**31 - 1)
     shift = least if dtype == np.uint32 else 0
     first, last = (np.clip(x.astype(np.int64) + shift, least, most) for x in (low, high))
-    full = last == most  # the end of the range is no int32: draw one less and add it
+    full = last == most  # the exclusive end of the range is not an int32: draw one less and add 1
     first = np.where(full, np.maximum(first, least + 1) - 1, first)
     drawn = jax.random.randint(key, low.shape, first.astype(np.int32), np.where(full, last, last + 1).astype(np.int32))
     return (drawn + full).astype(dtype) - np.asarray(shift).astype(dtype)
@@ -118,40 +131,40 @@ def integers(key: Key, low: np.ndarray, high: np.ndarray) -> Array:
 
 @dataclass(frozen=True)
 class Discrete:
-    """One of n choices: within programs an integer from 0 to n - 1, as int32."""
+    """One of n choices: an int32 from 0 to n - 1 within programs."""
 
     n: int
     start: int = 0
-    """What the first one is called in gymnasium: players take and give the numbers from `start` on."""
+    """Number of the first choice in gymnasium: trained players take and return numbers from `start` on."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Always ()."""
+        """The shape of a choice, which is always ()."""
         return ()
 
     def sample(self, key: Key) -> Array:
-        """A uniform sample []."""
+        """Draw a uniform sample []."""
         return jax.random.randint(key, (), 0, self.n, jnp.int32)
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is an integer scalar from 0 to n - 1."""
+        """Return whether `x` is an integer scalar from 0 to n - 1."""
         x = np.asarray(x)
         return x.shape == () and np.issubdtype(x.dtype, np.integer) and 0 <= int(x) < self.n
 
 
 @dataclass(frozen=True)
 class Dict:
-    """Named spaces: a sample is a dict. Kept as pairs, so that a spec can be hashed."""
+    """Named spaces; a sample is a dict. Stored as pairs so that a spec is hashable."""
 
     items: tuple[tuple[str, Space], ...]
 
     def sample(self, key: Key) -> dict[str, Tree]:
-        """One sample of each part."""
+        """Draw one sample of each named space."""
         keys = jax.random.split(key, len(self.items))
         return {name: space.sample(k) for k, (name, space) in zip(keys, self.items, strict=True)}
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is a dict with just these names, each in its space."""
+        """Return whether `x` is a dict with exactly these names and each value is in its space."""
         return (
             isinstance(x, dict)
             and set(x) == {name for name, _ in self.items}
@@ -167,45 +180,51 @@ Space = Box | Discrete | Dict
 
 @dataclass(frozen=True)
 class Spec:
-    """What an agent must know of an environment before its first step."""
+    """Static facts about an environment: its spaces, its time limit and what `info` contains."""
 
     id: str
-    """The registered name, e.g. `maze/hard`."""
+    """The registered id, e.g. `maze/hard`."""
     obs: Space
+    """The space of one observation."""
     action: Space
+    """The space of one action."""
     horizon: int
-    """No episode is longer (steps)."""
+    """Maximum length of an episode in steps."""
     info: tuple[str, ...] = ("success",)
-    """Names in `Step.info`: `success` always; `descriptor` [d], `area` [] and `state_id` [] where there is one, and
-    `failed` [] where a simulator can break down (the episode is then truncated)."""
+    """Names in `Step.info`. `success` (bool []) is always there; optional are `descriptor` (float32 [d]), `area`
+    (int32 []), `state_id` (uint32 []) and `failed` (bool [], the simulation failed and the episode is truncated)."""
     descriptor: Box | None = None
-    """The space of the behaviour descriptor [d], with finite bounds (its grid measures coverage)."""
+    """The space of the behaviour descriptor [d], with finite bounds, over which coverage is measured."""
     areas: int = 0
-    """Number of separate reward areas; `info["area"]` is -1 or the index of the one that paid."""
+    """Number of separate reward areas; `info["area"]` is the index of the area that paid, or -1."""
     fixed_length: bool = False
-    """Every episode lasts exactly `horizon` steps: kernels then need no masks."""
+    """Whether every episode lasts exactly `horizon` steps, so that no masks are needed."""
     termination: Callable[..., Array] | None = None
-    """`termination(obs, action, next_obs)` where it is a known function (model-based agents need it)."""
+    """The function `termination(obs, action, next_obs)` -> bool [], if it is known (model-based agents need it)."""
 
 
 @struct.dataclass
 class Step:
-    """What one step gives; all leaves belong to one episode."""
+    """The result of one step of one episode."""
 
     obs: Tree
-    """The true successor observation, also at an end."""
+    """The observation after the step, in `Spec.obs`, also after the last step of an episode."""
     reward: Array
+    """Float32 [] reward of the step."""
     terminated: Array
+    """Bool [] whether the task has ended; do not bootstrap."""
     truncated: Array
+    """Bool [] whether the episode was cut off, e.g. by the time limit; bootstrap from `obs`."""
     info: dict[str, Array]
+    """The values named in `Spec.info`."""
 
 
 class Env:
-    """Base of the environments of this package; any object with `spec`, `reset` and `step` will do.
+    """Base class of the environments in this package; any object with `spec`, `reset` and `step` also works.
 
-    Make a subclass a `flax.struct.dataclass`: its array fields (banks of levels, look-up tables) are then
-    arguments of compiled programs rather than constants inside them; mark the others `static`. A subclass with a
-    `__post_init__` of its own calls this one first.
+    Make a subclass a `flax.struct.dataclass`: its array fields (banks of levels, look-up tables) are then arguments of
+    compiled programs rather than constants inside them; declare all other fields with `static`. A subclass that
+    defines `__post_init__` must call this one first.
     """
 
     spec: Spec
@@ -214,147 +233,181 @@ class Env:
         check(self)
 
     def reset(self, key: Key) -> tuple[Tree, Tree]:
-        """The first (state, obs) of an episode."""
+        """Start an episode.
+
+        Args:
+            key: PRNG key for everything random in the start.
+
+        Returns:
+            (state, obs): a pytree of arrays, and an observation in `spec.obs`.
+        """
         raise NotImplementedError
 
     def step(self, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:
-        """The next (state, Step). Undefined after an end: call `reset`."""
+        """Advance an episode by one step. The result is undefined after the episode has ended: call `reset`.
+
+        Args:
+            state: The state that `reset` or `step` returned.
+            action: An action in `spec.action`: int32 [] if that is `Discrete`, float32 [*shape] if it is a `Box`.
+            key: PRNG key for everything random in the step.
+
+        Returns:
+            (state, Step): the next state, and the observation, reward, flags and info of the step.
+        """
         raise NotImplementedError
 
     def reset_if(self, needed: Array, key: Key) -> tuple[Tree, Tree]:
-        """`reset`, whose result is used only where `needed` [] holds: an expensive one may do nothing elsewhere."""
+        """Do as `reset` where `needed` (bool []) is True; an expensive environment may skip the work elsewhere."""
         return self.reset(key)
 
     def step_if(self, live: Array, state: Tree, action: Array, key: Key) -> tuple[Tree, Step]:
-        """`step`, whose result is looked at only where `live` [] holds."""
+        """Do as `step` where `live` (bool []) is True; an expensive environment may skip the work elsewhere."""
         return self.step(state, action, key)
 
     def unseen(self) -> Env | None:
-        """The same task on levels that no training meets, where it draws its episodes from a bank of levels."""
+        """Return the same task with held-out levels for evaluation; None if it has no bank of levels."""
         return None
 
     def failure(self) -> str:
-        """What a simulator said of the last episode that failed; for people."""
+        """Return a human-readable message about the last failed simulation, or an empty string."""
         return ""
 
     def frame(self, state: Tree) -> Array:
-        """A picture of `state`, uint8 [height, width, 3]; NotImplementedError where there is none."""
-        raise NotImplementedError(f"{type(self).__name__} draws no pictures")
+        """Draw a state.
+
+        Args:
+            state: The state of ONE episode.
+
+        Returns:
+            A picture, uint8 [height, width, 3] (RGB, in pixels).
+
+        Raises:
+            NotImplementedError: If the environment cannot be rendered.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be rendered")
 
 
-# --- what the kernels exchange with agents -----------------------------------------------------------
+# --- data exchanged between rollouts and agents ------------------------------------------------------
 
 
 @struct.dataclass
 class Inputs:
-    """What an agent may look at when it acts: ONE step of ONE stream."""
+    """The inputs of an agent when it chooses an action: ONE step of ONE stream."""
 
     obs: Tree
+    """The current observation, in `Spec.obs`."""
     action: Array
-    """The action before this one; zeros at the start of an episode."""
+    """The previous action; zeros at the start of an episode."""
     reward: Array
-    """The reward before this step; 0 at the start of an episode."""
+    """Float32 [] previous reward; 0 at the start of an episode."""
     first: Array
-    """Whether this is the first step of an episode."""
+    """Bool [] whether this is the first step of an episode."""
 
 
 class Actor(Protocol):
-    """The part of an agent that kernels call (see `agents.api.Agent`)."""
+    """The methods of an agent that rollouts call (see `agents.api.Agent`)."""
 
     def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """What the agent remembers at the start of an episode."""
+        """Return the agent's memory (recurrent state) at the start of an episode."""
         ...
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
-        """(action, memory, extras) for one step of one stream."""
+        """Return (action, memory, extras) for one step of one stream."""
         ...
 
 
 @struct.dataclass
 class Transitions:
-    """Steps in time order, leading [T, N] (segments) or [T, P, E] (kept steps of rollouts)."""
+    """Steps in time order, with leading axes [T, N] (segments) or [T, P, E] (episodes with `keep_steps`)."""
 
     inputs: Inputs
+    """The inputs of the agent, observations included."""
     action: Array
+    """The actions that were taken."""
     extras: Tree
-    """What `act` gave beside the action (log-probabilities, values)."""
+    """Further outputs of `act`, e.g. log-probabilities and values."""
     reward: Array
+    """Float32 rewards of the steps."""
     terminated: Array
+    """Bool, whether the task ended at this step."""
     truncated: Array
+    """Bool, whether the episode was cut off at this step."""
     next_obs: Tree
-    """The true successor, before any reset."""
+    """The observations after the steps, before any reset."""
     info: dict[str, Array]
+    """The values named in `Spec.info`."""
     live: Array
-    """False on steps after the end of an episode (kept steps of rollouts only)."""
+    """Bool, False on steps after the end of an episode (only with `keep_steps`)."""
 
 
 @struct.dataclass
 class Segment:
-    """What the kernel `segments` delivers: T steps of N streams."""
+    """The result of `envs.rollout.segments`: T steps of N streams."""
 
     memory: Tree
-    """The memory as it stood before step 0, leading [N]."""
+    """The agent's memory before step 0, with leading axis [N]."""
     steps: Transitions
+    """The steps, with leading axes [T, N]."""
 
 
 @struct.dataclass
 class Episodes:
-    """What the kernel `episodes` delivers: E whole episodes of each of P policies."""
+    """The result of `envs.rollout.episodes`: E whole episodes of each of P policies."""
 
     behaviour: Tree
-    """Leading [P] (none where one policy is shared by all)."""
+    """The policies, with leading axis [P] (no leading axis if all share one policy)."""
     active: Array
-    """[P] members that count; the rest is padding and its figures mean nothing."""
+    """[P] bool, the policies that count; all others are padding and their results are meaningless."""
     returns: Array
-    """[P, E] sum of rewards."""
+    """[P, E] float32 sums of the rewards of each episode."""
     length: Array
-    """[P, E] int32 steps."""
+    """[P, E] int32 lengths of the episodes in steps."""
     info: dict[str, Array]
-    """[P, E, ...] the info of the last live step."""
+    """[P, E, ...] the info of the last step of each episode."""
     frames: Tree = None
-    """[P, E, frames, ...] env states at evenly spaced steps, where asked for."""
+    """[P, E, frames, ...] environment states at evenly spaced steps; None unless requested."""
     steps: Transitions | None = None
-    """[T, P, E, ...] all steps, where asked for."""
+    """[T, P, E, ...] all steps; None unless requested."""
 
     @property
     def fitness(self) -> Array:
-        """[P] mean return over a policy's episodes, -inf where it is not finite (no NaN may enter an archive)."""
+        """[P] mean return over each policy's episodes; -inf if it is not finite, so that no NaN enters an archive."""
         mean = self.returns.mean(axis=1)
         return jnp.where(jnp.isfinite(mean), mean, -jnp.inf)
 
     @property
     def descriptor(self) -> Array:
-        """[P, d] mean behaviour descriptor over a policy's episodes."""
+        """[P, d] mean behaviour descriptor over each policy's episodes."""
         return self.info["descriptor"].mean(axis=1)
 
     @property
     def area(self) -> Array:
-        """[P] the area that paid in the first episode of each policy, or -1."""
+        """[P] index of the reward area that paid in the first episode of each policy, or -1."""
         return self.info["area"][:, 0]
 
 
 @struct.dataclass
 class Dataset:
-    """Offline data: rows in time order, episode after episode."""
+    """Offline data: M rows (steps) in time order, one episode after another."""
 
     rows: dict[str, Tree]
-    """[M, ...]: obs, action, reward, terminated, truncated, next_obs and what else there is; obs and next_obs are
-    pytrees where the environment's are."""
+    """[M, ...] arrays by name: obs, action, reward (float32), terminated and truncated (bool), next_obs and any others.
+    obs and next_obs are pytrees if the environment's observations are."""
     firsts: Array
     """[episodes] int32 index of the first row of each episode."""
     facts: dict[str, Array] = struct.field(default_factory=dict)
-    """What was found out about the rows as a whole: by a recipe, for the card; by an agent's `prepare`, for itself."""
+    """Statistics of the whole data: from a recipe, for the card; from an agent's `prepare`, for its own use."""
 
 
 @struct.dataclass
 class Batch:
-    """What the kernel `batches` delivers: U batches of B rows (or windows of L rows)."""
+    """The result of `envs.rollout.batches`: U batches of B rows (or windows of L rows)."""
 
     rows: dict[str, Tree]
-    """[U, B, ...] or [U, B, L, ...]"""
+    """[U, B, ...] rows, or [U, B, L, ...] windows."""
     valid: Array
-    """[U, B] or [U, B, L]: False where a window has run past the end of its episode."""
+    """[U, B] or [U, B, L] bool, False where a window extends past the end of its episode."""
     starts: dict[str, Tree] | None = None
-    """[U, S, ...] first rows of episodes, where asked for."""
+    """[U, S, ...] first rows of episodes; None unless requested."""
     facts: dict[str, Array] = struct.field(default_factory=dict)
-    """Those of the dataset."""
+    """The `facts` of the dataset."""

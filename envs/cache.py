@@ -1,4 +1,4 @@
-"""Where what can be made again is kept: $PROSPECT_CACHE, or ~/.cache/prospect."""
+"""The cache of files that can be rebuilt: $PROSPECT_CACHE, or ~/.cache/prospect."""
 
 from __future__ import annotations
 
@@ -11,34 +11,53 @@ from typing import BinaryIO
 
 
 def folder(kind: str = "") -> Path:
-    """The folder of one kind of things, or that of all."""
+    """Return the cache folder of one kind of files (a subfolder), or the whole cache."""
     return place("PROSPECT_CACHE", Path("~/.cache/prospect")) / kind
 
 
 def place(variable: str, otherwise: Path) -> Path:
-    """The folder that an environment variable names, or another one; `~` is somebody's home in both."""
+    """Return the folder named by an environment variable, or a default; `~` is expanded.
+
+    Args:
+        variable: Name of the environment variable.
+        otherwise: The folder to use if the variable is unset or empty.
+
+    Returns:
+        The folder, which need not exist.
+
+    Raises:
+        ValueError: If the home folder in the path is unknown.
+    """
     named = Path(os.environ.get(variable) or otherwise)
     try:
         return named.expanduser()
     except RuntimeError:
-        raise ValueError(f"{variable} is below a home that this system does not know: {named}") from None
+        raise ValueError(f"{variable} is in an unknown home folder: {named}") from None
 
 
 def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    """Make a file whole or not at all, by `save(file)`; many processes may write it at once, each a whole one."""
-    half = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    """Write a file atomically: it is either complete or absent, even if several processes write it at once.
+
+    Args:
+        path: The file to write; its folder is created if needed.
+        save: Function that writes the contents to an open binary file.
+
+    Raises:
+        ValueError: If the file or its folder cannot be written for lack of permission.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("xb") as file:  # with the modes that the umask leaves: other users may read it
+        with temporary.open("xb") as file:  # with the permissions of the umask, so that other users may read it
             save(file)
-        half.replace(path)
+        temporary.replace(path)
     except PermissionError as error:
         raise refused(error, "written") from None
     finally:
-        with suppress(OSError):  # where nothing can be written nothing can be removed
-            half.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written to cannot be cleaned up either
+            temporary.unlink(missing_ok=True)
 
 
 def refused(error: PermissionError, what: str = "read") -> ValueError:
-    """One line for a file or folder of another user that is not open to this one."""
-    return ValueError(f"{error.filename} cannot be {what}: {error.strerror}; $PROSPECT_CACHE may name another folder")
+    """Return the one-line error for a file or folder that this user has no permission for."""
+    return ValueError(f"{error.filename} cannot be {what}: {error.strerror}; set $PROSPECT_CACHE to another folder")

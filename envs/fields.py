@@ -1,4 +1,4 @@
-"""What a field of an agent or an environment may hold: annotation and bounds, checked when the object is made."""
+"""Validation of the fields of agents and environments against their annotations and bounds."""
 
 from __future__ import annotations
 
@@ -13,55 +13,77 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 WORDS = {"above": "above", "least": "at least", "below": "below", "most": "at most"}
 INT32 = range(-(2**31), 2**31)
-"""What a compiled program can count with."""
+"""The integers that a compiled program can represent."""
 
 
 def bounds(
     *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf, most: float = math.inf
 ) -> dict[str, float]:
-    """Metadata of a field: the bounds of a number, or of each number of a tuple; `above`, `below` exclude the bound."""
+    """Return field metadata with the bounds of a number, or of each number of a tuple.
+
+    Args:
+        above: The value must be greater than this.
+        least: The value must be at least this.
+        below: The value must be less than this.
+        most: The value must be at most this.
+
+    Returns:
+        Metadata for `dataclasses.field`.
+    """
     return {"above": above, "least": least, "below": below, "most": most}
 
 
 def bounded(default: T, *, later: bool = False, **limits: float) -> T:
-    """A field of a dataclass with a default and `bounds`, for `check`.
+    """Declare a dataclass field with a default and bounds, to be checked by `check`.
 
-    later: it came after results were published. At its default it is no part of a run's identity, so that theirs
-    stays; the default must never change, nor alter what they were.
+    Args:
+        default: The default value.
+        later: Whether the field was added after results were published. At its default it is then left out of a run's
+            hash, so that existing hashes stay valid; its default must never change, nor change existing results.
+        **limits: `above`, `least`, `below`, `most`; see `bounds`.
+
+    Returns:
+        The field.
     """
     return field(default=default, metadata={**bounds(**limits), "later": later})
 
 
 def check(config: Any) -> None:
-    """Raise ValueError, in one line, for the first field of a dataclass with a wrong type or a value out of bounds.
+    """Check every field of a dataclass against its annotation and bounds.
 
-    Array fields of an environment (its pytree leaves) are judged only where they are Python floats: JAX rebuilds the
-    object with traced arrays and placeholders in their place.
+    Pytree leaves of an environment are checked only if they are Python floats: JAX rebuilds the object with traced
+    arrays and placeholders in their place.
+
+    Args:
+        config: An instance of a dataclass (an agent, an environment or a recipe).
+
+    Raises:
+        ValueError: In one line, for the first field with a wrong type or a value out of bounds.
     """
     hints, flax = _hints(type(config)), getattr(config, "_flax_dataclass", False)
     for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("pytree_node", flax) and not isinstance(value, float):
             continue
-        if must := _misfit(value, hints.get(f.name)) or _outside(value, f.metadata):
-            raise ValueError(f"{f.name} must be {must}")
+        if wanted := _type_error(value, hints.get(f.name)) or _bounds_error(value, f.metadata):
+            raise ValueError(f"{f.name} must be {wanted}")
 
 
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    """Field -> annotation."""
+    """Return the annotation of each field."""
     try:
         return typing.get_type_hints(cls)
-    except NameError:  # a class made inside a function may name types that are known only there
+    except NameError:  # the annotations of a class defined inside a function may refer to local names
         return {}
 
 
-def _misfit(value: Any, hint: Any) -> str | None:
-    """What `value` must be and is not, in words; None where it fits its annotation, or where that is no simple type."""
+def _type_error(value: Any, hint: Any) -> str | None:
+    """Describe what `value` must be instead; None if it fits its annotation or that is not a simple type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         inner = [arg for arg in args if arg is not types.NoneType]
-        return None if value is None or len(inner) > 1 else _misfit(value, inner[0])
+        return None if value is None or len(inner) > 1 else _type_error(value, inner[0])
     if origin is Literal:
         if any(value == arg and type(value) is type(arg) for arg in args):
             return None
@@ -71,7 +93,7 @@ def _misfit(value: Any, hint: Any) -> str | None:
         parts = (args[0],) * len(value) if isinstance(value, tuple) and args[-1] is Ellipsis else args
         if not isinstance(value, tuple) or len(value) != len(parts):
             return f"a tuple{'' if args[-1] is Ellipsis else f' of {len(args)}'}, not {value!r}"
-        return next(filter(None, map(_misfit, value, parts)), None)
+        return next(filter(None, map(_type_error, value, parts)), None)
     if hint in (bool, int, float, str):
         kinds = (int, float) if hint is float else (hint,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and hint is not bool):
@@ -79,10 +101,10 @@ def _misfit(value: Any, hint: Any) -> str | None:
     return None
 
 
-def _outside(value: Any, metadata: typing.Mapping[str, Any]) -> str | None:
-    """The bounds that a number, or one of a tuple's, does not keep, in words; a number without bounds is finite."""
+def _bounds_error(value: Any, metadata: typing.Mapping[str, Any]) -> str | None:
+    """Describe the bounds that a number, or one of a tuple, violates; a number without bounds must be finite."""
     if isinstance(value, tuple):
-        return next(filter(None, (_outside(part, metadata) for part in value)), None)
+        return next(filter(None, (_bounds_error(part, metadata) for part in value)), None)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     if isinstance(value, int) and value not in INT32:
@@ -95,6 +117,6 @@ def _outside(value: Any, metadata: typing.Mapping[str, Any]) -> str | None:
 
 
 def _either(known: tuple[Any, ...]) -> str:
-    """`'a', 'b' or 'c'`."""
+    """Format alternatives as `'a', 'b' or 'c'`."""
     *others, last = map(repr, known)
     return f"{', '.join(others)} or {last}" if others else last

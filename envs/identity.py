@@ -1,7 +1,7 @@
-"""What decides how an environment behaves, as JSON for a run's identity.
+"""Describe in JSON what determines the behaviour of an environment; the description is part of a run's hash.
 
-Values that say the same thing in every process stand as they are, arrays and code as hashes; of other objects (a
-simulator, a window) the class alone is known, and of what they hold the plain part.
+Values that are the same in every process are kept as they are; arrays and code are replaced by hashes. Any other object
+(a simulator, a window) is described by its class and by its attributes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,22 @@ from typing import Any
 import numpy as np
 
 Json = Any
-DEEP = 5
-"""How far values within values are looked into: a list or mapping is one step, an object or a function two."""
-LONG = 100
-"""Entries of a list that stand as they are; of a longer one the hash stands."""
+MAX_DEPTH = 5
+"""How many levels of nesting are described: a list or mapping counts as one level, an object or a function as two."""
+MAX_ENTRIES = 100
+"""A list with more entries is replaced by its hash."""
 
 
-def facts(value: Any, depth: int = DEEP) -> Json:
-    """A value as JSON."""
+def facts(value: Any, depth: int = MAX_DEPTH) -> Json:
+    """Describe a value as JSON.
+
+    Args:
+        value: Any Python object.
+        depth: Levels of nesting to describe; below them, only the class is given.
+
+    Returns:
+        A value that `json.dumps` accepts.
+    """
     if isinstance(value, np.bool | np.integer | np.floating):
         value = value.item()
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
@@ -41,7 +49,7 @@ def facts(value: Any, depth: int = DEEP) -> Json:
     if isinstance(value, list | tuple | set | frozenset):
         found = [facts(x, depth - 1) for x in value]
         found = found if isinstance(value, list | tuple) else sorted(found, key=repr)
-        return found if len(found) <= LONG else digest(repr(found).encode())
+        return found if len(found) <= MAX_ENTRIES else digest(repr(found).encode())
     if isinstance(value, Mapping):
         return {str(name): facts(x, depth - 1) for name, x in value.items()}
     if isinstance(value, types.MethodType):
@@ -58,16 +66,16 @@ def facts(value: Any, depth: int = DEEP) -> Json:
 
 
 def contents(function: types.FunctionType) -> list[Any]:
-    """The variables that a function takes from around it, but for those that have no value yet."""
+    """Return the values that a function closes over, without those that are not assigned yet."""
     found = []
     for cell in function.__closure__ or ():
-        with suppress(ValueError):  # of an empty cell
+        with suppress(ValueError):  # the cell is empty
             found.append(cell.cell_contents)
     return found
 
 
 def plain(value: Any) -> bool:
-    """Whether a value is made of numbers, words and arrays alone."""
+    """Return whether a value consists only of numbers, strings and arrays."""
     if isinstance(value, list | tuple):
         return all(plain(x) for x in value)
     if isinstance(value, Mapping):
@@ -76,17 +84,17 @@ def plain(value: Any) -> bool:
 
 
 def name_of(thing: Any) -> str:
-    """A class or function by name, with its module where that is of a package: a script's has one name or another."""
+    """Return the name of a class or function, with its module if that is in a package (that of a script varies)."""
     module = getattr(thing, "__module__", None) or ""
     return f"{module}.{thing.__qualname__}" if "." in module else thing.__qualname__
 
 
 def code_of(code: types.CodeType) -> str:
-    """A hash of what a function does: its instructions, its constants, the names that it uses."""
+    """Return a hash of a function's code: its instructions, its constants and the names it uses."""
     consts = [code_of(x) if isinstance(x, types.CodeType) else repr(facts(x)) for x in code.co_consts]
     return digest(repr((code.co_code, consts, code.co_names)).encode())
 
 
 def digest(data: bytes) -> str:
-    """16 hexadecimal digits of some bytes."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()[:16]

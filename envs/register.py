@@ -1,4 +1,4 @@
-"""Names of the environments, and what makes each."""
+"""The register of environments: each id and the class or function that makes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prospect_rl.envs.memory.table import TASKS as POPGYM
 from prospect_rl.envs.minigrid.table import TASKS
 from prospect_rl.envs.names import unknown
 
-if TYPE_CHECKING:  # naming environments needs no JAX (see envs.gymnasium)
+if TYPE_CHECKING:  # listing environments must not import JAX (see envs.gymnasium)
     from prospect_rl.envs.api import Env
 
 
@@ -58,13 +58,22 @@ ENVS: dict[str, str] = {
         f"minigrid/{name}": f"prospect_rl.envs.minigrid.env:{name}" for name in TASKS
     },  # 76: Farama's ids without `MiniGrid-`
 }
-"""Registered id -> "module:what makes it"; modules are imported when they are first asked for."""
+"""Registered id -> "module:factory". A module is imported when one of its environments is first made."""
 
 
 def make(id: str, /, **fields: Any) -> Env:
-    """The environment registered as `id`, with other values for some of its fields.
+    """Make a registered environment.
 
-    Raises ValueError with one line (and the nearest name) for an unknown id or field.
+    Args:
+        id: Registered id, e.g. "maze/hard"; `ENVS` lists all of them.
+        **fields: Values for some of the environment's fields; the others keep their defaults.
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: For an unknown id (the message gives the nearest one), an unknown field, or a value of the wrong
+            type or out of bounds. The message is one line.
     """
     if id not in ENVS:
         raise unknown("environment", id, ENVS)

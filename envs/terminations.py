@@ -1,4 +1,4 @@
-"""Rules of termination that several environments share (see `Spec.termination`)."""
+"""Termination functions that several environments share (see `Spec.termination`)."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from prospect_rl.envs.api import Array
 
 
 def never(obs: Array, action: Array, next_obs: Array) -> Array:
-    """`Spec.termination` of tasks that only a time limit ends."""
+    """Return False: the termination function of tasks that end only at their time limit."""
     return jnp.zeros((), bool)

@@ -1,4 +1,4 @@
-"""How many threads XLA and MuJoCo use on the CPU."""
+"""The number of CPU threads that XLA and MuJoCo use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import os
 
 
 def threads() -> int:
-    """$NPROC, which XLA reads too, or the cores that this process may use. Raises ValueError for a bad $NPROC."""
+    """Return the number of threads to use.
+
+    Returns:
+        $NPROC (which XLA reads too) if it is set, else the number of cores available to this process.
+
+    Raises:
+        ValueError: If $NPROC is not a whole number of at least 1.
+    """
     if nproc := os.environ.get("NPROC"):
         if not nproc.isdecimal() or int(nproc) < 1:
-            raise ValueError(f"NPROC must be a whole number from 1 up, not {nproc!r}")
+            raise ValueError(f"NPROC must be a whole number of at least 1, not {nproc!r}")
         return int(nproc)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

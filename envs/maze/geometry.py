@@ -1,12 +1,12 @@
-"""The bitmap of the hard maze and the look-up tables that make its physics exact and cheap.
+"""The bitmap of the hard maze, and look-up tables that make its physics exact and fast.
 
-The simulator of the original (libfastsim) decides everything on pixels: which pixels a disc covers, and which
-pixel a laser's line hits first. Both depend on the robot's pixel alone (and, for a laser, on the pixel where
-its line ends), so they are tabulated here once, on the host, and the step is a handful of look-ups.
+The original simulator (libfastsim) works on pixels: which pixels a disc covers, and which pixel a laser ray hits first.
+Both depend only on the robot's pixel (and, for a laser, on the pixel where its line ends). They are therefore
+tabulated here once, on the host, so that a step needs only a few look-ups.
 
 Units: 1 px = 3 world units, x to the right, y DOWN. Shapes: L lines (distinct end pixels of a laser).
 Source: alexendy/libfastsim, src/ (map, robot, laser), and GPaolo/SERENE,
-environments/assets/gym_fastsim/assets/maze_hard.pbm. The walls are seven segments, fitted to that bitmap: 78 of its
+environments/assets/gym_fastsim/assets/maze_hard.pbm. The walls are seven segments fitted to that bitmap: 78 of its
 40,000 pixels differ.
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 SIZE = 200
 """Width and height of the map (px)."""
 UNIT = 3.0
-"""World units in a pixel."""
+"""World units per pixel."""
 RANGE = 100.0
-"""Reach of a laser (world units)."""
+"""Range of a laser (world units)."""
 RADIUS = 3
 """Radius of the robot (px): round(10 / 3)."""
 BORDER = 3
@@ -45,7 +45,7 @@ BEARINGS = (
 
 
 def bitmap() -> np.ndarray:
-    """The obstacles, bool [SIZE, SIZE] indexed [y, x]."""
+    """Return the obstacles, bool [SIZE, SIZE] indexed [y, x]."""
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(float)
     inside = (np.minimum(x, y) >= BORDER) & (np.maximum(x, y) < SIZE - BORDER)
     wall = ~inside
@@ -57,9 +57,14 @@ def bitmap() -> np.ndarray:
 
 
 def contacts(wall: np.ndarray) -> np.ndarray:
-    """int32 [SIZE, SIZE]: bit k is set if a robot centred on the pixel touches an obstacle in direction BEARINGS[k].
+    """Tabulate the contacts of a robot centred on each pixel.
 
-    Bit 16 stands for the centre itself. Zero means free.
+    Args:
+        wall: Bool [SIZE, SIZE], the obstacles.
+
+    Returns:
+        Int32 [SIZE, SIZE]: bit k is set if the robot touches an obstacle in direction BEARINGS[k], bit 16 if its centre
+        is on one. Zero means no contact.
     """
     padded = np.pad(wall, RADIUS, constant_values=True)
     table = np.zeros((SIZE, SIZE), np.int32)
@@ -77,10 +82,14 @@ def contacts(wall: np.ndarray) -> np.ndarray:
 
 
 def line(ex: int, ey: int) -> list[tuple[tuple[int, int], list[tuple[int, int]]]]:
-    """The pixels of the line from (0, 0) to (ex, ey), without the first: each with the side pixels it touches.
+    """Return the pixels of the supercover line from (0, 0) to (ex, ey), without the first.
 
-    A supercover line: besides the pixels of Bresenham's line it tests those that the ideal line merely
-    passes through, both of them at an exact corner. A hit on a side pixel counts as one on its main pixel.
+    Besides the pixels of Bresenham's line (main pixels), a supercover line contains those that the ideal line only
+    passes through (side pixels), both of them at an exact corner. A hit on a side pixel counts as a hit on its main
+    pixel.
+
+    Returns:
+        A list of (main pixel, its side pixels); a pixel is (x, y).
     """
     steep = abs(ey) >= abs(ex)
     long, short = (abs(ey), abs(ex)) if steep else (abs(ex), abs(ey))
@@ -104,7 +113,7 @@ def line(ex: int, ey: int) -> list[tuple[tuple[int, int], list[tuple[int, int]]]
 
 
 class Lasers(NamedTuple):
-    """Look-up tables of the lasers; see `laser_tables`."""
+    """Look-up tables of the lasers; `laser_tables` describes the arrays."""
 
     line: np.ndarray
     hit: np.ndarray
@@ -112,18 +121,23 @@ class Lasers(NamedTuple):
 
 
 REACH = math.ceil(RANGE / UNIT) + 1
-"""No line ends further than this from the robot's pixel along an axis (px)."""
+"""Largest distance of a line's end from the robot's pixel along an axis (px)."""
 
 
 def laser_tables(wall: np.ndarray) -> Lasers:
-    """Where every line from every pixel hits.
+    """Tabulate where every laser line from every pixel hits an obstacle.
 
-    line: int32 [(2 REACH + 1)^2] the number of the line that ends at an offset (row by row, from -REACH);
-    hit: uint8 [SIZE * SIZE * L] the step at which it first meets an obstacle, its length + 1 if never;
-    path: int8 [L * (REACH + 3), 2] the offset (x, y) of its pixel at a step, 127 after its end.
+    Args:
+        wall: Bool [SIZE, SIZE], the obstacles.
+
+    Returns:
+        Three arrays:
+        line, int32 [(2 REACH + 1)^2]: the number of the line that ends at an offset (row by row, from -REACH);
+        hit, uint8 [SIZE * SIZE * L]: the step at which a line first meets an obstacle, its length + 1 if it never does;
+        path, int8 [L * (REACH + 3), 2]: the offset (x, y) of a line's pixel at each step, 127 after its end.
     """
     y, x = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
-    # a line's two ends are each rounded by up to half a pixel a coordinate
+    # each end of a line is rounded by up to half a pixel per coordinate
     ring = np.abs(np.hypot(x, y) - RANGE / UNIT) <= math.sqrt(2.0) + 1e-3
     ends = np.stack([x[ring], y[ring]], axis=1)
     number = np.zeros(x.shape, np.int32)
@@ -136,7 +150,7 @@ def laser_tables(wall: np.ndarray) -> Lasers:
     for k, (ex, ey) in enumerate(ends.tolist()):
         pixels = line(ex, ey)
         for step, (main, sides) in enumerate(pixels, 1):
-            for dx, dy in (main, *sides):  # the least step at which something is hit
+            for dx, dy in (main, *sides):  # keep the first step at which an obstacle is hit
                 shifted = at_step[step][margin + dy : margin + dy + SIZE, margin + dx : margin + dx + SIZE]
                 np.minimum(hit[k], shifted, out=hit[k])
             path[k, step] = main

@@ -1,1 +1,1 @@
-"""Small environments: a point, a combination lock, and probes whose right answer is known."""
+"""Small environments: a point mass, a combination lock, and probe tasks with known optimal values."""

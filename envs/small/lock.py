@@ -1,6 +1,7 @@
-"""A combination lock: a chain that only the right arm of each state climbs, beside a safe arm that pays a little.
+"""A combination lock: a chain of states in which one arm of each state advances and a safe arm pays a little.
 
-A task of ours, for MEX in tables (docs/methods/mex.md). Shapes: S = length + 1 states, the last one the goal; A arms.
+The task was designed for tabular MEX (docs/methods/mex.md).
+Shapes: S = length + 1 states, of which the last is the goal; A arms (actions).
 """
 
 from __future__ import annotations
@@ -16,56 +17,56 @@ from prospect_rl.envs.api import Array, Discrete, Env, Key, Spec, Step, static
 from prospect_rl.envs.terminations import never
 
 SAFE = 0
-"""The arm that pays a little and leads nowhere."""
+"""Index of the safe arm, which pays a little and stays in the same state."""
 
 
 @dataclass(frozen=True)
 class TabularSpec(Spec):
-    """The spec of an environment with countable states and known rewards."""
+    """The spec of an environment with finitely many states and known rewards."""
 
     rewards: tuple[tuple[float, ...], ...] = ()
-    """[S][A] the reward of an arm in a state, wherever it leads."""
+    """[S][A] reward of each arm in each state; it does not depend on the next state."""
 
 
 @struct.dataclass
 class LockState:
-    """Where the lock stands."""
+    """The state of an episode."""
 
     position: Array
-    """[] int32, `length` in the goal."""
+    """[] int32 index of the current state, from 0 to `length` (the goal)."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class CombinationLock(Env):
-    """S states in a row; the episode begins in the first and lasts `horizon` steps.
+    """A chain of S states; an episode begins in the first state and lasts exactly `horizon` steps.
 
-    In state s < length: arm 0 pays `safe` and stays; the right arm, 1 + s mod (arms - 1), leads to s + 1 with
-    probability `forward` and else stays; every other arm leads back to the first state. Neither pays. The goal is
-    absorbing and pays 1 for every step that begins there. Observation: the state. Success: in the goal.
+    Observation: the index of the current state, from 0 to `length`. Action: the index of an arm.
+    In state s < length, arm 0 (safe) pays `safe` and stays; the right arm, 1 + s mod (arms - 1), moves to s + 1 with
+    probability `forward` and otherwise stays; every other arm moves back to the first state. The right and the wrong
+    arms pay 0. The goal is absorbing and pays 1 for every step that begins in it; the step into the goal pays 0.
+    Success: the goal has been reached. The episode never terminates; it is truncated after `horizon` steps.
 
-    With the default numbers the goal pays only if the first six steps all succeed. Values of the first state: safe
-    arm .35; right arms to the end .9^6 = .5314; optimum (right arms until one slips, then safe ones) .6206.
-
-    Such chains differ in where the safe arm, a slip and a wrong arm lead, whether the safe arm pays in every state, and
-    whether a step into the goal pays: here as said above, and that step does not pay yet.
+    With the default values the goal pays only if the first six steps all succeed. Values of the first state: .35 if
+    the safe arm is always taken; .9^6 = .5314 if the right arm is always taken; .6206 at the optimum (right arms until
+    one fails to advance, then safe arms).
     """
 
     length: int = static(6, least=1)
-    """States before the goal."""
+    """Number of states before the goal."""
     arms: int = static(3, least=2)
-    """Actions in every state: the safe one, the right one, wrong ones."""
+    """Number of actions in every state: one safe arm, one right arm, and wrong arms."""
     forward: float = static(0.9, least=0, most=1)
-    """Probability that the right arm leads on."""
+    """Probability that the right arm advances to the next state."""
     safe: float = static(0.05)
-    """Reward of the safe arm."""
+    """Reward for pulling the safe arm once."""
     horizon: int = static(7, least=1)
-    """Steps of an episode."""
+    """Length of an episode in steps."""
 
     @property
     def spec(self) -> TabularSpec:
-        """Static facts, the table of rewards among them."""
+        """The spaces, the time limit and the reward table."""
         arms = tuple(self.safe if arm == SAFE else 0.0 for arm in range(self.arms))
         return TabularSpec(
             id="lock/combination", obs=Discrete(self.length + 1), action=Discrete(self.arms), horizon=self.horizon,
@@ -73,7 +74,7 @@ class CombinationLock(Env):
         )  # fmt: skip
 
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
-        """(transition [S, A, S], reward [S, A]), the exact dynamics, float32."""
+        """Return the exact dynamics, float32: transition probabilities [S, A, S] and rewards [S, A]."""
         states, arms = self.length + 1, np.arange(self.arms)
         table = np.zeros((states, self.arms, states), np.float32)
         for s in range(self.length):
@@ -84,12 +85,12 @@ class CombinationLock(Env):
         return table, np.asarray(self.spec.rewards, np.float32)
 
     def reset(self, key: Key) -> tuple[LockState, Array]:
-        """Always in the first state."""
+        """Start in the first state."""
         state = LockState(jnp.int32(0), jnp.int32(0))
         return state, state.position
 
     def step(self, state: LockState, action: Array, key: Key) -> tuple[LockState, Step]:
-        """Pays for the state that it begins in, then moves."""
+        """Pay the reward of the current state and arm, then move."""
         transition, reward = self.tables()
         paid = jnp.asarray(reward)[state.position, action]
         odds = jnp.asarray(transition)[state.position, action]

@@ -1,4 +1,4 @@
-"""A point in a square with four small patches of reward: the smallest sparse task for archives and emitters.
+"""A point in a square with four small reward areas: a minimal sparse-reward task for archives and emitters.
 
 Source: official code GPaolo/SERENE, environments/assets/gym_dummy/envs/walker_2d_env.py.
 """
@@ -13,33 +13,37 @@ from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step
 from prospect_rl.envs.terminations import never
 
 SQUARES = ((0.75, 0.75), (-0.98, 0.90), (0.0, -0.75), (-0.75, -0.05))
-"""Lower corners."""
+"""Lower left corners (x, y) of the reward areas."""
 SIDE = 0.05
+"""Side length of a reward area."""
 
 
 @struct.dataclass
 class PointState:
-    """A point and the area that it entered first."""
+    """The state of an episode."""
 
     position: Array
-    """[2]"""
+    """[2] float32 position (x, y), each from -1 to 1."""
     area: Array
-    """[] int32, -1 before."""
+    """[] int32 index of the reward area that was entered first; -1 if none was."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class SparsePoint(Env):
-    """A point in [-1, 1]^2 moves by 0.05 times its action for 50 steps; four small squares pay 1 a step spent inside.
+    """Move a point in [-1, 1]^2 into one of four small squares, which pay 1 for every step spent inside.
 
-    Only the square that was entered first pays. The point starts at (0, 0), and a square's border is inside.
-    Optimum: straight to the square (-0.75, -0.05), 14 steps to its edge, and stay: 37 (36 where rounding costs a step).
+    Observation [2]: the position (x, y). Action [2] in [-1, 1]: the position changes by 0.05 times the action. Only the
+    square that was entered first pays; its border counts as inside. The point starts at (0, 0). An episode lasts 50
+    steps and never terminates. Success: a square has been entered.
+    Optimal return: 37 (36 if rounding costs a step), by going straight to the square at (-0.75, -0.05), whose edge is
+    14 steps away, and staying there.
     """
 
     @property
     def spec(self) -> Spec:
-        """Static facts; the observation is the position, the descriptor the last one."""
+        """The spaces and the time limit; the behaviour descriptor is the final position."""
         return Spec(
             id="point/sparse",
             obs=Box((2,), -1.0, 1.0),
@@ -53,12 +57,12 @@ class SparsePoint(Env):
         )
 
     def reset(self, key: Key) -> tuple[PointState, Array]:
-        """Always at the origin."""
+        """Start at the origin."""
         state = PointState(jnp.zeros(2), jnp.int32(-1), jnp.int32(0))
         return state, state.position
 
     def step(self, state: PointState, action: Array, key: Key) -> tuple[PointState, Step]:
-        """Moves, then pays."""
+        """Move the point, then pay for its new position."""
         position = jnp.clip(state.position + 0.05 * action, -1.0, 1.0)
         corner = np.array(SQUARES, np.float32)
         within = jnp.all((position >= corner) & (position <= corner + np.float32(SIDE)), axis=1)
@@ -70,16 +74,23 @@ class SparsePoint(Env):
         return PointState(position, area, time), Step(position, reward, jnp.zeros((), bool), time >= 50, info)
 
     def frame(self, state: PointState) -> Array:
-        """The squares red and the point blue on white, uint8 [32, 32, 3]; row 0 is the top."""
+        """Draw the squares in red and the point in blue on white, uint8 [32, 32, 3]; row 0 is the top."""
         image, _ = self.backdrop(32)
         x, y = plane(32)
         near = jnp.square(x - state.position[0]) + jnp.square(y - state.position[1]) < 0.08**2
         return jnp.where(near[..., None], np.array([40, 80, 200], np.uint8), image)
 
     def backdrop(self, size: int = 400) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """The squares as a picture, uint8 [size, size, 3], row 0 at the top; its extent (left, right, bottom, top)."""
+        """Draw the squares without the point.
+
+        Args:
+            size: Width and height of the picture in pixels.
+
+        Returns:
+            The picture, uint8 [size, size, 3] with row 0 at the top, and its extent (left, right, bottom, top).
+        """
         x, y = plane(size)
-        reach = SIDE / 2 + 1 / size  # at least a pixel wide
+        reach = SIDE / 2 + 1 / size  # draw a square at least one pixel wide
         image = np.full((size, size, 3), 255, np.uint8)
         for left, low in SQUARES:
             image[(abs(x - left - SIDE / 2) < reach) & (abs(y - low - SIDE / 2) < reach)] = (220, 50, 40)
@@ -87,7 +98,7 @@ class SparsePoint(Env):
 
 
 def plane(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates x, y of the pixels [size, size] of a picture of [-1, 1]^2, row 0 at the top."""
+    """Return the coordinates x and y, each [size, size], of the pixels of a picture of [-1, 1]^2; row 0 is the top."""
     centre = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
     x, y = np.meshgrid(centre, centre[::-1])
     return x, y

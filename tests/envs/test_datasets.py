@@ -111,7 +111,7 @@ def test_a_cache_of_another_user_is_one_line(call, monkeypatch):
     for name in {call, "open"} if call == "unlink" else {call}:
         monkeypatch.setattr(Path, name, refuse)
     what = "read" if call == "exists" else "written"
-    with pytest.raises(ValueError, match=rf"cannot be {what}: Permission denied; \$PROSPECT_CACHE may name another"):
+    with pytest.raises(ValueError, match=rf"cannot be {what}: Permission denied; set \$PROSPECT_CACHE to another"):
         datasets.make("test/cues", episodes=2)
     if call == "exists":
         with pytest.raises(ValueError, match=r"cannot be read: Permission denied"):

@@ -211,7 +211,7 @@ def test_pictures():
     moved, still = vec.render()
     assert (still == picture).all() and (moved != picture).any()
     assert GymEnv("probe/bandit").metadata["render_modes"] == []
-    with pytest.raises(ValueError, match="bandit: render_mode must be None, not 'rgb_array': .*draws no pictures"):
+    with pytest.raises(ValueError, match="bandit: render_mode must be None, not 'rgb_array': .*cannot be rendered"):
         GymEnv("probe/bandit", render_mode="rgb_array")
     with pytest.raises(ValueError, match="point/sparse: render_mode must be rgb_array or None, not 'ansi'"):
         GymEnv("point/sparse", render_mode="ansi")

@@ -190,7 +190,7 @@ def test_resets_of_some_are_resets_of_all(shape, monkeypatch):
         mask = needed.reshape(needed.shape + (1,) * (a.ndim - needed.ndim))
         assert (np.where(mask, a, 0) == np.where(mask, b, 0)).all()
         assert not shape or not np.where(mask, 0, a).any()
-    assert needed.sum() > resets.HANDFUL or np.prod(shape) < 70
+    assert needed.sum() > resets.RESET_BATCH or np.prod(shape) < 70
 
 
 def test_a_picture_shows_where_the_agent_looks():

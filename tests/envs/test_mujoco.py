@@ -281,7 +281,7 @@ def test_pictures_or_a_clear_line(monkeypatch):
         ]
         assert red[1] < 120 < red[0], "the bob is above the hinge's height when it is up; row 0 is the top"
     monkeypatch.setattr(picture, "obstacle", lambda: "no OpenGL")
-    with pytest.raises(NotImplementedError, match="Pendulum draws no pictures here: no OpenGL"):
+    with pytest.raises(NotImplementedError, match="Pendulum cannot be rendered here: no OpenGL"):
         env.frame(state)
 
 

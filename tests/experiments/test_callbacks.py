@@ -306,7 +306,7 @@ def test_films_stand_at_every_third_evaluation_and_show_its_episode(fine, tmp_pa
 
 def test_an_environment_without_pictures_is_said_before_training(tmp_path):
     notes = Notes()
-    with pytest.raises(ValueError, match="callback Video: .* draws no pictures"):
+    with pytest.raises(ValueError, match="callback Video: .* cannot be rendered"):
         clone(tmp_path, notes, Video())
     assert [iteration for iteration, *_ in notes.moments] == [0]
 

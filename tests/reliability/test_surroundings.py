@@ -25,7 +25,7 @@ from prospect_rl.experiments.sweeps import workers
 def test_a_bad_number_of_threads_is_one_line(bad, monkeypatch, capsys):
     monkeypatch.setenv("NPROC", bad)
     assert cli.main(["list", "experiments"]) == 2
-    said = f"NPROC must be a whole number from 1 up, not {bad!r}"
+    said = f"NPROC must be a whole number of at least 1, not {bad!r}"
     assert capsys.readouterr() == ("", f"prospect: {said}\n")
     with pytest.raises(ValueError, match=said):
         Run(toys.Walker(), toys.Point(), budget=100).check(None)
@@ -44,7 +44,7 @@ def test_home_is_where_it_is(monkeypatch, tmp_path):
         monkeypatch.setenv(variable, "~/x")
         assert folder() == tmp_path / "x"
         monkeypatch.setenv(variable, "~nobody-of-this-name/x")
-        with pytest.raises(ValueError, match=f"{variable} is below a home that this system does not know: ~nobody"):
+        with pytest.raises(ValueError, match=f"{variable} is in an unknown home folder: ~nobody"):
             folder()
     monkeypatch.delenv("PROSPECT_RUNS"), monkeypatch.delenv("PROSPECT_CACHE")
     assert (runs_root(), cache.folder()) == (Path("results/runs"), tmp_path / ".cache" / "prospect")
@@ -87,7 +87,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     datasets.make("cues")
     monkeypatch.setattr(datasets, "_read", refuse)
     (path, _) = datasets.paths("cues", recipe)
-    with pytest.raises(ValueError, match=rf"^{path} cannot be read: Permission denied; \$PROSPECT_CACHE may name"):
+    with pytest.raises(ValueError, match=rf"^{path} cannot be read: Permission denied; set \$PROSPECT_CACHE to"):
         datasets.make("cues")
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ValueError, match="cannot be written: Permission denied"):
