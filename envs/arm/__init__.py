@@ -1,1 +1,1 @@
-"""Arms that must reach past obstacles."""
+"""Robot arms that must reach past obstacles."""

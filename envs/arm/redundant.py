@@ -1,8 +1,8 @@
-"""A 20-joint arm between four walls: random policies fold it into itself long before they reach a goal.
+"""A 20-joint arm between four walls; under most random policies it collides with itself before it reaches a goal.
 
 Source: official code GPaolo/SERENE, environments/assets/gym_redarm/envs/arm_env.py (rules, start, walls,
 goals). Frame: the unit square, y up.
-Shapes: J = 20 joints, J + 1 nodes (base first, hand last); speeds in radians a second.
+Shapes: J = 20 joints, J + 1 nodes (base first, hand last). Speeds are in radians per second.
 """
 
 from __future__ import annotations
@@ -15,57 +15,62 @@ from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, check_goals, 
 
 JOINTS = 20
 LINK = 0.05
-"""Length of a segment; the whole arm is 1 long."""
+"""Length of a segment; the whole arm has length 1."""
 CLEARANCE = 0.0475
-"""Two nodes closer than this, in L1, touch. (Neighbours are at least LINK apart, so they never do.)"""
+"""Two nodes collide if their L1 distance is smaller. (Neighbours are at least LINK apart, so they never do.)"""
 DT = 0.01
+"""Duration of one update (seconds)."""
 UPDATES = 2
-"""Updates of DT in one step; the first illegal one ends the episode."""
+"""Updates per step; the first illegal one ends the episode."""
 TIME_LIMIT = 250
-"""Steps after which the environment ends an episode by its own rule, and pays."""
+"""Steps after which the original environment itself ends an episode, and pays."""
 BASE = 0.5
+"""Both coordinates of the arm's base."""
 START = np.linspace(0.2 * np.pi, 0.05 * np.pi, JOINTS)
+"""Initial joint angles (radians)."""
 WALLS = ((0.49, 0.0, 0.02, 0.2), (0.49, 0.8, 0.02, 0.2), (0.0, 0.49, 0.2, 0.02), (0.8, 0.49, 0.2, 0.02))
-"""x, y of the lower corner, width, height."""
+"""Rectangles: x and y of the lower left corner, width, height."""
 
 CUMULATE = np.triu(np.ones((JOINTS, JOINTS), np.float32))
-"""x @ CUMULATE is the running sum of x [J]: a small matrix product, several times faster than a scan on a CPU."""
+"""x @ CUMULATE is the cumulative sum of x [J]; on a CPU this matrix product is several times faster than a scan."""
 TO_NODES = np.pad(LINK * CUMULATE, ((0, 0), (1, 0)))
-"""The same for the nodes [J + 1], whose first one is the base."""
+"""The same for the nodes [J + 1], of which the first is the base."""
 
 
 @struct.dataclass
 class ArmState:
-    """Where the arm is after its last legal update."""
+    """The state of the arm after its last legal update."""
 
     angles: Array
-    """[J] each relative to the segment before."""
+    """[J] float32 joint angles in radians, each relative to the previous segment."""
     speeds: Array
-    """[J]"""
+    """[J] float32 angular velocities of the joints in radians per second."""
     hand: Array
-    """[2]"""
+    """[2] float32 position (x, y) of the hand in the unit square."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class RedundantArm(Env):
-    """Swing 20 joints so that the hand is in a goal disc when the episode ends.
+    """Move an arm of 20 joints so that its hand is in a goal disc when the episode ends.
 
-    Observation: angles / pi [20]. Action: accelerations [20] in (-1, 1). The episode terminates at the first
-    illegal update: a node outside the square or in a wall, two nodes that touch, a hand that is too fast.
-    Reward (radius - distance) / radius in the first goal disc that holds the hand, when the episode ends.
+    Observation [20]: joint angles / pi, each relative to the previous segment. Action [20] in [-1, 1]: accelerations of
+    the joints. The episode terminates at the first illegal update: a node outside the unit square or in a wall, two
+    nodes that collide, or a hand that is too fast. It is truncated after `horizon` steps.
+    Reward, paid only when the episode ends: (radius - distance) / radius of the first goal disc that contains the hand,
+    else 0. Success: that reward is above 0.
     """
 
     horizon: int = static(100, least=1, most=TIME_LIMIT)
-    """Steps until the evaluator cuts the episode; at most 250."""
+    """Maximum length of an episode in steps, at most 250; then it is truncated."""
     pay_at_cut: bool = static(False)
-    """Pay also where the evaluator cuts. The official rule does not: only an illegal move, or step 250, pays."""
+    """Whether to pay at truncation too. The official rule pays only after an illegal update or at step 250."""
 
     goals: tuple[tuple[float, float, float], ...] = static(
         ((0.25, 0.25, 0.05), (0.85, 0.85, 0.05), (0.25, 0.90, 0.05)), least=0, most=1
     )
-    """(x, y, radius) of each reward area; the first that holds the hand pays."""
+    """Position and size (x, y, radius) of each reward area in the unit square; the first that holds the hand pays."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +78,7 @@ class RedundantArm(Env):
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit; the behaviour descriptor is the last legal position of the hand."""
         return Spec(
             id="arm/redundant",
             obs=Box((JOINTS,)),
@@ -85,23 +90,23 @@ class RedundantArm(Env):
         )
 
     def reset(self, key: Key) -> tuple[ArmState, Array]:
-        """Always the same spiral, at rest."""
+        """Start from a fixed spiral, at rest."""
         angles = jnp.asarray(START, jnp.float32)
         state = ArmState(angles, jnp.zeros(JOINTS), nodes(angles)[:, -1], jnp.int32(0))
         return state, angles / np.float32(np.pi)
 
     def step(self, state: ArmState, action: Array, key: Key) -> tuple[ArmState, Step]:
-        """Two updates with one acceleration; an illegal one is not made, and ends the episode."""
+        """Make two updates with the same acceleration; an illegal update is not made and ends the episode."""
         gain = DT / 2 * action
         speeds = jnp.stack([state.speeds + i * gain for i in range(UPDATES + 1)])
         angles = [state.angles]
         for speed in speeds[:-1]:
             angles.append(angles[-1] + DT * (speed + gain))
         angles = jnp.stack(angles)
-        xy = nodes(angles[1:])  # [updates, 2, J + 1]: both updates at once, the second in vain if the first fails
+        xy = nodes(angles[1:])  # [updates, 2, J + 1]; the second update is not used if the first is illegal
         hands = jnp.concatenate([state.hand[None], xy[:, :, -1]])
         pace = jnp.sqrt(jnp.sum(jnp.square(hands[1:] - hands[:-1]), -1)) / 2 + speeds[:-1, -1]
-        # one update at a time: a batch of both makes XLA emit a loop that is three times slower
+        # one update at a time, because XLA turns a batch of both into a loop that is three times slower
         legal = jnp.stack([apart(x, y) for x, y in xy]) & inside(xy) & (pace <= 1)
 
         made = jnp.where(legal[0], jnp.where(legal[1], 2, 1), 0)
@@ -117,7 +122,7 @@ class RedundantArm(Env):
         return ArmState(angles, speeds, hand, time), Step(obs, reward, terminated, truncated & ~terminated, info)
 
     def frame(self, state: ArmState) -> Array:
-        """Goals red, walls grey, the arm blue with a black hand, on white; row 0 is the top."""
+        """Draw goals (red), walls (grey), the arm (blue) and its hand (black), uint8 [64, 64, 3]; row 0 is the top."""
         image = jnp.asarray(scene(64, self.goals))
         pixel = jnp.asarray(pixels(64))[:, :, :, None]  # [64, 64, 2, 1]
         xy = nodes(state.angles)
@@ -129,21 +134,21 @@ class RedundantArm(Env):
         return jnp.where((hand < 0.02**2)[..., None], np.uint8(0), image)
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """The walls as a picture, uint8 [H, W, 3] with row 0 at the top, and its extent (left, right, bottom, top)."""
+        """Draw the walls, uint8 [400, 400, 3] with row 0 at the top, and give the extent (left, right, bottom, top)."""
         return scene(400), (0.0, 1.0, 0.0, 1.0)
 
 
 def nodes(angles: Array) -> Array:
-    """Positions (x, y) of all nodes [..., 2, J + 1] for joint angles [..., J]."""
+    """Return the positions (x, y) of all nodes [..., 2, J + 1] for joint angles [..., J] in radians."""
     sin, cos = sincos(np.float32(np.pi / 2) + angles @ CUMULATE)
     return BASE + jnp.stack([cos, sin], -2) @ TO_NODES
 
 
 def sincos(x: Array) -> tuple[Array, Array]:
-    """The sine and cosine of float32 `x`, |x| < 1000, to 1e-7.
+    """Return the sine and cosine of float32 `x` with |x| < 1000, accurate to 1e-7.
 
-    Ten times faster than jnp's on a CPU, where XLA does not vectorise those. Reduction by multiples of
-    pi / 2 in two parts, then the least-error polynomials of the Cephes library.
+    On a CPU, where XLA does not vectorise jnp's functions, this is ten times faster. The argument is reduced by
+    multiples of pi / 2 in two parts; then the minimax polynomials of the Cephes library are evaluated.
     """
     turns = jnp.round(x * np.float32(2 / np.pi))
     r = (x - turns * np.float32(1.5707855)) - turns * np.float32(1.0804334e-5)
@@ -157,13 +162,13 @@ def sincos(x: Array) -> tuple[Array, Array]:
 
 
 def apart(x: Array, y: Array) -> Array:
-    """Whether no two of the nodes x, y [J + 1] touch; all pairs, by their distance along the arm."""
+    """Return whether no two of the nodes x, y [J + 1] collide; all pairs, grouped by their distance along the arm."""
     gaps = [jnp.abs(x[lag:] - x[:-lag]) + jnp.abs(y[lag:] - y[:-lag]) for lag in range(2, JOINTS + 1)]
     return jnp.stack([jnp.min(gap) for gap in gaps]).min() >= CLEARANCE
 
 
 def inside(xy: Array) -> Array:
-    """Whether every node [..., 2, J + 1] is in the square and none in a wall."""
+    """Return whether every node [..., 2, J + 1] is in the unit square and none is in a wall."""
     x, y = xy[..., 0, :], xy[..., 1, :]
     ok = (x >= 0) & (x < 1) & (y >= 0) & (y < 1)
     for left, low, width, height in WALLS:
@@ -172,7 +177,7 @@ def inside(xy: Array) -> Array:
 
 
 def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], ...]) -> tuple[Array, Array]:
-    """(reward, area) for a hand [2] at the end of an episode; (0, -1) where it does not pay."""
+    """Return (reward [], area []) for a hand [2]; (0, -1) if `pays` [] is False or the hand is in no goal disc."""
     reward, area = jnp.zeros(()), jnp.int32(-1)
     for i, (x, y, radius) in reversed(list(enumerate(goals))):
         distance = jnp.sqrt(jnp.square(hand[0] - x) + jnp.square(hand[1] - y))
@@ -182,13 +187,13 @@ def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], .
 
 
 def pixels(size: int) -> np.ndarray:
-    """Centres of the pixels [size, size, 2] as (x, y), row 0 at the top."""
+    """Return the centres (x, y) of the pixels, [size, size, 2]; row 0 is the top."""
     centre = (np.arange(size, dtype=np.float32) + 0.5) / size
     return np.stack(np.meshgrid(centre, centre[::-1]), -1)
 
 
 def scene(size: int, goals: tuple[tuple[float, float, float], ...] = ()) -> np.ndarray:
-    """Walls and goals on white: uint8 [size, size, 3]."""
+    """Draw walls and goals on white, uint8 [size, size, 3]."""
     x, y = np.moveaxis(pixels(size), -1, 0)
     image = np.full((size, size, 3), 255, np.uint8)
     for gx, gy, radius in goals:

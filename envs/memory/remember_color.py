@@ -88,7 +88,7 @@ class RememberColor(Tabletop):
         """Where the target cube lies [2] (m)."""
         return state.facts.places[jnp.argmax(state.facts.colours == state.facts.target)]
 
-    def judge(self, state: TableState) -> tuple[Cubes, Array]:
+    def evaluate(self, state: TableState) -> tuple[Cubes, Array]:
         """Near the target and nearly static, once the cubes lie there."""
         near = jnp.linalg.norm(state.tip - self.goal(state)) <= RADIUS
         return state.facts, near & (state.time >= CHOICE) & jnp.all(jnp.abs(state.read[2:]) <= STATIC)
@@ -101,7 +101,7 @@ class RememberColor(Tabletop):
         table = jnp.where(state.time >= CHOICE, table, 0)
         return jnp.concatenate([state.read[:2] / REACH, state.read[2:] / SPEED, cue, table.ravel()])
 
-    def scenery(self, state: TableState) -> Array:
+    def visual_geoms(self, state: TableState) -> Array:
         """The cubes by colour: the cue alone, none, or all of them [9, 3]."""
         cubes, nowhere = state.facts, jnp.array([0.0, 0.0, UNDER])
         cue = jnp.where(state.time < SHOWN, jnp.array(CENTRE), nowhere)

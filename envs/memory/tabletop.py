@@ -1,6 +1,6 @@
 """What the memory tasks on a table share: a point that native MuJoCo moves, and facts that are not always shown.
 
-Shapes: W words of a row, q positions, v velocities, o of an observation, G geoms of the scenery.
+Shapes: W words of a row, q positions, v velocities, o of an observation, G geoms of the visual_geoms.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Tabletop(Env):
         """(what is added to the model's first positions [q], the facts) of an episode."""
         raise NotImplementedError
 
-    def judge(self, state: TableState) -> tuple[Tree, Array]:
+    def evaluate(self, state: TableState) -> tuple[Tree, Array]:
         """(facts, success []) after a step that led to `state`, which has the facts from before it."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class Tabletop(Env):
         """The observation [o]."""
         raise NotImplementedError
 
-    def scenery(self, state: TableState) -> Array:
+    def visual_geoms(self, state: TableState) -> Array:
         """Where geoms 1 to G of the model stand in a picture [G, 3] (m)."""
         raise NotImplementedError
 
@@ -120,11 +120,11 @@ class Tabletop(Env):
         """`step` where `live` []; elsewhere the simulation stays as it is, at no cost. Raises ValueError."""
         action = jnp.asarray(action, jnp.float32)
         if action.shape != (2,):
-            raise ValueError(f"{self.id}: an action has shape (2,), not {action.shape}")
+            raise ValueError(f"{self.id}: an action must have shape (2,), not {action.shape}")
         magnet = jnp.ones(self.physics.model.nu - 2)  # always on, where the model has one
         row, read, failed = self.physics.step(state.row, jnp.concatenate([SPEED * action, magnet]), live)
         time = state.time + 1
-        facts, success = self.judge(TableState(row, read, time, state.facts))
+        facts, success = self.evaluate(TableState(row, read, time, state.facts))
         state, success = TableState(row, read, time, facts), success & ~failed
         return state, Step(
             obs=self.observe(state), reward=success.astype(jnp.float32), terminated=success,
@@ -140,4 +140,4 @@ class Tabletop(Env):
         """The table from above, uint8 [240, 320, 3], by MuJoCo's renderer; NotImplementedError where it has none."""
         from prospect_rl.envs.mujoco import picture
 
-        return picture.draw(self, state.row, self.scenery(state))
+        return picture.draw(self, state.row, self.visual_geoms(state))

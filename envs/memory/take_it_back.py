@@ -58,7 +58,7 @@ class TakeItBack(Tabletop):
         start, way = away[:, None] * jnp.stack([jnp.cos(bearing), jnp.sin(bearing)], axis=1)
         return jnp.zeros(5).at[2:4].set(start), Errand(start, start + way, jnp.zeros((), bool))
 
-    def judge(self, state: TableState) -> tuple[Errand, Array]:
+    def evaluate(self, state: TableState) -> tuple[Errand, Array]:
         """The goal first, then the start."""
         errand, still = state.facts, jnp.all(jnp.abs(state.read[7:9]) <= STATIC)
         there, back = (
@@ -73,7 +73,7 @@ class TakeItBack(Tabletop):
         places = jnp.concatenate([state.tip, cube(state), errand.goal, start])
         return jnp.concatenate([places / REACH, velocity / SPEED, errand.reached.astype(jnp.float32)[None]])
 
-    def scenery(self, state: TableState) -> Array:
+    def visual_geoms(self, state: TableState) -> Array:
         """The discs: start and goal, then the goal in another colour alone [3, 3]."""
         errand = state.facts
         places = jnp.stack([errand.start, errand.goal, errand.goal])

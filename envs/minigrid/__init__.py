@@ -1,1 +1,1 @@
-"""Farama's MiniGrid, rule for rule, as one pure kernel."""
+"""Farama's MiniGrid with identical rules, as pure functions."""

@@ -1,8 +1,8 @@
-"""Levels drawn as text, two characters a cell.
+"""Levels drawn as text, with two characters per cell.
 
 ##  wall      ..  empty     GG  goal      ~~  lava       >> vv << ^^  the agent and its direction
 F?  floor     K?  key       B?  ball      X?  empty box
-D?  door that is closed     L?  locked    O?  open       ? is a colour: r g b p y e (e is grey)
+D?  closed door   L?  locked door   O?  open door        ? is a colour: r g b p y e (e is grey)
 """
 
 from __future__ import annotations
@@ -24,24 +24,33 @@ AGENTS = {">>": s.RIGHT, "vv": s.DOWN, "<<": s.LEFT, "^^": s.UP}
 
 
 def level(text: str, *, task: Sequence[int] = (), mission: Sequence[int] = ()) -> State:
-    """A level from its drawing; NumPy leaves. task: see `rules`; mission: the ids of its words.
+    """Make a level from its drawing.
 
-    Raises ValueError unless the map is a walled-in rectangle with one agent in it.
+    Args:
+        text: The drawing; rows are lines.
+        task: What the family's rule needs, see `rules`.
+        mission: The ids of the mission's words, see `table`.
+
+    Returns:
+        The initial state, with NumPy arrays as leaves.
+
+    Raises:
+        ValueError: If the map is not a rectangle enclosed by walls with exactly one agent, or contains an unknown tile.
     """
     rows = [[line[i : i + 2] for i in range(0, len(line), 2)] for line in map(str.strip, text.strip().splitlines())]
     if len({len(row) for row in rows}) != 1:
         raise ValueError("the rows of a level differ in length")
     agents = [(x, y, AGENTS[tile]) for y, row in enumerate(rows) for x, tile in enumerate(row) if tile in AGENTS]
     if len(agents) != 1:
-        raise ValueError(f"a level has one agent, not {len(agents)}")
+        raise ValueError(f"a level must have one agent, not {len(agents)}")
     cells = np.array([[_code(tile) for tile in row] for row in rows], np.uint16).T
     if any((edge != s.WALL).any() for edge in (cells[0], cells[-1], cells[:, 0], cells[:, -1])):
-        raise ValueError("a level is walled in on all sides")
+        raise ValueError("a level must be enclosed by walls")
     return s.on_host(cells, *agents[0], task=task, mission=mission)
 
 
 def stack(levels: Iterable[State]) -> State:
-    """Levels of one size as a bank, leading [L]."""
+    """Stack levels of one size into a bank, with leading axis [L]."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *levels)
 
 
@@ -52,4 +61,4 @@ def _code(tile: str) -> int:
         return s.EMPTY
     if len(tile) == 2 and tile[0] in COLOURED and tile[1] in "rgbpye":
         return COLOURED[tile[0]] | code(0, "rgbpye".index(tile[1]))
-    raise ValueError(f"a level has no tile {tile!r}")
+    raise ValueError(f"unknown tile {tile!r} in a level")

@@ -1,8 +1,10 @@
-"""Banks of levels: what Farama's own generators make from a range of seeds, as arrays, kept on disk.
+"""Banks of levels: arrays made by Farama's own generators from a range of seeds, cached on disk.
 
-Level s of a task is the level that Farama's environment has after `reset(seed=s)`. Generating takes 0.2 to 4 ms a
-level, so a bank is made once and kept in $PROSPECT_CACHE/minigrid (default ~/.cache/prospect/minigrid). Only the making
-needs the package minigrid. Shapes: L levels of W x H cells.
+Level s of a task is the level of Farama's environment after `reset(seed=s)`. Generating a level takes 0.2 to 4 ms, so
+a bank is made once and cached in $PROSPECT_CACHE/minigrid (default ~/.cache/prospect/minigrid). The package minigrid is
+needed only to generate levels.
+
+Shapes: L levels of W x H cells.
 """
 
 from __future__ import annotations
@@ -25,15 +27,15 @@ from prospect_rl.envs.minigrid.state import State, code
 from prospect_rl.envs.minigrid.table import COLOURS, FAMILIES, OBJECTS, TASKS, read
 
 VERSION = "3.2.0"
-"""The minigrid whose generators and rules these are."""
+"""The version of minigrid whose generators and rules are used."""
 UNSEEN = 1_000_000
-"""The seed from which on levels are for evaluation; training levels have smaller ones."""
+"""Levels from this seed on are held out for evaluation; training levels have smaller seeds."""
 
 # --- one level ---------------------------------------------------------------------------------------
 
 
 def code_of(thing: Any) -> int:
-    """The code of an object of Farama's (None is an empty cell)."""
+    """Return the cell code of one of Farama's objects (None is an empty cell)."""
     if thing is None:
         return s.EMPTY
     kind, colour, door = thing.encode()
@@ -47,7 +49,7 @@ def code_of(thing: Any) -> int:
 
 
 def from_farama(env: Any) -> State:
-    """The state of one of Farama's environments (wrapped or not) at any time of an episode; NumPy leaves."""
+    """Convert the current state of one of Farama's environments (wrapped or not); the leaves are NumPy arrays."""
     env = env.unwrapped
     codes = np.array([code_of(thing) for thing in env.grid.grid], np.uint16).reshape(env.height, env.width)
     name = type(env).__name__
@@ -60,7 +62,7 @@ def from_farama(env: Any) -> State:
 
 
 def mission_of(env: Any) -> str:
-    """The template of the missions of one of Farama's environments."""
+    """Return the mission template of one of Farama's environments."""
     lava = getattr(getattr(env, "obstacle_type", None), "__name__", "") == "Lava"
     names = {"Crossing": "LavaCrossing" if lava else "SimpleCrossing", "RedBlueDoor": "RedBlueDoors",
              "DynamicObstacles": "Dynamic-Obstacles"}  # fmt: skip
@@ -73,7 +75,7 @@ def _cell(env: Any, position: Any) -> int:
 
 
 def _place(env: Any, thing: Any) -> int:
-    """The cell where an object stands."""
+    """Return the cell of an object."""
     y, x = divmod(env.grid.grid.index(thing), env.width)
     return _cell(env, (x, y))
 
@@ -95,20 +97,20 @@ TARGETS: dict[str, Callable[[Any], list[int]]] = {
     "GoTo": lambda env: [_cell(env, env.target_pos)],
     "DynamicObstacles": lambda env: [_cell(env, ball.cur_pos) for ball in env.obstacles] + [-1] * (8 - env.n_obstacles),
 }
-"""Class of Farama's (its beginning) -> what the family's rule keeps in `State.task`."""
+"""Beginning of a Farama class name -> function that returns `State.task` for the family's rule."""
 
 
 # --- many levels -------------------------------------------------------------------------------------
 
 
 def farama(name: str) -> Any:
-    """Farama's environment of a task, without wrappers. Raises ValueError where minigrid is not installed."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on the standard output
+    """Make Farama's environment of a task, without wrappers; raise ValueError if minigrid is not installed."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting on the standard output
     try:
         import minigrid  # noqa: F401  # registers its environments
     except ImportError:
         raise ValueError(
-            f"the levels of minigrid/{name} are made by Farama's minigrid: pip install 'prospect-rl[minigrid]'"
+            f"the levels of minigrid/{name} need Farama's minigrid: pip install 'prospect-rl[minigrid]'"
         ) from None
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
@@ -119,12 +121,22 @@ def farama(name: str) -> Any:
 
 
 def generate(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
-    """Levels `first` to `first + levels - 1` of a task, leading [L]; NumPy leaves.
+    """Generate levels of a task with Farama's generators.
 
-    progress: called with the number of levels made, after each. Raises ValueError without minigrid.
+    Args:
+        name: Farama's id without `MiniGrid-`.
+        first: Seed of the first level.
+        levels: Number of levels.
+        progress: Called after each level with the number of levels made so far.
+
+    Returns:
+        The levels, with leading axis [L] and NumPy arrays as leaves.
+
+    Raises:
+        ValueError: If minigrid is not installed.
     """
     env, made = farama(name), []
-    env.gen_obs = lambda: None  # half of a reset, and nobody looks
+    env.gen_obs = lambda: None  # the observation takes half of a reset's time and is not used
     for seed in range(first, first + levels):
         env.reset(seed=seed)
         made.append(from_farama(env))
@@ -134,7 +146,10 @@ def generate(name: str, first: int, levels: int, progress: Callable[[int], None]
 
 
 def load(name: str, first: int, levels: int, progress: Callable[[int], None] | None = None) -> State:
-    """`generate`, from disk where they lie there. A file that is damaged is made anew, with a warning."""
+    """Load levels from the cache, or generate and cache them; see `generate`.
+
+    A damaged file is replaced, with a warning.
+    """
     path = cache.folder("minigrid") / f"{name}-{VERSION}-{first}-{levels}.npz"
     try:
         if path.exists():
@@ -142,7 +157,7 @@ def load(name: str, first: int, levels: int, progress: Callable[[int], None] | N
     except PermissionError as error:
         raise cache.refused(error) from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
+        warnings.warn(f"{path} is damaged and will be rebuilt: {error}", stacklevel=2)
     bank = generate(name, first, levels, progress)
     leaves = {f.name: getattr(bank, f.name) for f in fields(State)}
     cache.write(path, lambda file: np.savez_compressed(file, allow_pickle=False, **leaves))
@@ -154,5 +169,5 @@ def _read(path: Path, name: str, levels: int) -> State:
         bank = State(**{field.name: entries[field.name] for field in fields(State)})
     shape, task = bank.cells.shape, TASKS[name]
     if shape != (levels, task.width, task.height):
-        raise ValueError(f"it holds the shape {shape}")
+        raise ValueError(f"unexpected shape {shape}")
     return bank

@@ -1,10 +1,12 @@
-"""A player that looks at the whole map and takes a shortest way to the goal, through doors, by way of the key.
+"""A scripted controller that knows the whole map and takes a shortest path to the goal, fetching the key if needed.
 
-    V(pose) = min(1 + V(turned), price(cell ahead) + V(pose a cell on)),    0 in the cell that is walked to
+    V(pose) = min(1 + V(turned pose), cost(cell ahead) + V(pose one cell ahead)),    0 in a target cell
 
-solved by repetition until nothing changes. Going on means what the cell ahead asks for: to open it, to take what lies
-there, or a step. While a door is locked and its key is not in the hand, the key is walked to; then the goal.
-For the families in `FAMILIES`, whose levels hold at most one key. Shapes: W x H cells, 4 directions.
+is solved by value iteration until convergence. Moving ahead means what the cell ahead requires: open the door, pick up
+the object, or step forward. While a door is locked and its key is not carried, the target is the key; then it is the
+goal. It works for the families in `FAMILIES`, whose levels contain at most one key.
+
+Shapes: W x H cells, 4 directions.
 """
 
 from __future__ import annotations
@@ -44,18 +46,30 @@ FAMILIES = (
     "LockedRoom",
 )  # fmt: skip
 FAR = np.int32(1 << 20)
-"""What cannot be entered or reached."""
+"""Cost of a cell that cannot be entered or reached."""
 STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
-"""(dx, dy) of a step, by direction."""
+"""(dx, dy) of a step in each direction."""
 
 
 def act(env: MiniGrid, state: State, key: Key) -> Array:
-    """The next action [] of a shortest way; nothing is drawn. Raises ValueError for another family of tasks."""
+    """Return the next action [] on a shortest path; nothing is random.
+
+    Args:
+        env: The environment.
+        state: The state of ONE episode.
+        key: Not used.
+
+    Returns:
+        The action, int32 [].
+
+    Raises:
+        ValueError: If the task's family is not in `FAMILIES`.
+    """
     if env.task.family not in FAMILIES:
         raise ValueError(f"{env.id} has no controller; there is one for {', '.join(FAMILIES)}")
-    target, prices = errand(state)
-    values, front = solve(target, prices), ahead(state)
-    on = at(values[state.direction], front) + at(prices, front)
+    target, costs = targets_and_costs(state)
+    values, front = solve(target, costs), ahead(state)
+    on = at(values[state.direction], front) + at(costs, front)
     right, left = (1 + values[(state.direction + turn) % 4, state.x, state.y] for turn in (1, -1))
     there = at(state.cells, front).astype(jnp.int32)
     kind = kind_of(there)
@@ -64,8 +78,8 @@ def act(env: MiniGrid, state: State, key: Key) -> Array:
     return jnp.where(on <= jnp.minimum(right, left), going, jnp.where(right <= left, TURN_RIGHT, TURN_LEFT))
 
 
-def errand(state: State) -> tuple[Array, Array]:
-    """(the cells that are walked to, bool [W, H]; what it takes to enter each, int32 [W, H])."""
+def targets_and_costs(state: State) -> tuple[Array, Array]:
+    """Return the target cells, bool [W, H], and the number of actions needed to enter each cell, int32 [W, H]."""
     cells, hand = state.cells.astype(jnp.int32), state.carry.astype(jnp.int32)
     kind, door = kind_of(cells), door_of(cells)
     locked, thing = (kind == DOOR) & (door == LOCKED), (kind >= KEY) & (kind <= BOX)
@@ -76,21 +90,21 @@ def errand(state: State) -> tuple[Array, Array]:
     return target, jnp.where(free, 1, jnp.where(slow, 2, FAR))
 
 
-def solve(target: Array, prices: Array) -> Array:
-    """V of all poses, int32 [4, W, H]."""
+def solve(target: Array, costs: Array) -> Array:
+    """Return V of all poses, int32 [4, W, H]."""
 
     def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         values, _ = carry
-        on = jnp.stack([shifted(v + prices, *step) for v, step in zip(values, STEPS, strict=True)])
+        on = jnp.stack([shifted(v + costs, *step) for v, step in zip(values, STEPS, strict=True)])
         turned = [turns + jnp.roll(on, shift, 0) for turns, shift in ((0, 0), (1, 1), (1, -1), (2, 2))]
         new = jnp.where(target, 0, jnp.minimum(jnp.min(jnp.stack(turned), 0), FAR))
         return new, jnp.any(new != values)
 
-    start = jnp.where(target, 0, jnp.full((4, *prices.shape), FAR))
+    start = jnp.where(target, 0, jnp.full((4, *costs.shape), FAR))
     return jax.lax.while_loop(lambda carry: carry[1], body, (start, jnp.ones((), bool)))[0]
 
 
 def shifted(values: Array, dx: int, dy: int) -> Array:
-    """[W, H]: at each cell the value of the one a step on; FAR beyond the map."""
+    """Return [W, H]: for each cell the value of the cell one step (dx, dy) ahead; FAR outside the map."""
     padded, (width, height) = jnp.pad(values, 1, constant_values=FAR), values.shape
     return padded[1 + dx : 1 + dx + width, 1 + dy : 1 + dy + height]

@@ -1,8 +1,10 @@
-"""Levels made in JAX, as many as there are keys, for the families whose rules are a few draws.
+"""Level generators in JAX, one level per key, for the families whose generation is simple.
 
-A level has the distribution of Farama's generator (minigrid 3.2.0), not its bits: those come from `bank`. Where
-Farama draws cells until one is free, a free cell is drawn at once, which is the same distribution. The draws
-of a level are slices of ONE vector of uniform numbers: hashing is most of the cost. Shapes: a grid is W x H cells.
+Levels have the same distribution as those of Farama's generators (minigrid 3.2.0), but are not the same levels; for
+those, see `bank`. Where Farama draws cells until one is free, a free cell is drawn directly, which has the same
+distribution. All random numbers of a level come from ONE uniform vector, because hashing dominates the cost.
+
+Shapes: a grid is W x H cells.
 """
 
 from __future__ import annotations
@@ -25,16 +27,26 @@ ROOMS = {
     "MultiRoom-N4-S5-v1": (4, 5),
     "MultiRoom-N6-v0": (6, 10),
 }
-"""Rooms, and the longest side of one (walls included)."""
+"""Number of rooms, and the longest side of a room in cells (walls included)."""
 TRIES = 8
-"""Times that MultiRoom tries to add a room before it begins anew."""
+"""How often MultiRoom tries to add a room before it starts over."""
 
 
 def level(name: str, key: Key) -> State:
-    """A fresh level of the task `name`. Raises ValueError where its family has no generator.
+    """Generate a level of a task.
 
-    Cheap enough for every reset, but for MultiRoom, whose loop under `vmap` lasts as long as its unluckiest member:
-    make a `bank` of those.
+    This is fast enough for every reset, except for MultiRoom, whose loop under `vmap` runs until the slowest level is
+    done: use `bank` there.
+
+    Args:
+        name: Farama's id without `MiniGrid-`.
+        key: PRNG key.
+
+    Returns:
+        The initial state.
+
+    Raises:
+        ValueError: If the task's family has no generator.
     """
     cells, x, y, direction = _generator(name)(key)
     number = partial(jnp.asarray, dtype=jnp.int32)
@@ -47,23 +59,23 @@ def level(name: str, key: Key) -> State:
 
 @partial(jax.jit, static_argnums=(0, 2))
 def bank(name: str, key: Key, count: int, first: Array | int = 0) -> State:
-    """Levels `first` to `first + count - 1`, leading [count]; level i depends on `key` and i alone."""
+    """Generate levels `first` to `first + count - 1`, leading axis [count]; level i depends only on `key` and i."""
     return jax.vmap(lambda i: level(name, jax.random.fold_in(key, i)))(first + jnp.arange(count))
 
 
 def none(name: str) -> State:
-    """A bank of no levels."""
+    """Return a bank without levels."""
     like = jax.eval_shape(partial(level, name), jax.random.key(0))
     return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape), leaf.dtype), like)
 
 
 def has(name: str) -> bool:
-    """Whether the task `name` has a generator."""
+    """Return whether the task `name` has a generator."""
     return TASKS[name].family in GENERATORS
 
 
 def cheap(name: str) -> bool:
-    """Whether a level may be made at every reset."""
+    """Return whether generating a level is fast enough for every reset."""
     return has(name) and name not in ROOMS
 
 
@@ -74,27 +86,27 @@ def _generator(name: str) -> Callable[[Key], tuple[Array, ...]]:
     return partial(GENERATORS[task.family], name, task.width, task.height)
 
 
-# --- draws and drawings ------------------------------------------------------------------------------
+# --- random numbers and grids ------------------------------------------------------------------------
 
 
 def between(u: Array, low: Array | int, high: Array | int) -> Array:
-    """Uniform integers in [low, high) from uniform numbers `u` in [0, 1)."""
+    """Return uniform integers in [low, high), given uniform numbers `u` in [0, 1)."""
     return low + jnp.floor(u * (high - low)).astype(jnp.int32)
 
 
 def free(u: Array, cells: Array, where: Array | bool = True) -> tuple[Array, Array]:
-    """(x, y) of an empty cell of those `where` holds, each as likely."""
+    """Return (x, y) of a uniformly drawn empty cell among those where `where` is True; `u` is uniform in [0, 1)."""
     rank = jnp.cumsum((cells == s.EMPTY) & where)
     return jnp.divmod((rank <= between(u, 0, rank[-1])).sum(), cells.shape[1])
 
 
 def plane(width: int, height: int) -> tuple[Array, Array]:
-    """The coordinates x [W, 1] and y [1, H]."""
+    """Return the coordinates x [W, 1] and y [1, H]."""
     return jnp.arange(width)[:, None], jnp.arange(height)[None]
 
 
 def room(width: int, height: int) -> Array:
-    """An empty room with its walls."""
+    """Return an empty room with its outer walls, codes [W, H]."""
     x, y = plane(width, height)
     border = (x == 0) | (x == width - 1) | (y == 0) | (y == height - 1)
     return jnp.where(border, s.WALL, s.EMPTY)
@@ -108,7 +120,7 @@ LAVA = code(s.LAVA, s.RED)
 
 
 def empty(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """A room with its goal in the corner; the agent in the other one or, in `Random` tasks, anywhere."""
+    """Generate Empty: the goal in one corner; the agent in the opposite corner or, in `Random` tasks, anywhere."""
     cells = room(width, height).at[-2, -2].set(GOAL)
     if "Random" not in name:
         return cells, jnp.int32(1), jnp.int32(1), jnp.int32(s.RIGHT)
@@ -117,7 +129,7 @@ def empty(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
 
 
 def door_key(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """A wall with a locked door; agent and key to its left, the goal to its right."""
+    """Generate DoorKey: a wall with a locked door, agent and key to its left, the goal to its right."""
     u = jax.random.uniform(key, (5,))
     x, _ = plane(width, height)
     wall, door = between(u[0], 2, width - 2), between(u[1], 1, height - 2)
@@ -129,7 +141,7 @@ def door_key(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
 
 
 def four_rooms(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """Four rooms with a gap in each wall between two; agent and goal anywhere."""
+    """Generate FourRooms: four rooms with a gap in each wall between two of them; agent and goal anywhere."""
     u = jax.random.uniform(key, (7,))
     x, y = plane(width, height)
     w, h = width // 2, height // 2
@@ -142,7 +154,7 @@ def four_rooms(name: str, width: int, height: int, key: Key) -> tuple[Array, ...
 
 
 def lava_gap(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """A column of lava with one gap between the agent and the goal."""
+    """Generate LavaGap: a column of lava with one gap between the agent and the goal."""
     u = jax.random.uniform(key, (2,))
     x, y = plane(width, height)
     gap = between(u[0], 2, width - 2), between(u[1], 1, height - 1)
@@ -151,7 +163,7 @@ def lava_gap(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
 
 
 def crossing(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """Rivers (of lava or wall) across the room, with one ford each on a hidden way to the goal."""
+    """Generate LavaCrossing or SimpleCrossing: rivers of lava or wall, each with one opening on a path to the goal."""
     found = re.fullmatch(r"(Lava|Simple)CrossingS\d+N(\d)-v0", name)
     assert found is not None
     river, count = LAVA if found[1] == "Lava" else s.WALL, int(found[2])
@@ -160,13 +172,13 @@ def crossing(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
     sides = len(places)
     u = jax.random.uniform(key, (2 * sides + 2 * count,))
     chosen = jnp.argsort(jnp.argsort(u[: 2 * sides])) < count
-    # the places of rivers with the outer walls on either side; those that are not chosen lie in the far wall
+    # positions of the rivers, between those of the outer walls; rivers that are not chosen coincide with the far wall
     across = [jnp.sort(jnp.where(c, places, width - 1)) for c in (chosen[:sides], chosen[sides:])]
     columns, rows = (jnp.concatenate([jnp.zeros(1, jnp.int32), a, jnp.full(1, width - 1)]) for a in across)
     wet = (x == columns[1:-1, None, None]) | (y == rows[1:-1, None, None])
     inside = room(width, height) == s.EMPTY
     cells = jnp.where(wet.any(0) & inside, river, room(width, height))
-    # as many fords to the right as there are columns, in random order among those down
+    # one opening to the right per column of river and one down per row, in random order
     right = jnp.argsort(jnp.argsort(u[2 * sides : -count])) < chosen[:sides].sum()
     i = j = jnp.int32(0)
     for n in range(count):
@@ -179,7 +191,7 @@ def crossing(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
 
 
 def multi_room(name: str, width: int, height: int, key: Key) -> tuple[Array, ...]:
-    """A chain of rooms with a door between each two; the agent in the first, the goal in the last."""
+    """Generate MultiRoom: a chain of rooms connected by doors; the agent in the first room, the goal in the last."""
     rooms, _ = ROOMS[name]
     k_chain, k_rest = jax.random.split(key)
     tops, sizes, doors = _chain(name, width, height, k_chain)
@@ -195,21 +207,21 @@ def multi_room(name: str, width: int, height: int, key: Key) -> tuple[Array, ...
     colour = between(u[0], 0, 6)
     for n in range(1, rooms):
         cells = cells.at[doors[n, 0], doors[n, 1]].set(code(s.DOOR, colour, s.CLOSED))
-        colour = (colour + between(u[n], 1, 6)) % 6  # another than the last
+        colour = (colour + between(u[n], 1, 6)) % 6  # a different colour from the last door's
     at = free(u[-3], cells, within[0])
     spot = free(u[-2], cells.at[at].set(s.WALL), within[-1])
     return cells.at[spot].set(GOAL), *at, between(u[-1], 0, 4)
 
 
 Chain = tuple[Array, Array, Array]
-"""(tops, sizes, entry doors), int32 [rooms, 2] each."""
+"""(top left corners, sizes, entry doors), int32 [rooms, 2] each."""
 
 
 def _chain(name: str, width: int, height: int, key: Key) -> Chain:
-    """Rooms that touch only where one follows the other.
+    """Generate a chain of rooms that touch only if they are consecutive.
 
-    Each is added at a wall of the one before. Where that has failed `TRIES` times all begins anew: Farama keeps the
-    longest chain meanwhile, but stops only at one of full length, as here.
+    Each room is added at a wall of the previous room. If that fails `TRIES` times, generation starts over. (Farama also
+    keeps the longest chain so far, but stops only at one of full length, as here.)
     """
     rooms, longest = ROOMS[name]
     number = jnp.arange(rooms)
@@ -240,13 +252,21 @@ def _chain(name: str, width: int, height: int, key: Key) -> Chain:
 
 
 def _beyond(u: Array, top: Array, size: Array, wall: Array, longest: int) -> tuple[Array, ...]:
-    """(top, size, door, wall of the door) of a room on the other side of a door in one of the last room's walls.
+    """Draw a room on the other side of a door in one of the last room's walls.
 
-    top, size: the last room's. wall: the one (a direction) that it is entered by; the others are as likely.
+    Args:
+        u: Uniform numbers in [0, 1).
+        top: Top left corner of the last room.
+        size: Size of the last room.
+        wall: The wall (a direction) with the last room's entry door; the new door is in any of the other three.
+        longest: Longest side of a room in cells.
+
+    Returns:
+        (top, size, door, wall of the door) of the new room.
     """
     new_size = between(u[:2], 4, longest + 1)
     out = (wall + between(u[2], 1, 4)) % 4
-    along, forward = jnp.arange(2) != out % 2, out < 2  # the axis along the wall; whether one leaves up the other one
+    along, forward = jnp.arange(2) != out % 2, out < 2  # the axis along the wall; whether the exit is in direction +
     slide = between(u[3], 1, jnp.where(along, size, 0).sum() - 1)
     door = top + jnp.where(along, slide, jnp.where(forward, size - 1, 0))
     beside = between(u[4], door - new_size + 2, door)
@@ -263,5 +283,5 @@ GENERATORS: dict[str, Callable[..., tuple[Array, ...]]] = {
     "SimpleCrossing": crossing,
     "MultiRoom": multi_room,
 }
-"""Family -> its generator."""
+"""Family -> its generator, (name, W, H, key) -> (cells, x, y, direction)."""
 assert set(GENERATORS) <= set(FAMILIES)

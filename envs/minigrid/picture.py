@@ -1,4 +1,7 @@
-"""Pictures of a map: every cell a tile, every tile a shape in its object's colour. Shapes: a tile is P x P pixels."""
+"""Rendering of a map: each cell is a tile with a shape in its object's colour.
+
+Shapes: a tile is P x P pixels.
+"""
 
 from __future__ import annotations
 
@@ -33,35 +36,35 @@ from prospect_rl.envs.minigrid.view import lit, transparent, window
 
 P = 16
 FINE = 4
-"""Samples along each side of a pixel."""
+"""Samples along each side of a pixel, for anti-aliasing."""
 GROUND, LINE, AGENT_COLOUR = (38, 40, 46), (54, 57, 65), (250, 250, 245)
 WALLS, MOLTEN = (104, 108, 120), (238, 118, 34)
 PALETTE = ((214, 66, 66), (72, 172, 96), (70, 120, 220), (150, 88, 200), (236, 196, 64), (162, 166, 176))
-"""In the order of `table.COLOURS`."""
+"""RGB colours in the order of `table.COLOURS`."""
 SHADE = 0.55
-"""Brightness of what the agent does not see."""
+"""Brightness (share from 0 to 1) of cells that the agent does not see."""
 
 Shape = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(x, y) in a tile, both from 0 to 1, y down -> whether that point is covered."""
+"""Function of the position (x, y) in a tile, both from 0 to 1 with y down -> whether that point is covered."""
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Shape:
-    """A rectangle."""
+    """Return a rectangle."""
     return lambda x, y: (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
 
 
 def disc(cx: float, cy: float, radius: float) -> Shape:
-    """A disc."""
+    """Return a disc."""
     return lambda x, y: np.hypot(x - cx, y - cy) <= radius
 
 
 def less(a: Shape, *others: Shape) -> Shape:
-    """What is in the first and in none of the others."""
+    """Return the first shape without the others."""
     return lambda x, y: a(x, y) & ~np.any([other(x, y) for other in others], axis=0)
 
 
 def union(*shapes: Shape) -> Shape:
-    """What is in any."""
+    """Return the union of shapes."""
     return lambda x, y: np.any([shape(x, y) for shape in shapes], axis=0)
 
 
@@ -84,12 +87,12 @@ SHAPES: dict[int, Shape] = {
     DOOR + 16 * LOCKED: less(box(0, 0, 1, 1), disc(0.5, 0.4, 0.13), box(0.45, 0.45, 0.55, 0.74)),
     AGENT: lambda x, y: (x >= 0.18) & (x <= 0.9) & (np.abs(y - 0.53) <= 0.42 * (0.9 - x)),
 }  # fmt: skip
-"""By type, and 16 times the state of a door."""
+"""Object type + 16 * door state -> shape."""
 
 
 @lru_cache(1)
 def tiles() -> np.ndarray:
-    """How much of every pixel a shape covers, float32 [numbers of SHAPES, P, P] indexed [y, x]."""
+    """Return the share of each pixel that a shape covers, float32 [keys of SHAPES, P, P] indexed [y, x]."""
     points = (np.arange(P * FINE) + 0.5) / (P * FINE)
     x, y = np.meshgrid(points, points)
     made = np.zeros((max(SHAPES) + 1, P, P), np.float32)
@@ -99,7 +102,7 @@ def tiles() -> np.ndarray:
 
 
 def seen_cells(state: State, size: int, see_through: bool) -> Array:
-    """Which cells of the map the agent sees, bool [W, H]."""
+    """Return which cells of the map the agent sees, bool [W, H]."""
     width, height = state.cells.shape
     codes = window(state, size)
     visible = jnp.ones((size, size), bool) if see_through else lit(transparent(codes))
@@ -111,7 +114,7 @@ def seen_cells(state: State, size: int, see_through: bool) -> Array:
 
 
 def draw(state: State, size: int, see_through: bool) -> Array:
-    """The map, uint8 [P H, P W, 3]."""
+    """Draw the map, uint8 [P H, P W, 3]."""
     width, height = state.cells.shape
     cells = state.cells.astype(jnp.int32)
     kind, cover = kind_of(cells), jnp.asarray(tiles())

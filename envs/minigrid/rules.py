@@ -1,6 +1,6 @@
-"""The rules: what an action does to the world, and what it earns in each family.
+"""The rules: the effect of an action on the world, and reward and termination in each family.
 
-One step of every family (Farama minigrid 3.2.0; T = max_steps):
+One step in every family (Farama minigrid 3.2.0; T = max_steps):
 
     count += 1 ; rule.before ; the action changes one cell, the hand or the pose ; rule.outcome
     truncated at count = T, unless terminated
@@ -18,10 +18,10 @@ One step of every family (Farama minigrid 3.2.0; T = max_steps):
 | go_to     | GoToDoor, GoToObject              | `done` beside the target (4 neighbours)   | any other `done`; a toggle
 | obstacles | Dynamic-Obstacles (move first)    | stepping on the goal                      | walking into anything: -1
 
-Every rule but the first adds to the first. `State.task` holds: pick, fetch: the target's code [0]; unlock: the door's
-cell [0]; red_blue: the cells of the red door [0] and the blue one [1]; memory: the cells that succeed [0] and fail [1];
-put_near: the code of what to move [0], the target's cell [1]; go_to: the target's cell [0]; obstacles: their cells, or
--1. Written for ONE episode. Masks and no branches: all seven actions are selections of one written cell.
+Every rule except `goal` extends `goal`. `State.task` contains: pick, fetch: the target's code [0]; unlock: the door's
+cell [0]; red_blue: the cells of the red door [0] and the blue door [1]; memory: the cells of success [0] and failure
+[1]; put_near: the code of the object to move [0], the target's cell [1]; go_to: the target's cell [0]; obstacles: their
+cells, or -1. The functions are for ONE episode. They use masks instead of branches: all seven actions write one cell.
 """
 
 from __future__ import annotations
@@ -72,49 +72,49 @@ Verdict = tuple[Array, Array]
 
 
 class Rule(NamedTuple):
-    """A family's hooks."""
+    """The functions that define a family's rule."""
 
     outcome: Callable[[State, State, Array, Array], Verdict]
-    """(state before the step, state after it, action, the cell that was ahead) -> Verdict."""
+    """(state before the step, state after it, action, code of the cell that was ahead) -> Verdict."""
     before: Callable[[State, Key], State] = lambda state, key: state
-    """What the world does before the agent acts."""
+    """The world's own move before the agent acts (moving obstacles)."""
     translate: Callable[[Array], Array] = lambda action: action
-    """What an action means."""
+    """Map an action to the action that is carried out."""
 
 
 # --- the world ---------------------------------------------------------------------------------------
 
 
 def heading(direction: Array) -> tuple[Array, Array]:
-    """(dx, dy), int32."""
+    """Return (dx, dy), int32, of a direction."""
     step = lambda plus, minus: (direction == plus).astype(jnp.int32) - (direction == minus)  # noqa: E731
     return step(RIGHT, LEFT), step(DOWN, UP)
 
 
 def at(cells: Array, cell: Array) -> Array:
-    """The code in cell x * H + y."""
+    """Return the code in a cell, whose number is x * H + y."""
     return cells.reshape(-1).at[cell].get(mode="promise_in_bounds")
 
 
 def ahead(state: State) -> Array:
-    """The cell before the agent. Maps are walled in, so that there is one."""
+    """Return the number of the cell in front of the agent; it exists because maps are enclosed by walls."""
     dx, dy = heading(state.direction)
     return here(state) + dx * state.cells.shape[1] + dy
 
 
 def here(state: State) -> Array:
-    """The agent's cell."""
+    """Return the number of the agent's cell."""
     return state.x * state.cells.shape[1] + state.y
 
 
 def write(cells: Array, cell: Array, new: Array) -> Array:
-    """`cells` with one of them replaced; in place, where nothing else reads the old ones."""
+    """Return `cells` with one cell replaced; XLA does this in place if the old array is not used elsewhere."""
     flat = cells.reshape(-1).at[cell]
     return flat.set(new.astype(cells.dtype), mode="promise_in_bounds", unique_indices=True).reshape(cells.shape)
 
 
 def act(state: State, action: Array) -> tuple[State, Array]:
-    """(the state after an action, the code that stood ahead)."""
+    """Return the state after an action, and the code of the cell that was ahead."""
     cell = ahead(state)
     front = at(state.cells, cell).astype(jnp.int32)
     carry = state.carry.astype(jnp.int32)
@@ -145,28 +145,28 @@ def act(state: State, action: Array) -> tuple[State, Array]:
 
 
 def goal(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """The common rule."""
+    """Judge by the common rule: the goal succeeds, lava ends the episode."""
     forward = action == FORWARD
     won = forward & (kind_of(front) == GOAL)
     return won.astype(jnp.int32), won | (forward & (kind_of(front) == LAVA))
 
 
 def pick(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """KeyCorridor, ObstructedMaze, UnlockPickup, BlockedUnlockPickup."""
+    """Judge KeyCorridor, ObstructedMaze, UnlockPickup and BlockedUnlockPickup."""
     pay, ended = goal(before, after, action, front)
     won = (action == PICKUP) & (object_of(after.carry) == after.task[0])
     return jnp.maximum(pay, won), ended | won
 
 
 def unlock(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """Unlock."""
+    """Judge Unlock."""
     pay, ended = goal(before, after, action, front)
     won = (action == TOGGLE) & (door_of(at(after.cells, after.task[0])) == OPEN)
     return jnp.maximum(pay, won), ended | won
 
 
 def red_blue(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """RedBlueDoors."""
+    """Judge RedBlueDoors."""
     pay, ended = goal(before, after, action, front)
     red_before, blue_before = (door_of(at(before.cells, before.task[i])) == OPEN for i in range(2))
     red, blue = (door_of(at(after.cells, after.task[i])) == OPEN for i in range(2))
@@ -175,21 +175,21 @@ def red_blue(before: State, after: State, action: Array, front: Array) -> Verdic
 
 
 def memory(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """Memory."""
+    """Judge Memory."""
     pay, ended = goal(before, after, action, front)
     won, lost = here(after) == after.task[0], here(after) == after.task[1]
     return jnp.where(won | lost, won, pay), ended | won | lost
 
 
 def fetch(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """Fetch."""
+    """Judge Fetch."""
     pay, ended = goal(before, after, action, front)
     holds = after.carry != EMPTY
     return jnp.where(holds, object_of(after.carry) == after.task[0], pay), ended | holds
 
 
 def put_near(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """PutNear."""
+    """Judge PutNear."""
     pay, ended = goal(before, after, action, front)
     held, holds = before.carry != EMPTY, after.carry != EMPTY
     wrong = (action == PICKUP) & holds & (object_of(after.carry) != after.task[0])
@@ -200,7 +200,7 @@ def put_near(before: State, after: State, action: Array, front: Array) -> Verdic
 
 
 def go_to(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """GoToDoor, GoToObject."""
+    """Judge GoToDoor and GoToObject."""
     pay, ended = goal(before, after, action, front)
     x, y = jnp.divmod(after.task[0], after.cells.shape[1])
     beside = jnp.abs(after.x - x) + jnp.abs(after.y - y) == 1
@@ -209,7 +209,7 @@ def go_to(before: State, after: State, action: Array, front: Array) -> Verdict:
 
 
 def collide(before: State, after: State, action: Array, front: Array) -> Verdict:
-    """Dynamic-Obstacles: what counts is what stood ahead before the obstacles moved."""
+    """Judge Dynamic-Obstacles by what was ahead before the obstacles moved."""
     pay, ended = goal(before, after, action, front)
     met = kind_of(at(before.cells, ahead(before)))
     hit = (action == FORWARD) & (met != EMPTY) & (met != GOAL)
@@ -217,26 +217,26 @@ def collide(before: State, after: State, action: Array, front: Array) -> Verdict
 
 
 def wander(state: State, key: Key) -> State:
-    """Every obstacle in its turn moves to a uniformly drawn free cell of its 3 x 3 block; it stays where none is.
+    """Move each obstacle in turn to a uniformly drawn free cell of its 3 x 3 block; it stays if none is free.
 
-    Farama draws at most 101 cells, with those that are taken: where a single cell is free, an obstacle of theirs
-    stays once in 150,000 moves, and ours never.
+    Farama draws up to 101 cells, occupied ones included. With a single free cell, its obstacle therefore stays once in
+    150,000 moves; here it never does.
     """
     height = state.cells.shape[1]
     block = jnp.array([dx * height + dy for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
 
     def one(cells: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-        cell, luck = inputs
+        cell, uniform = inputs
         around = jnp.maximum(cell, height + 1) + block
         free = (at(cells, around) == EMPTY) & (around != here(state)) & (cell >= 0)
         rank = jnp.cumsum(free)
-        goes, nth = rank[-1] > 0, jnp.floor(luck * rank[-1]).astype(jnp.int32)
+        goes, nth = rank[-1] > 0, jnp.floor(uniform * rank[-1]).astype(jnp.int32)
         new = jnp.where(goes, around[jnp.argmax(rank > nth)], cell)
         cells = write(cells, jnp.maximum(cell, 0), jnp.where(goes, EMPTY, at(cells, jnp.maximum(cell, 0))))
         return write(cells, jnp.maximum(new, 0), jnp.where(goes, code(BALL, BLUE), at(cells, jnp.maximum(new, 0)))), new
 
-    luck = jax.random.uniform(key, state.task.shape)
-    cells, task = jax.lax.scan(one, state.cells, (state.task, luck))
+    uniform = jax.random.uniform(key, state.task.shape)
+    cells, task = jax.lax.scan(one, state.cells, (state.task, uniform))
     return replace(state, cells=cells, task=task)
 
 
@@ -251,4 +251,4 @@ RULES: dict[str, Rule] = {
     "go_to": Rule(go_to),
     "obstacles": Rule(collide, before=wander),
 }
-"""Name -> hooks; a rule of your own joins them here."""
+"""Name -> rule; add your own rules here."""

@@ -1,7 +1,7 @@
-"""Which MiniGrid tasks there are: names, sizes, limits, families and missions. Imports no JAX.
+"""The table of MiniGrid tasks: names, sizes, time limits, families and missions. This module does not import JAX.
 
-A name is Farama's id without its prefix: `DoorKey-8x8-v0` here is `MiniGrid-DoorKey-8x8-v0` there, and
-`minigrid/DoorKey-8x8-v0` in `envs.ENVS`. Facts: Farama minigrid 3.2.0.
+A name is Farama's id without its prefix: `DoorKey-8x8-v0` is Farama's `MiniGrid-DoorKey-8x8-v0`, and
+`minigrid/DoorKey-8x8-v0` in `envs.ENVS`. Source: Farama minigrid 3.2.0.
 """
 
 from __future__ import annotations
@@ -10,38 +10,43 @@ import re
 from typing import NamedTuple
 
 OBJECTS = ("unseen", "empty", "wall", "floor", "door", "key", "ball", "box", "goal", "lava", "agent")
-"""What an observation's first channel counts."""
+"""Object types, by their number in the first channel of an observation."""
 COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
-"""What its second channel counts."""
+"""Colours, by their number in the second channel of an observation."""
 OPENINGS = ("get a", "go get a", "fetch a", "go fetch a", "you must fetch a")
-"""How missions of Fetch begin."""
+"""Beginnings of Fetch's missions."""
 WORDS = {"colour": COLOURS, "object": ("key", "ball", "box"), "opening": OPENINGS}
-"""What a slot of a mission may say."""
+"""Kind of a mission's slot -> the words it can contain."""
 FIRST = {"colour": 0, "object": OBJECTS.index("key"), "opening": 0}
-"""The id of a slot's first word; ids of colours and objects are those of observations."""
+"""Kind of a slot -> the id of its first word; ids of colours and objects are the same as in observations."""
 SLOTS = 4
-"""No mission has more."""
+"""Maximum number of slots in a mission."""
 
 
 class Family(NamedTuple):
     """Tasks that share their rules."""
 
     rule: str
-    """Its name in `envs.minigrid.rules.RULES`."""
+    """Name of the rule in `envs.minigrid.rules.RULES`."""
     mission: str
-    """The text, with slots as named in `WORDS`."""
+    """Template of the mission, with slots as named in `WORDS`."""
     see_through: bool = False
-    """Whether walls hide nothing."""
+    """Whether the agent sees through walls and doors."""
     actions: int = 7
+    """Number of actions, counted from the first."""
 
 
 class Task(NamedTuple):
-    """One of Farama's ids."""
+    """The facts about one task."""
 
     family: str
+    """Name of the family in `FAMILIES`."""
     width: int
+    """Width of the map in cells."""
     height: int
+    """Height of the map in cells."""
     max_steps: int
+    """Maximum length of an episode in steps."""
 
 
 GOAL = "get to the green goal square"
@@ -81,7 +86,7 @@ TASKS: dict[str, Task] = {
     **{f"DistShift{i}-v0": Task("DistShift", 9, 7, 252) for i in (1, 2)},
     **{f"DoorKey-{n}x{n}-v0": Task("DoorKey", n, n, 10 * n * n) for n in (5, 6, 8, 16)},
     "MultiRoom-N2-S4-v0": Task("MultiRoom", 25, 25, 40),
-    "MultiRoom-N4-S5-v0": Task("MultiRoom", 25, 25, 120),  # six rooms, whatever its name says
+    "MultiRoom-N4-S5-v0": Task("MultiRoom", 25, 25, 120),  # six rooms, despite its name
     "MultiRoom-N4-S5-v1": Task("MultiRoom", 25, 25, 80),
     "MultiRoom-N6-v0": Task("MultiRoom", 25, 25, 120),
     "FourRooms-v0": Task("FourRooms", 19, 19, 100),
@@ -117,26 +122,34 @@ TASKS: dict[str, Task] = {
     **{f"Dynamic-Obstacles-{n}x{n}-v0": Task("Dynamic-Obstacles", n, n, 4 * n * n) for n in (5, 6, 8, 16)},
     **{f"Dynamic-Obstacles-Random-{n}x{n}-v0": Task("Dynamic-Obstacles", n, n, 4 * n * n) for n in (5, 6)},
 }
-"""All ids of Farama's minigrid but those of BabyAI and wave function collapse."""
+"""All ids of Farama's minigrid except those of BabyAI and wave function collapse."""
 
 
 def slots(mission: str) -> list[str]:
-    """The kinds of a template's slots, in order."""
+    """Return the kinds of a template's slots, in order."""
     return re.findall(r"\{(\w+)\}", mission)
 
 
 def say(mission: str, ids: list[int]) -> str:
-    """The text of a mission whose slots have these ids (superfluous ones are left out)."""
+    """Return the text of a mission whose slots have these ids (surplus ids are ignored)."""
     words = iter(WORDS[kind][i - FIRST[kind]] for kind, i in zip(slots(mission), ids, strict=False))
     return re.sub(r"\{\w+\}", lambda _: next(words), mission)
 
 
 def read(mission: str, text: str) -> list[int]:
-    """The ids [SLOTS] of a text's slots, 0 where there is none. Raises ValueError for any other text."""
+    """Return the ids [SLOTS] of the words in a mission's text, padded with zeros.
+
+    Args:
+        mission: The template.
+        text: The text.
+
+    Raises:
+        ValueError: If the text does not match the template.
+    """
     kinds = slots(mission)
     pattern = re.sub(r"\{(\w+)\}", lambda slot: f"({'|'.join(WORDS[slot[1]])})", mission)
     found = re.fullmatch(pattern, text)
     if found is None:
-        raise ValueError(f"the mission {text!r} is none of the kind {mission!r}")
+        raise ValueError(f"the mission {text!r} does not match {mission!r}")
     ids = [FIRST[kind] + WORDS[kind].index(word) for kind, word in zip(kinds, found.groups(), strict=True)]
     return ids + [0] * (SLOTS - len(ids))

@@ -1,1 +1,1 @@
-"""MuJoCo tasks as pure functions: gymnasium's robots, dense and sparse, and two swing-ups. See README.md."""
+"""MuJoCo tasks as pure functions: gymnasium's robots (dense and sparse rewards) and two swing-ups; see README.md."""

@@ -1,8 +1,10 @@
-"""What all MuJoCo tasks share: the episode around one native step.
+"""The base class of all MuJoCo tasks: one native simulation step per environment step.
 
-A task names what it reads from the simulation; its observation, reward and termination are functions of those
-numbers alone, which the native call has computed in double precision and rounded once. Shapes: W words of a row,
-S numbers that a task remembers, o of an observation, u of an action, q positions, v velocities.
+A task declares which numbers it reads from the simulation (`reads`). Its observation, reward and termination are
+functions of these numbers only, which the native call computes in float64 and rounds once to float32.
+
+Shapes: W 32-bit words of a row (a simulation state), S numbers that a task remembers, o numbers of an observation,
+u controls, q positions, v velocities.
 """
 
 from __future__ import annotations
@@ -19,41 +21,42 @@ from prospect_rl.envs.native import Physics, Read, failure
 from prospect_rl.envs.terminations import never
 
 Reads = dict[str, Array]
-"""What was read, by name, each [count]."""
+"""The numbers read from the simulation, by name, each float32 [count]."""
 
 
 @struct.dataclass
 class State:
-    """A simulation, and what its task adds."""
+    """The state of an episode: the simulation and the task's own part."""
 
     row: Array
-    """[W] uint32: see `envs.native.physics`."""
+    """[W] uint32 state of the simulation, see `envs.native.physics`."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     memory: Array
-    """[S] what the task remembers of the last observation; mostly nothing."""
+    """[S] float32 numbers that the task remembers from the last step; usually none."""
 
 
 @struct.dataclass
 class Simulation(Env):
-    """Base of the tasks. A subclass fills `reads` and `judge`, and what differs of the others.
+    """Base class of the MuJoCo tasks. A subclass defines `file`, `reads`, `start` and `evaluate`.
 
-    A simulation that breaks down (NaN actions, velocities beyond all bounds) does not stop the others: its episode
-    is truncated, that step pays 0, and info["failed"] says so; `envs.native.failure` has MuJoCo's words.
+    A simulation that fails (NaN actions, diverging velocities) does not stop the others: its episode is truncated,
+    that step pays 0, and info["failed"] is True; `envs.native.failure` returns MuJoCo's message.
     """
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     horizon: int = static(1000, least=1)
-    """Steps after which an episode is truncated."""
+    """Maximum length of an episode in steps; then it is truncated."""
 
     substeps: ClassVar[int]
-    seen: ClassVar[tuple[str, ...]]
-    """Names of the reads that the observation consists of, in this order."""
+    """Number of MuJoCo steps per environment step."""
+    observed: ClassVar[tuple[str, ...]]
+    """Names of the reads that make up the observation, in this order."""
 
     @property
     def file(self) -> str:
-        """The model's file."""
+        """The file name of the MuJoCo model."""
         raise NotImplementedError
 
     @property
@@ -63,24 +66,24 @@ class Simulation(Env):
 
     @property
     def reads(self) -> dict[str, Read]:
-        """What leaves every native call. `place` [2] is needed for the descriptor."""
+        """The numbers to read after every step, by name; `place` [2] is needed for the behaviour descriptor."""
         raise NotImplementedError
 
     @property
-    def ends(self) -> Any:
-        """`Spec.termination`."""
+    def termination(self) -> Any:
+        """The termination function, see `Spec.termination`."""
         return never
 
     @property
     def physics(self) -> Physics:
-        """The simulator, shared by all equal tasks of a process."""
+        """The simulator, shared by all equal tasks of the process."""
         return models.physics(self.file, self.substeps, tuple(self.reads.values()), self.contact)
 
     @property
     def spec(self) -> Spec:
-        """Static facts; the descriptor is the final `place`, scaled and clipped to [-1, 1]."""
+        """The spaces and the time limit; the behaviour descriptor is `place`, clipped to [-1, 1]."""
         low, high = models.load(self.file).actuator_ctrlrange.T
-        size = sum(self.reads[name].count for name in self.seen)
+        size = sum(self.reads[name].count for name in self.observed)
         return Spec(
             id=self.id,
             obs=Box((size,)),
@@ -88,51 +91,55 @@ class Simulation(Env):
             horizon=self.horizon,
             info=("success", "descriptor", "failed"),
             descriptor=Box((2,), -1.0, 1.0),
-            termination=self.ends,
+            termination=self.termination,
         )
 
     def start(self, key: Key) -> tuple[Array, Array]:
-        """What is added to the model's first qpos [q] and qvel [v]."""
+        """Draw what is added to the model's initial qpos [q] and qvel [v]."""
         raise NotImplementedError
 
     def observe(self, read: Reads) -> Array:
-        """The observation [o]."""
-        return jnp.concatenate([read[name] for name in self.seen])
+        """Return the observation [o]."""
+        return jnp.concatenate([read[name] for name in self.observed])
 
     def remember(self, read: Reads) -> Array:
-        """What `judge` wants to know at the next step [S]."""
+        """Return the numbers [S] that `evaluate` needs at the next step."""
         return jnp.zeros(0)
 
-    def judge(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
-        """(reward, success, whether it terminates) of a step; success: a sparse reward was paid at this step."""
+    def evaluate(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
+        """Return (reward [], success [], terminated []) of a step; success: a sparse reward was paid at this step."""
         raise NotImplementedError
 
     def place(self, read: Reads) -> Array:
-        """Where it is [2], about 1 at the far end of what is thought reachable."""
+        """Return the position [2] for the behaviour descriptor, scaled to about 1 at the farthest expected position."""
         return read["place"]
 
     def reset(self, key: Key) -> tuple[State, Array]:
-        """The model's first state plus noise."""
+        """Start from the model's initial state plus noise."""
         return self.reset_if(jnp.ones((), bool), key)
 
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Step]:
-        """`substeps` of MuJoCo under one action. Nothing random."""
+        """Advance the simulation by `substeps` MuJoCo steps under one action; nothing is random."""
         return self.step_if(jnp.ones((), bool), state, action, key)
 
     def reset_if(self, needed: Array, key: Key) -> tuple[State, Array]:
-        """`reset` where `needed` [], else a state of zeros, at no cost."""
+        """Do as `reset` where `needed` [] is True; elsewhere return a state of zeros without simulating."""
         row, vector = self.physics.reset(*self.start(key), needed)
         read = self._split(vector)
         return State(row, jnp.zeros((), jnp.int32), self.remember(read)), self.observe(read)
 
     def step_if(self, live: Array, state: State, action: Array, key: Key) -> tuple[State, Step]:
-        """`step` where `live` []; elsewhere the simulation stays as it is, at no cost. Raises ValueError."""
+        """Do as `step` where `live` [] is True; elsewhere keep the simulation unchanged without simulating.
+
+        Raises:
+            ValueError: If the action has the wrong shape.
+        """
         action = jnp.asarray(action, jnp.float32)
         if action.shape != (self.physics.model.nu,):
-            raise ValueError(f"{self.id}: an action has shape ({self.physics.model.nu},), not {action.shape}")
+            raise ValueError(f"{self.id}: an action must have shape ({self.physics.model.nu},), not {action.shape}")
         row, vector, failed = self.physics.step(state.row, action, live)
         read, time = self._split(vector), state.time + 1
-        reward, success, terminated = self.judge(read, action, state.memory)
+        reward, success, terminated = self.evaluate(read, action, state.memory)
         terminated &= ~failed
         info = {
             "success": success & ~failed,
@@ -149,16 +156,16 @@ class Simulation(Env):
         return State(row, time, self.remember(read)), step
 
     def failure(self) -> str:
-        """MuJoCo's words on the last simulation that broke down."""
+        """Return MuJoCo's message about the last failed simulation."""
         return failure()
 
     def _split(self, vector: Array) -> Reads:
-        """The numbers of a native call [R] by the names of `reads`."""
+        """Split the numbers of a native call [R] by the names in `reads`."""
         ends = np.cumsum([read.count for read in self.reads.values()])[:-1]
         return dict(zip(self.reads, jnp.split(vector, ends), strict=True))
 
     def frame(self, state: State) -> Array:
-        """A picture, uint8 [240, 320, 3], by MuJoCo's renderer; NotImplementedError, one line, where it has none."""
+        """Render the state with MuJoCo, uint8 [240, 320, 3]; raise NotImplementedError if there is no renderer."""
         from prospect_rl.envs.mujoco import picture
 
         return picture.draw(self, state.row)

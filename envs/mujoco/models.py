@@ -1,6 +1,6 @@
-"""The models: gymnasium's own files, read where it is installed, and small ones of this folder.
+"""The MuJoCo models: gymnasium's own files, read from its installation, and small models in this folder.
 
-`gymnasium.envs.mujoco` itself is never imported (it wants a window system and more packages).
+`gymnasium.envs.mujoco` itself is never imported, because it needs a window system and more packages.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -18,11 +18,22 @@ import mujoco
 from prospect_rl.envs.native import Physics, Read
 
 OWN = ("cartpole.xml", "pendulum.xml", "remember_color.xml", "take_it_back.xml")
+"""The models in this folder."""
 
 
 @lru_cache
 def load(file: str) -> mujoco.MjModel:
-    """The model of `file`, compiled once a process. Raises ValueError where gymnasium has no such model."""
+    """Load and compile a model, once per process.
+
+    Args:
+        file: File name, in this folder or among gymnasium's models.
+
+    Returns:
+        The compiled model.
+
+    Raises:
+        ValueError: If the installed gymnasium has no such model.
+    """
     if file in OWN:
         return mujoco.MjModel.from_xml_path(str(Path(__file__).with_name(file)))
     spec = find_spec("gymnasium")
@@ -30,7 +41,7 @@ def load(file: str) -> mujoco.MjModel:
     path = Path(spec.submodule_search_locations[0]) / "envs" / "mujoco" / "assets" / file
     if not path.is_file():
         raise ValueError(f"the installed gymnasium has no MuJoCo model {file} ({path})")
-    # `settotalmass` is deprecated and warns into a file in the working folder; what it does is done by hand below
+    # `settotalmass` is deprecated and writes a warning file into the working folder; its effect is applied below
     text, marked = re.subn(r'\ssettotalmass="14"', "", path.read_text(encoding="utf-8"))
     model = mujoco.MjModel.from_xml_string(text)
     if marked:
@@ -41,5 +52,5 @@ def load(file: str) -> mujoco.MjModel:
 
 @lru_cache
 def physics(file: str, substeps: int, reads: tuple[Read, ...], contact: bool) -> Physics:
-    """One physics for all environments that simulate and read alike."""
+    """Return one simulator, shared by all environments with the same model, substeps and reads."""
     return Physics(load(file), substeps=substeps, reads=reads, contact=contact)

@@ -1,4 +1,4 @@
-"""Pictures by MuJoCo's own renderer, off screen. $MUJOCO_GL names the way to OpenGL: egl (the default) or osmesa."""
+"""Off-screen rendering with MuJoCo. $MUJOCO_GL selects the OpenGL backend: egl (the default) or osmesa."""
 
 # pyright: reportAttributeAccessIssue=false
 # (mujoco's extension module has no types)
@@ -23,28 +23,38 @@ if TYPE_CHECKING:
     from prospect_rl.envs.mujoco.base import Simulation
 
 HEIGHT, WIDTH = 240, 320
+"""Size of a picture in pixels."""
 GEOMS = 200
-"""More than any of the models shows."""
+"""Maximum number of geoms in a scene; no model here has as many."""
 
 
-def draw(env: Simulation | Tabletop, row: Array, scenery: Array | None = None) -> Array:
-    """The simulation at `row` [W] as uint8 [240, 320, 3]. May be traced; vmapped, the pictures come one by one.
+def draw(env: Simulation | Tabletop, row: Array, visual_geoms: Array | None = None) -> Array:
+    """Render a simulation. May be traced; under `vmap`, pictures are rendered one after another.
 
-    scenery: where geoms 1 to G stand [G, 3], which are the world's and take no part in the simulation. Raises
-    NotImplementedError, in one line, where there is no way to OpenGL.
+    Args:
+        env: The environment.
+        row: Uint32 [W], the simulation state.
+        visual_geoms: Float32 [G, 3], positions in metres of geoms 1 to G, which belong to the world body and are not
+            simulated; none by default.
+
+    Returns:
+        Uint8 [240, 320, 3].
+
+    Raises:
+        NotImplementedError: In one line, if OpenGL is not available.
     """
-    if trouble := obstacle():
-        raise NotImplementedError(f"{type(env).__name__} draws no pictures here: {trouble}")
+    if reason := unavailable():
+        raise NotImplementedError(f"{type(env).__name__} cannot be rendered here: {reason}")
     physics = env.physics
     shape = jax.ShapeDtypeStruct((HEIGHT, WIDTH, 3), jnp.uint8)
-    scenery = jnp.zeros((0, 3)) if scenery is None else scenery
+    visual_geoms = jnp.zeros((0, 3)) if visual_geoms is None else visual_geoms
 
-    def paint(row: Array, scenery: Array) -> np.ndarray:
+    def paint(row: Array, visual_geoms: Array) -> np.ndarray:
         data = physics.data(row)
-        data.geom_xpos[1 : 1 + len(scenery)] = scenery
+        data.geom_xpos[1 : 1 + len(visual_geoms)] = visual_geoms
         return render(data)
 
-    return jax.pure_callback(paint, shape, row, scenery, vmap_method="sequential")
+    return jax.pure_callback(paint, shape, row, visual_geoms, vmap_method="sequential")
 
 
 def _opengl() -> ModuleType:
@@ -52,20 +62,20 @@ def _opengl() -> ModuleType:
 
 
 @lru_cache(1)
-def obstacle() -> str:
-    """Why there can be no pictures, "" where there can."""
+def unavailable() -> str:
+    """Return why rendering is not possible, or "" if it is."""
     try:
         _opengl().GLContext(8, 8).free()
-    except Exception as error:  # an import, an attribute, or whatever the OpenGL bindings raise: all say the same
+    except Exception as error:  # import errors, attribute errors and anything the OpenGL bindings raise mean the same
         return f"MuJoCo's renderer needs MUJOCO_GL=egl or osmesa, and its library ({type(error).__name__})"
     return ""
 
 
 def render(data: mujoco.MjData) -> np.ndarray:
-    """A picture of a simulation, uint8 [240, 320, 3].
+    """Render a simulation, uint8 [240, 320, 3].
 
-    Everything is made anew each time, since a context belongs to the thread that uses it and callbacks come from
-    any: a few tenths of a second without a GPU, of which the drawing itself is half.
+    The OpenGL context is created for each picture, because it belongs to one thread and callbacks may come from any.
+    Without a GPU a picture takes a few tenths of a second, half of it for the drawing itself.
     """
     model = data.model
     context = _opengl().GLContext(WIDTH, HEIGHT)

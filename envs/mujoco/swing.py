@@ -1,9 +1,9 @@
-"""Swing-ups: a pole that hangs, to be balanced upright. The models are small files of this folder.
+"""Swing-up tasks: a hanging pole must be swung up and balanced. The models are small files in this folder.
 
-    sparse   1 a step while upright (and, for the cart, near the middle), else 0
+    sparse   1 per step while upright (and, for the cart-pole, near the centre), else 0
     dense    (1 + cos of the angle) / 2
 
-The tasks are those of the DeepMind control suite, whose pendulum however starts at any angle (`spread` = pi).
+The tasks are those of the DeepMind control suite, except that its pendulum starts at any angle (`spread` = pi).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from prospect_rl.envs.native import Read
 
 @struct.dataclass
 class SwingUp(Simulation):
-    """Base of both: angle 0 is upright, the hinge is the last joint. Never terminates."""
+    """Base class of both tasks: angle 0 is upright and the hinge is the last joint. Episodes never terminate."""
 
     reward: Literal["sparse", "dense"] = static("sparse")
     """Reward of a step: 1 while upright (`sparse`), or (1 + cos of the angle) / 2 (`dense`)."""
     spread: float = static(0.01, least=0, most=math.pi)
-    """Largest distance of the first angle, which is uniform, from hanging (rad)."""
+    """The initial angle is uniform within this of hanging down (radians)."""
 
     substeps: ClassVar[int] = 1
 
     def start(self, key: Key) -> tuple[Array, Array]:
-        """Hanging, nearly at rest."""
+        """Draw an initial state that hangs down, nearly at rest."""
         k_angle, k_position, k_velocity = jax.random.split(key, 3)
         model = self.physics.model
         qpos = 0.01 * jax.random.normal(k_position, (model.nq,), jnp.float32)
@@ -40,11 +40,11 @@ class SwingUp(Simulation):
         return qpos.at[-1].set(angle), 0.01 * jax.random.normal(k_velocity, (model.nv,), jnp.float32)
 
     def upright(self, read: Reads) -> Array:
-        """Whether the sparse reward is paid []."""
+        """Return whether the sparse reward is paid []."""
         raise NotImplementedError
 
-    def judge(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
-        """See the module; success: the sparse reward is paid at this step."""
+    def evaluate(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
+        """Return (reward, success, terminated) as in the module; success: the sparse reward is paid at this step."""
         if self.reward == "dense":
             return (1 + read["cos"][0]) / 2, jnp.zeros((), bool), jnp.zeros((), bool)
         paid = self.upright(read)
@@ -53,20 +53,23 @@ class SwingUp(Simulation):
 
 @struct.dataclass
 class Cartpole(SwingUp):
-    """5 numbers seen: position of the cart (m), cos and sin of the pole's angle, their velocities; 0.01 s a step.
+    """Swing up and balance a pole on a cart that one motor pushes along a rail.
 
-    Upright: cos at least 0.995 (5.7 degrees) with the cart within 0.25 m of the middle. Descriptor: the cart's
-    position over the rail's length, and the cos.
+    Observation [5]: 0, position of the cart (m); 1 and 2, cosine and sine of the pole's angle; 3, velocity of the cart
+    (m/s); 4, angular velocity of the pole (rad/s). Action [1] in [-1, 1]: force on the cart, 1 for 10 N. A step lasts
+    0.01 s. Reward: see `reward`; upright means a cosine of at least 0.995 (5.7 degrees) with the cart within 0.25 m of
+    the centre. Success: the sparse reward is paid at this step. The episode never terminates; it is truncated after
+    `horizon` steps. Behaviour descriptor: (position of the cart / 1.8 m, cosine of the angle).
     """
 
     id: str = static("mujoco/cartpole_swingup_sparse")
 
     file: ClassVar[str] = "cartpole.xml"
-    seen: ClassVar[tuple[str, ...]] = ("cart", "cos", "sin", "velocity")
+    observed: ClassVar[tuple[str, ...]] = ("cart", "cos", "sin", "velocity")
 
     @property
     def reads(self) -> dict[str, Read]:
-        """The cart is joint 0, the pole joint 1."""
+        """The reads; the cart is joint 0 and the pole joint 1."""
         return {
             "cart": Read("qpos", 0, 1),
             "cos": Read("qpos", 1, 1, "cos"),
@@ -75,35 +78,38 @@ class Cartpole(SwingUp):
         }
 
     def upright(self, read: Reads) -> Array:
-        """See the class."""
+        """Return whether the pole is upright with the cart near the centre []."""
         return (read["cos"][0] >= 0.995) & (jnp.abs(read["cart"][0]) <= 0.25)
 
     def place(self, read: Reads) -> Array:
-        """See the class."""
+        """Return the behaviour descriptor [2]."""
         return jnp.concatenate([read["cart"] / 1.8, read["cos"]])
 
 
 @struct.dataclass
 class Pendulum(SwingUp):
-    """3 numbers seen: cos and sin of the angle, velocity (rad/s); 0.02 s a step. Upright: within 8 degrees.
+    """Swing up and balance a pendulum whose motor is too weak to lift it directly.
 
-    Descriptor: the bob's position over the pole's length.
+    Observation [3]: 0 and 1, cosine and sine of the angle; 2, angular velocity (rad/s). Action [1] in [-1, 1]: torque,
+    1 for 1 N m. A step lasts 0.02 s. Reward: see `reward`; upright means within 8 degrees. Success: the sparse reward
+    is paid at this step. The episode never terminates; it is truncated after `horizon` steps. Behaviour descriptor:
+    (sine, cosine) of the angle, the position of the bob divided by the length of the pole.
     """
 
     id: str = static("mujoco/pendulum_swingup_sparse")
 
     file: ClassVar[str] = "pendulum.xml"
-    seen: ClassVar[tuple[str, ...]] = ("cos", "sin", "velocity")
+    observed: ClassVar[tuple[str, ...]] = ("cos", "sin", "velocity")
 
     @property
     def reads(self) -> dict[str, Read]:
-        """One joint."""
+        """The reads of the only joint."""
         return {"cos": Read("qpos", 0, 1, "cos"), "sin": Read("qpos", 0, 1, "sin"), "velocity": Read("qvel", 0, 1)}
 
     def upright(self, read: Reads) -> Array:
-        """See the class."""
+        """Return whether the pendulum is upright []."""
         return read["cos"][0] >= math.cos(math.radians(8))
 
     def place(self, read: Reads) -> Array:
-        """See the class."""
+        """Return the behaviour descriptor [2]."""
         return jnp.concatenate([read["sin"], read["cos"]])

@@ -1,8 +1,8 @@
-"""The sparse tasks that have names of their own: the robots with other values of their fields.
+"""The registered sparse tasks: the robots with other values of their fields.
 
     *_vel_sparse   MEX's model-free tasks: they never terminate
     *_sparse       MEX's model-based tasks: gymnasium's termination
-    *_far          1 a step beyond a distance, as the diversity actor-critic and others use it
+    *_far          1 per step beyond a distance, as in the diversity actor-critic and other work
 
 Source: agentification/MEX, MEX_MF/envs/*_vel.py and MEX_MB/mujoco/*_sparse.py. MEX ran on gym's v2, whose models and
 rules are those of gymnasium's v4.

@@ -1,4 +1,4 @@
-"""MuJoCo as a pure JAX function; see `envs.native.physics`."""
+"""MuJoCo as pure JAX functions; see `envs.native.physics`."""
 
 from prospect_rl.envs.native.physics import Physics, Read, failure, threads
 

@@ -1,11 +1,12 @@
-// Native MuJoCo as a pure function of XLA: rows of state in, rows of state out, nothing kept in between.
+// Native MuJoCo as a pure XLA function: rows of state in, rows of state out, no state kept between calls.
 //
-// A row is the simulation's mjSTATE_INTEGRATION state, followed by those derived fields of the last step that a
-// read differences (`rate` of xpos). It travels as opaque 32-bit words, so that its doubles stay exact in programs
-// that know only float32. What a task observes leaves the same call as float32 "reads", computed here in double.
+// A row is the simulation's mjSTATE_INTEGRATION state, followed by the derived fields of the last step that a read
+// of kind `rate` needs (e.g. xpos). It is passed as opaque 32-bit words, so that its doubles stay exact in programs
+// that have only float32. The numbers that a task observes ("reads") are computed here in double precision and
+// returned by the same call as float32.
 //
-// Physics are registered under a hash of their content, which is what compiled programs name them by: never a
-// pointer, so that a program kept on disk finds them again in another process.
+// Physics are registered under a hash of their content. Compiled programs refer to them by this hash, never by a
+// pointer, so that a program cached on disk works in another process.
 
 #include <algorithm>
 #include <cmath>
@@ -58,13 +59,13 @@ const mjtNum* Find(const mjData* d, int field) {
   }
 }
 
-// All that outlives a call. Never freed: its threads must not be joined while the process is taken down.
+// Everything that persists between calls. Never freed: its threads must not be joined at process exit.
 struct Library {
   std::mutex mutex;
   std::map<std::string, std::unique_ptr<Physics>, std::less<>> physics;
-  std::map<std::pair<const Physics*, int>, std::vector<mjBatch*>> idle;  // engines that nobody is using
+  std::map<std::pair<const Physics*, int>, std::vector<mjBatch*>> idle;  // engines not in use
   int threads = 1;
-  std::string failure;  // the last one, for people
+  std::string failure;  // human-readable message of the last failure
 };
 
 Library& library() {
@@ -72,7 +73,7 @@ Library& library() {
   return *one;
 }
 
-// An engine for one call: taken from the idle ones, or made.
+// An engine for one call: an idle one, or a new one.
 class Engine {
  public:
   Engine(const Physics* physics, int count) : key_(physics, count) {
@@ -117,8 +118,8 @@ enum Mode { kReset, kStep, kLook };
 struct Call {
   const Physics* physics;
   Mode mode;
-  const float* a;          // reset: what is added to the first qpos [n, nq]; step: controls [n, nu]
-  const float* b;          // reset: what is added to the first qvel [n, nv]
+  const float* a;          // reset: added to the initial qpos [n, nq]; step: controls [n, nu]
+  const float* b;          // reset: added to the initial qvel [n, nv]
   const mjtNum* rows_in;   // [n, row]; none in a reset
   mjtNum* rows_out;        // [n, row]
   float* reads;            // [n, nread]
@@ -141,7 +142,7 @@ void Run(const mjModel* m, mjData* d, int sim, void* arg) {
   const mjtNum* carry_in = call.rows_in ? call.rows_in + (carry_out - call.rows_out) : nullptr;
   float* out = call.reads + static_cast<size_t>(sim) * physics.nread;
 
-  // what rates are measured from: rows are read before the step writes to them
+  // values before the step, for rates: rows are read before the step overwrites them
   mjtNum small[64];
   std::vector<mjtNum> large;
   int total = 0;
@@ -175,7 +176,7 @@ void Run(const mjModel* m, mjData* d, int sim, void* arg) {
       if (d->warning[w].number == 0) continue;
       call.failed[sim] = true;
       Remember(mju_warningText(w, d->warning[w].lastinfo));
-      mju_zero(d->ctrl, m->nu);  // a control that is no number must not stay in the row
+      mju_zero(d->ctrl, m->nu);  // a control that is NaN or infinite must not stay in the row
     }
     if (physics.contact) mj_rnePostConstraint(m, d);
   } else {
@@ -232,7 +233,7 @@ ffi::Error Execute(Call call, const bool* wanted, int count) {
       Remember(mjb_error(engine.get(), i));
     }
     if (!call.rows_in) return ffi::Error::Internal("MuJoCo cannot reset: " + std::string(mjb_error(engine.get(), bad[0])));
-    // these have kept their state: look at it once more
+    // the failed simulations have kept their state: compute its reads again
     call.mode = kLook;
     mjb_apply(engine.get(), bad.data(), static_cast<int>(bad.size()), Run, &call, 0);
   }
@@ -316,13 +317,13 @@ void ProspectRegister(const char* key, const mjModel* model, int substeps, int c
   }
 }
 
-// How many threads each later call may use, the caller's included. Results do not depend on it.
+// Set the number of threads that each later call may use, including the caller's. Results do not depend on it.
 void ProspectThreads(int threads) {
   std::lock_guard<std::mutex> lock(library().mutex);
   library().threads = threads;
 }
 
-// Copy the text of the last failed simulation into `out`, and forget it.
+// Copy the message of the last failed simulation into `out`, and clear it.
 void ProspectFailure(char* out, int size) {
   std::lock_guard<std::mutex> lock(library().mutex);
   std::snprintf(out, size, "%s", library().failure.c_str());

@@ -1,6 +1,6 @@
-"""The twin of batch.cc for machines without a compiler: the same numbers from Python, by `jax.pure_callback`.
+"""A Python implementation of batch.cc for machines without a compiler, called through `jax.pure_callback`.
 
-NumPy alone happens here: a callback that calls JAX can hang.
+It returns the same numbers bit for bit. It uses only NumPy, because a callback that calls JAX can deadlock.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from prospect_rl.envs.native.physics import Physics
 
 THREADS = threads()
-"""Of a call, the compiled one too: $NPROC (which XLA reads as well), or the cores that this process may use."""
+"""Threads per call, also of the compiled implementation; see `envs.threads.threads`."""
 FATAL = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{name}")) for name in ("QPOS", "QVEL", "QACC", "CTRL")]
+"""Warnings after which a simulation counts as failed."""
 _lock = threading.Lock()
 _failure = ""
 
 
 def take_failure() -> str:
-    """What MuJoCo said of the last failed simulation; forgets it."""
+    """Return MuJoCo's message about the last failed simulation and clear it."""
     global _failure
     with _lock:
         text, _failure = _failure, ""
@@ -41,7 +42,7 @@ def _remember(text: str) -> None:
         _failure = text
 
 
-class Twin:
+class HostPhysics:
     """`Physics.reset` and `Physics.step` on the host, for any leading axes."""
 
     def __init__(self, physics: Physics) -> None:
@@ -90,14 +91,14 @@ class Twin:
                 for i in ids[batch.warning[ids, kind, 1] > 0]:
                     failed[i] = True
                     _remember(mujoco.mju_warningText(kind, batch.warning[i, kind, 0]))
-                    batch.bind("ctrl")[i] = 0  # a control that is no number must not stay in the row
+                    batch.bind("ctrl")[i] = 0  # a control that is NaN or infinite must not stay in the row
             if len(good):
                 self._read(batch, good, rows, reads, before)
             self._give(count, batch)
         return rows.view(np.uint32).reshape(*lead, -1), reads.reshape(*lead, -1), failed.reshape(lead)
 
     def _before(self, batch: Batch, rows: np.ndarray) -> list[np.ndarray]:
-        """What each rate is measured from, [N, count] each."""
+        """Return the values before the step that rates need, [N, count] each."""
         found, at = [], self.physics.states
         for read in self.physics.reads:
             if read.kind != "rate":
@@ -112,7 +113,7 @@ class Twin:
     def _read(
         self, batch: Batch, ids: np.ndarray, rows: np.ndarray, reads: np.ndarray, before: list[np.ndarray] | None
     ) -> None:
-        """Write the rows and reads of `ids`. before: None where nothing was stepped, hence no rate."""
+        """Write the rows and reads of simulations `ids`; `before` is None if they were not stepped (rates are 0)."""
         physics, at, carry, rates = self.physics, 0, self.physics.states, 0
         duration = physics.model.opt.timestep * physics.substeps
         rows[ids, :carry] = batch.state[ids]
@@ -134,11 +135,11 @@ class Twin:
             at += read.count
 
     def _field(self, batch: Batch, ids: np.ndarray, name: str, before: object) -> np.ndarray:
-        """A field [n, size] of the simulations `ids`."""
+        """Return a field [n, size] of the simulations `ids`."""
         if name != "cfrc_ext" or not self.physics.contact or before is None:
             return batch.bind(name).reshape(batch.nsim, -1)[ids]
         forces = []
-        for i in ids:  # the batch does not compute contact forces: its simulations are persistent for this
+        for i in ids:  # the batch does not compute contact forces; it keeps its simulations so that we can
             data = mujoco.MjData(self.physics.model)
             batch.get_data(int(i), data)
             mujoco.mj_rnePostConstraint(self.physics.model, data)
@@ -146,7 +147,7 @@ class Twin:
         return np.array(forces)
 
     def _take(self, count: int) -> Batch:
-        """A batch that nobody else uses."""
+        """Return a batch that is not in use."""
         with _lock:
             idle = self.idle.setdefault(count, [])
             while idle:
@@ -163,7 +164,11 @@ class Twin:
 
 
 def _flat(*arrays: np.ndarray) -> tuple[tuple[int, ...], list[np.ndarray]]:
-    """The leading axes, and the arrays with these made one; the last array has nothing but them."""
+    """Merge the leading axes of the arrays into one; the last array has only leading axes.
+
+    Returns:
+        The shape of the leading axes, and the reshaped arrays.
+    """
     host = [np.asarray(x) for x in arrays]
     lead = host[-1].shape
     return lead, [x.reshape(-1, *x.shape[len(lead) :]) for x in host]

@@ -1,1 +1,1 @@
-"""Point masses in mazes: see README.md."""
+"""Point masses in mazes; see README.md."""

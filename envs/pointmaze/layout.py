@@ -1,6 +1,6 @@
-"""The mazes: their maps, where cells lie, which way leads to which cell, and their MuJoCo models.
+"""The mazes: maps, positions of cells, shortest paths and MuJoCo models.
 
-Shapes: R rows and C columns of a map, K free cells (numbered row after row).
+Shapes: R rows and C columns of a map, K free cells (numbered row by row).
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -27,21 +27,23 @@ MAPS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 GOALS = {"umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
-"""(row, column) of the fixed goals."""
+"""The cells (row, column) of the fixed goals."""
 HORIZONS = {"umaze": 300, "medium": 600, "large": 800}
+"""Length of an episode in steps."""
 SHIFT = 0.2
-"""In maze2d the position (row, column) is so far beyond that cell's middle, along both axes: D4RL has the middles of
-walls at whole numbers, and the point's origin at 1.2."""
+"""Offset (m) along both axes of the position (row, column) from that cell's centre in maze2d: D4RL puts the centres of
+walls at whole numbers and the point's origin at 1.2."""
 RADIUS = 0.1
-"""Of the point (m); a cell is 1 m wide."""
+"""Radius of the point (m); a cell is 1 m wide."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A maze in the frame of a family.
+    """A maze in the coordinate frame of a family.
 
-    maze2d (D4RL): x grows with the row, y with the column, and the cell (1, 1) has its middle at (0.8, 0.8).
-    pointmaze (gymnasium-robotics): x grows with the column, y falls with the row, (0, 0) is the middle of the map.
+    maze2d (D4RL): x increases with the row, y with the column, and the cell (1, 1) has its centre at (0.8, 0.8).
+    pointmaze (gymnasium-robotics): x increases with the column, y decreases with the row, and (0, 0) is the centre of
+    the map.
     """
 
     family: str
@@ -49,16 +51,16 @@ class Layout:
 
     @cached_property
     def free(self) -> np.ndarray:
-        """Whether one can be there, bool [R, C]."""
+        """Whether each cell is free (no wall), bool [R, C]."""
         return np.array([[tile != "#" for tile in line] for line in MAPS[self.maze]])
 
     @cached_property
     def cells(self) -> np.ndarray:
-        """The free ones' (row, column), int [K, 2]."""
+        """The (row, column) of the free cells, int [K, 2]."""
         return np.argwhere(self.free)
 
-    def middle(self, cells: Any) -> np.ndarray:
-        """Middles [..., 2] (m) of cells [..., 2], walls too; float32."""
+    def centres(self, cells: Any) -> np.ndarray:
+        """Return the centres, float32 [..., 2] (m), of cells [..., 2], which may be walls."""
         row, column = np.moveaxis(np.asarray(cells), -1, 0)
         height, width = self.free.shape
         xy = (
@@ -68,42 +70,42 @@ class Layout:
         )
         return np.stack(xy, -1).astype(np.float32)
 
-    def places(self, cells: Any) -> np.ndarray:
-        """Where starts and goals of cells [..., 2] lie, before noise [..., 2] (m); float32."""
-        return (self.middle(cells) + (SHIFT if self.family == "maze2d" else 0)).astype(np.float32)
+    def positions(self, cells: Any) -> np.ndarray:
+        """Return the positions of starts and goals in cells [..., 2], before noise, float32 [..., 2] (m)."""
+        return (self.centres(cells) + (SHIFT if self.family == "maze2d" else 0)).astype(np.float32)
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(lower, upper) corner [2] of the map, its walls included (m)."""
-        corners = self.middle([(0, 0), np.array(self.free.shape) - 1])
+        """The (lower, upper) corners [2] of the map including its walls (m)."""
+        corners = self.centres([(0, 0), np.array(self.free.shape) - 1])
         return corners.min(0) - 0.5, corners.max(0) + 0.5
 
     def number(self, position: Any) -> Any:
-        """The number [...] of the free cell whose middle is the nearest to a position [..., 2] (m); NumPy or JAX."""
-        return ((position[..., None, :] - self.middle(self.cells)) ** 2).sum(-1).argmin(-1)
+        """Return the number [...] of the free cell whose centre is nearest to a position [..., 2] (m)."""
+        return ((position[..., None, :] - self.centres(self.cells)) ** 2).sum(-1).argmin(-1)
 
     @cached_property
-    def ways(self) -> np.ndarray:
-        """`ways[goal, cell]` is the next cell on a shortest way from `cell` (the goal at the goal); int32 [K, K]."""
+    def next_cells(self) -> np.ndarray:
+        """The next cell on a shortest path, int32 [K, K] indexed [goal, cell]; the goal itself at the goal."""
         number = {(int(row), int(column)): k for k, (row, column) in enumerate(self.cells)}
-        ways = np.tile(np.arange(len(number))[:, None], (1, len(number)))
+        next_cells = np.tile(np.arange(len(number))[:, None], (1, len(number)))
         for goal in number:
             queue, seen = deque([goal]), {goal}
             while queue:
                 row, column = here = queue.popleft()
                 for cell in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
                     if cell in number and cell not in seen:
-                        ways[number[goal], number[cell]] = number[here]
+                        next_cells[number[goal], number[cell]] = number[here]
                         seen.add(cell)
                         queue.append(cell)
-        return ways.astype(np.int32)
+        return next_cells.astype(np.int32)
 
     @property
     def xml(self) -> str:
-        """The model: a sphere of 4.18879 kg on two slides, pushed by up to 100 N along each, and a box a wall."""
+        """The MuJoCo model: a sphere of 4.18879 kg on two slide joints, motors of up to 100 N, and a box per wall."""
         walls = "\n".join(
             f'    <geom type="box" size=".5 .5 .2" pos="{x:.1f} {y:.1f} 0"/>'
-            for x, y in self.middle(np.argwhere(~self.free))
+            for x, y in self.centres(np.argwhere(~self.free))
         )
         return f"""<mujoco model="{self.family} {self.maze}">
   <option timestep=".01" gravity="0 0 0" iterations="20" integrator="Euler"/>
@@ -127,12 +129,12 @@ class Layout:
 
 @lru_cache
 def layout(family: str, maze: str) -> Layout:
-    """One for all environments of a process that are alike."""
+    """Return the layout, shared by all equal environments of the process."""
     return Layout(family, maze)
 
 
 @lru_cache
 def physics(family: str, maze: str) -> Physics:
-    """The simulator; reads x, y and their velocities."""
+    """Return the simulator, which reads x, y and their velocities."""
     model = mujoco.MjModel.from_xml_string(layout(family, maze).xml)
     return Physics(model, substeps=1, reads=(Read("qpos", 0, 2), Read("qvel", 0, 2)))

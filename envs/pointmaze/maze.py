@@ -1,7 +1,7 @@
-"""A point mass that native MuJoCo pushes through a maze: D4RL's maze2d and gymnasium-robotics' PointMaze, exactly.
+"""A point mass in a maze in native MuJoCo: D4RL's maze2d and gymnasium-robotics' PointMaze, with equal results.
 
 Sources: D4RL d4rl/pointmaze/maze_model.py and __init__.py; gymnasium-robotics 1.4.2 envs/maze.
-Shapes: W words of a row, K free cells of the maze, o of an observation.
+Shapes: W words of a row, K free cells of the maze, o numbers of an observation.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from prospect_rl.envs.pointmaze.layout import GOALS, HORIZONS, MAPS, RADIUS, Lay
 from prospect_rl.envs.terminations import never
 
 SPEED = slice(6, 10)
-"""Words of a row that hold the velocities: after time and two positions, the low word of each double first."""
+"""The words of a row that contain the velocities: after the time and two positions, with the low word of each double
+first."""
 FIVE = 0x40140000
-"""The high word of 5.0 (m/s), whose low word is 0."""
+"""The high word of the double 5.0 (m/s), whose low word is 0."""
 SIGN = np.uint32(1 << 31)
 APART = 0.5
-"""In pointmaze no start cell's middle is within this of the goal (m)."""
+"""Minimum distance between the goal and the centre of the start cell in pointmaze (m)."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What differs between the families (m, m/s)."""
+    """The differences between the families."""
 
     radius: float
-    """A step pays that ends within this of the goal."""
+    """A step pays if it ends within this distance of the goal (m)."""
     start: float
-    """The start lies within this of its place, along each axis."""
+    """Largest offset of the start from its cell's position along each axis (m)."""
     speed: float
-    """Standard deviation of the first velocities."""
+    """Standard deviation of the initial velocities (m/s)."""
     goal: float | None
-    """The goal lies within this of the place of a drawn cell, along each axis; None: a fixed goal, not observed."""
+    """Largest offset of the goal from its cell's position along each axis (m); None: a fixed goal, not observed."""
 
 
 RULES = {"maze2d": Rules(0.5, 0.1, 0.1, None), "pointmaze": Rules(0.45, 0.25, 0.0, 0.25)}
@@ -49,33 +50,36 @@ RULES = {"maze2d": Rules(0.5, 0.1, 0.1, None), "pointmaze": Rules(0.45, 0.25, 0.
 
 @struct.dataclass
 class MazeState:
-    """A simulation, and what its task adds."""
+    """The state of an episode: the simulation and the task's own part."""
 
     row: Array
-    """[W] uint32: see `envs.native.physics`."""
+    """[W] uint32 state of the simulation, see `envs.native.physics`."""
     read: Array
-    """[4] float32: x, y (m) and their velocities (m/s)."""
+    """[4] float32 position x, y (m) and velocities along x, y (m/s)."""
     goal: Array
-    """[2] float32 (m)."""
+    """[2] float32 position of the goal (m)."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     reached: Array
-    """[] bool: a step of this episode has paid."""
+    """[] bool, whether a step of this episode has paid."""
 
 
 @struct.dataclass
 class PointMaze(Env):
-    """Reach the goal and stay: every step that ends near it pays 1, and nothing terminates.
+    """Move a point mass through a maze to a goal and stay there.
 
-    Actions float32 [2]: force along x and y, 1 for 100 N; a step lasts 0.01 s, and begins by clipping both velocities
-    to 5 m/s. Observation float32: x, y, their velocities, and in `pointmaze` the goal (x, y). Success: a step of this
-    episode has paid. An action that is no number counts as none; that step pays nothing, and info["failed"] says so.
+    Observation [4], or [6] in `pointmaze`: 0 and 1, position x, y (m); 2 and 3, velocities along x and y (m/s); in
+    `pointmaze` also 4 and 5, x and y of the goal (m). Action [2] in [-1, 1]: force along x and y, 1 for 100 N. A step
+    lasts 0.01 s and begins by clipping both velocities to 5 m/s.
+    Reward: 1 for every step that ends near the goal (within 0.5 m in maze2d, 0.45 m in pointmaze), else 0. Success: a
+    step of this episode has paid. The episode never terminates; it is truncated after 300, 600 or 800 steps, depending
+    on the maze. An action that is NaN or infinite counts as 0; that step pays 0 and info["failed"] is True.
     """
 
     family: Literal["maze2d", "pointmaze"] = static("maze2d")
-    """Whose rules and frame: maze2d (D4RL) or pointmaze (gymnasium-robotics v3)."""
+    """Rules and coordinate frame: of maze2d (D4RL) or pointmaze (gymnasium-robotics v3)."""
     maze: Literal["umaze", "medium", "large"] = static("umaze")
-    """umaze, medium or large."""
+    """The maze: umaze, medium or large."""
 
     @property
     def layout(self) -> Layout:
@@ -84,22 +88,22 @@ class PointMaze(Env):
 
     @property
     def rules(self) -> Rules:
-        """Those of the family."""
+        """The rules of the family."""
         return RULES[self.family]
 
     @property
     def physics(self) -> Physics:
-        """The simulator, shared by all equal tasks of a process."""
+        """The simulator, shared by all equal tasks of the process."""
         return layout.physics(self.family, self.maze)
 
     @property
     def goal(self) -> np.ndarray:
-        """Where the fixed goal lies [2] (m); in pointmaze, where D4RL's would."""
-        return self.layout.places(GOALS[self.maze])
+        """The position of the fixed goal [2] (m); in pointmaze, the position that D4RL's goal would have."""
+        return self.layout.positions(GOALS[self.maze])
 
     @property
     def spec(self) -> Spec:
-        """Static facts; the descriptor is the position, clipped to the map."""
+        """The spaces and the time limit; the behaviour descriptor is the position, clipped to the map."""
         low, high = (tuple(corner.tolist()) for corner in self.layout.bounds)
         return Spec(
             id=f"{self.family}/{self.maze}", obs=Box((4 if self.rules.goal is None else 6,)),
@@ -108,41 +112,45 @@ class PointMaze(Env):
         )  # fmt: skip
 
     def reset(self, key: Key) -> tuple[MazeState, Array]:
-        """A uniformly drawn start cell; in pointmaze a drawn goal too."""
+        """Draw a start cell uniformly; in pointmaze, also draw a goal."""
         return self.reset_if(jnp.ones((), bool), key)
 
     def step(self, state: MazeState, action: Array, key: Key) -> tuple[MazeState, Step]:
-        """One step of MuJoCo. Nothing random."""
+        """Advance the simulation by one MuJoCo step; nothing is random."""
         return self.step_if(jnp.ones((), bool), state, action, key)
 
     def reset_if(self, needed: Array, key: Key) -> tuple[MazeState, Array]:
-        """`reset` where `needed` [], else without a simulation."""
-        k_luck, k_speed = jax.random.split(key)
-        luck = jax.random.uniform(k_luck, (6,))  # one draw for all: each more costs half a second of compilation
-        places = jnp.asarray(self.layout.places(self.layout.cells))
-        goal, allowed = jnp.asarray(self.goal), jnp.ones(len(places), bool)
+        """Do as `reset` where `needed` [] is True; elsewhere do not simulate."""
+        k_uniform, k_speed = jax.random.split(key)
+        uniform = jax.random.uniform(k_uniform, (6,))  # one draw, as each further one adds half a second of compilation
+        positions = jnp.asarray(self.layout.positions(self.layout.cells))
+        goal, allowed = jnp.asarray(self.goal), jnp.ones(len(positions), bool)
         if self.rules.goal is not None:
-            goal = self.near(places[pick(allowed, luck[0])], luck[1:3])
-            allowed = jnp.linalg.norm(places - goal, axis=1) > APART
-        start = places[pick(allowed, luck[3])] + self.rules.start * (2 * luck[4:] - 1)
+            goal = self.near(positions[pick(allowed, uniform[0])], uniform[1:3])
+            allowed = jnp.linalg.norm(positions - goal, axis=1) > APART
+        start = positions[pick(allowed, uniform[3])] + self.rules.start * (2 * uniform[4:] - 1)
         speed = self.rules.speed * jax.random.normal(k_speed, (2,)) if self.rules.speed else jnp.zeros(2)
         return self.at(start, speed, goal, needed)
 
-    def near(self, place: Array, luck: Array) -> Array:
-        """A goal [2] at or near the place of a cell [2] (m); luck: two numbers of U(0, 1)."""
-        return place + (self.rules.goal or 0.0) * (2 * luck - 1)
+    def near(self, place: Array, uniform: Array) -> Array:
+        """Return a goal [2] (m) at or near the position of a cell [2] (m); `uniform` is two numbers of U(0, 1)."""
+        return place + (self.rules.goal or 0.0) * (2 * uniform - 1)
 
     def at(self, position: Array, velocity: Array, goal: Array, needed: Array | bool = True) -> tuple[MazeState, Array]:
-        """The (state, obs) of an episode that begins there: position, goal [2] (m), velocity [2] (m/s)."""
+        """Return (state, obs) of an episode with this initial position [2] (m), velocity [2] (m/s) and goal [2] (m)."""
         row, read = self.physics.reset(position, velocity, jnp.asarray(needed))
         state = MazeState(row, read, goal, jnp.int32(0), jnp.zeros((), bool))
         return state, self.observe(state)
 
     def step_if(self, live: Array, state: MazeState, action: Array, key: Key) -> tuple[MazeState, Step]:
-        """`step` where `live` []; elsewhere no simulation goes on, at no cost. Raises ValueError."""
+        """Do as `step` where `live` [] is True; elsewhere keep the simulation unchanged without simulating.
+
+        Raises:
+            ValueError: If the action has the wrong shape.
+        """
         action = jnp.asarray(action, jnp.float32)
         if action.shape != (2,):
-            raise ValueError(f"{self.spec.id}: an action has shape (2,), not {action.shape}")
+            raise ValueError(f"{self.spec.id}: an action must have shape (2,), not {action.shape}")
         row, read, failed = self.physics.step(clip_speed(state.row), action, live)
         paid, time = self.pays(read[:2], state.goal) & ~failed, state.time + 1
         state = MazeState(row, read, state.goal, time, state.reached | paid)
@@ -154,19 +162,19 @@ class PointMaze(Env):
         )  # fmt: skip
 
     def pays(self, position: Array, goal: Array) -> Array:
-        """Whether a step pays that ends at `position` [2] (m)."""
+        """Return whether a step that ends at `position` [2] (m) pays."""
         return jnp.linalg.norm(position - goal) <= self.rules.radius
 
     def observe(self, state: MazeState) -> Array:
-        """The observation [o]."""
+        """Return the observation [o]."""
         return state.read if self.rules.goal is None else jnp.concatenate([state.read, state.goal])
 
     def failure(self) -> str:
-        """MuJoCo's words on the last step that failed."""
+        """Return MuJoCo's message about the last failed step."""
         return failure()
 
     def frame(self, state: MazeState) -> Array:
-        """Walls grey, the goal red, the point blue; uint8 [20 per m], x to the right and y upwards."""
+        """Draw walls (grey), goal (red) and point (blue), uint8 [height, width, 3]: 20 pixels per metre, y upwards."""
         image, _ = self.backdrop()
         x, y = self._plane()
         for centre, radius, colour in ((state.goal, 0.2, (220, 50, 40)), (state.read, RADIUS, (40, 80, 200))):
@@ -175,29 +183,29 @@ class PointMaze(Env):
         return image
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """The map as a picture, uint8 [height, width, 3], row 0 at the top; its extent (left, right, bottom, top)."""
+        """Draw the map, uint8 [height, width, 3], row 0 at the top, and give its extent (left, right, bottom, top)."""
         (left, bottom), (right, top) = (corner.tolist() for corner in self.layout.bounds)
-        pixels, middles = np.stack(self._plane(), -1), self.layout.middle(self.layout.cells)
-        free = (abs(pixels[..., None, :] - middles).max(-1) <= 0.5).any(-1)
+        pixels, centres = np.stack(self._plane(), -1), self.layout.centres(self.layout.cells)
+        free = (abs(pixels[..., None, :] - centres).max(-1) <= 0.5).any(-1)
         image = np.where(free[..., None], 255, 120).astype(np.uint8).repeat(3, axis=-1)
         return image, (left, right, bottom, top)
 
     def _plane(self) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates x, y (m) of the pixels [height, width] of a picture, row 0 at the top."""
+        """Return the coordinates x and y (m) of the pixels, each [height, width]; row 0 is the top."""
         low, high = self.layout.bounds
         sides = [a + (np.arange(round(20 * float(b - a))) + 0.5) / 20 for a, b in zip(low, high, strict=True)]
         x, y = np.meshgrid(sides[0], sides[1][::-1])
         return x, y
 
 
-def pick(allowed: Array, luck: Array) -> Array:
-    """The number [] of one of the entries that `allowed` [K] holds for; luck [] of U(0, 1)."""
+def pick(allowed: Array, uniform: Array) -> Array:
+    """Return the index [] of a uniformly drawn True entry of `allowed` [K]; `uniform` [] is a number of U(0, 1)."""
     rank = jnp.cumsum(allowed)
-    return jnp.argmax(rank > jnp.floor(luck * rank[-1]))
+    return jnp.argmax(rank > jnp.floor(uniform * rank[-1]))
 
 
 def clip_speed(row: Array) -> Array:
-    """A row [W] with its velocities clipped to 5 m/s, exactly: a double's high word tells whether it is beyond 5."""
+    """Clip the velocities in a row [W] to 5 m/s exactly: the high word of a double tells whether it exceeds 5."""
     low, high = row[SPEED].reshape(2, 2).T
     fast = (high & 0x7FFFFFFF) >= FIVE
     low, high = jnp.where(fast, 0, low), jnp.where(fast, high & SIGN | FIVE, high)

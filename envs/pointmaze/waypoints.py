@@ -1,10 +1,10 @@
-"""A controller that walks a maze from cell to cell, and the data that it makes on its way to ever new goals.
+"""A controller that follows waypoints through a maze, and the dataset recipe that uses it.
 
-    way      the shortest path to the goal's cell
-    target   the next cell's middle + U(0, 0.2)^2; in the goal's cell the goal itself
-    action   clip(10 (target - position) - velocity), plus noise where data is made
+    path     the shortest path to the goal's cell
+    target   the next cell's centre + U(0, 0.2)^2; in the goal's cell the goal itself
+    action   clip(10 (target - position) - velocity), plus noise when data is generated
 
-Within 0.1 m of its target it goes for the next. Source: D4RL's
+Within 0.1 m of its target the controller takes the next one. Source: D4RL's
 scripts/generation/generate_maze2d_datasets.py and d4rl/pointmaze/waypoint_controller.py.
 Shapes: T steps, N streams, M rows.
 """
@@ -26,74 +26,75 @@ from prospect_rl.envs.pointmaze.maze import MazeState, PointMaze, pick
 from prospect_rl.envs.rollout import select
 
 GAIN = 10.0
+"""Gain of the controller on the distance to its target."""
 SPREAD = 0.2
-"""A waypoint lies so far beyond a cell's middle at most, along each axis (m)."""
+"""Largest random offset of a waypoint from a cell's centre along each axis (m)."""
 NEAR = 0.1
-"""A waypoint or goal is reached (m)."""
+"""A waypoint or goal counts as reached within this distance (m)."""
 CHUNK = 500
-"""Steps between two visits to the host."""
+"""Steps per compiled call."""
 
 
 @struct.dataclass
-class Way:
-    """Where one walker goes."""
+class Route:
+    """The current goal and waypoint of one walker."""
 
     goal: Array
-    """[2] (m)"""
+    """[2] float32 position of the goal (m)."""
     end: Array
-    """[] int32 the goal's cell."""
+    """[] int32 number of the goal's cell."""
     cell: Array
-    """[] int32 the waypoint's cell."""
+    """[] int32 number of the waypoint's cell."""
     target: Array
-    """[2] the waypoint (m)."""
+    """[2] float32 position of the waypoint (m)."""
 
 
 @dataclass(frozen=True)
 class Walker:
-    """Walks to the goal of an episode and stays there; an actor for `envs.rollout.episodes`, without noise."""
+    """A noise-free controller that goes to the goal of an episode and stays; an actor for `envs.rollout.episodes`."""
 
     env: PointMaze
 
-    def memory(self, behaviour: Tree, key: Key) -> Way:
-        """No way yet."""
-        return Way(jnp.zeros(2), jnp.int32(0), jnp.int32(0), jnp.zeros(2))
+    def memory(self, behaviour: Tree, key: Key) -> Route:
+        """Return an empty plan; `act` plans at the first step."""
+        return Route(jnp.zeros(2), jnp.int32(0), jnp.int32(0), jnp.zeros(2))
 
-    def act(self, behaviour: Tree, memory: Way, inputs: Inputs, key: Key) -> tuple[Array, Way, Tree]:
-        """Plans at the first step; nothing else is random."""
+    def act(self, behaviour: Tree, memory: Route, inputs: Inputs, key: Key) -> tuple[Array, Route, Tree]:
+        """Plan at the first step, then follow the waypoints; only the waypoints' offsets are random."""
         obs = inputs.obs
         goal = obs[4:] if self.env.rules.goal is not None else jnp.asarray(self.env.goal)
-        luck = jax.random.uniform(key, (2,))
-        way = select(inputs.first, self.plan(obs[:2], goal, luck), self.advance(memory, obs[:2], luck))
-        return self.steer(way, obs), way, ()
+        uniform = jax.random.uniform(key, (2,))
+        route = select(inputs.first, self.plan(obs[:2], goal, uniform), self.advance(memory, obs[:2], uniform))
+        return self.steer(route, obs), route, ()
 
-    def plan(self, position: Array, goal: Array, luck: Array) -> Way:
-        """The way from a position to a goal [2] (m); luck: two numbers of U(0, 1), which shift the first waypoint."""
+    def plan(self, position: Array, goal: Array, uniform: Array) -> Route:
+        """Plan the path from a position to a goal, each [2] (m); `uniform` [2] of U(0, 1) is the first offset."""
         end = self.env.layout.number(goal).astype(jnp.int32)
-        return self._turn(goal, end, self.env.layout.number(position), luck)
+        return self._turn(goal, end, self.env.layout.number(position), uniform)
 
-    def advance(self, way: Way, position: Array, luck: Array) -> Way:
-        """The way with its next waypoint, where this one has been reached."""
-        near = (jnp.linalg.norm(position - way.target) < NEAR) & (way.cell != way.end)
-        return select(near, self._turn(way.goal, way.end, way.cell, luck), way)
+    def advance(self, route: Route, position: Array, uniform: Array) -> Route:
+        """Move on to the next waypoint if the current one has been reached."""
+        near = (jnp.linalg.norm(position - route.target) < NEAR) & (route.cell != route.end)
+        return select(near, self._turn(route.goal, route.end, route.cell, uniform), route)
 
-    def steer(self, way: Way, obs: Array) -> Array:
-        """The action [2] of an observation."""
-        return jnp.clip(GAIN * (way.target - obs[:2]) - obs[2:4], -1.0, 1.0)
+    def steer(self, route: Route, obs: Array) -> Array:
+        """Return the action [2] for an observation."""
+        return jnp.clip(GAIN * (route.target - obs[:2]) - obs[2:4], -1.0, 1.0)
 
-    def _turn(self, goal: Array, end: Array, here: Array, luck: Array) -> Way:
+    def _turn(self, goal: Array, end: Array, here: Array, uniform: Array) -> Route:
         layout = self.env.layout
-        cell = jnp.asarray(layout.ways)[end, here]
-        waypoint = jnp.asarray(layout.middle(layout.cells))[cell] + SPREAD * luck
-        return Way(goal, end, cell, jnp.where(cell == end, goal, waypoint))
+        cell = jnp.asarray(layout.next_cells)[end, here]
+        waypoint = jnp.asarray(layout.centres(layout.cells))[cell] + SPREAD * uniform
+        return Route(goal, end, cell, jnp.where(cell == end, goal, waypoint))
 
 
 @dataclass(frozen=True)
 class Waypoints:
-    """Streams of a walker that gets a new goal whenever it has reached one: D4RL's maze2d data, made again.
+    """Recipe for data like D4RL's maze2d: walkers that get a new goal whenever they have reached one.
 
-    Rows stand stream after stream; a trajectory ends, `truncated`, where the goal that was walked to has been reached,
-    and at a stream's end. Nothing terminates. In maze2d the rewards are those for the environment's fixed goal; in
-    pointmaze for the goal that is walked to. Raises ValueError for fields out of range.
+    Rows are stored stream by stream. A trajectory ends (`truncated`) when its goal has been reached, and at the end of
+    a stream; nothing terminates. In maze2d the rewards are for the environment's fixed goal, in pointmaze for the
+    walker's current goal. Raises ValueError for fields out of range.
     """
 
     maze: Literal["umaze", "medium", "large"] = "umaze"
@@ -101,21 +102,21 @@ class Waypoints:
     family: Literal["maze2d", "pointmaze"] = "maze2d"
     """Family of environments of the maze: maze2d or pointmaze."""
     rows: int = bounded(1_000_000, least=1)
-    """Number of rows, before `share` is taken."""
+    """Number of rows (steps) to generate, before `share` selects some."""
     noise: float = bounded(0.5, least=0)
-    """Standard deviation of the noise that is added to each action, before it is clipped."""
+    """Standard deviation of the Gaussian noise added to each action before clipping."""
     seed: int = 0
-    """Seed of everything that is drawn but the share."""
+    """Random seed of everything except the selection by `share`."""
     streams: int = bounded(250, least=1)
-    """Number of walkers side by side."""
+    """Number of walkers that run in parallel."""
     share: float = bounded(1.0, above=0, most=1)
-    """Keep whole trajectories, drawn at random, until this share of the rows is reached."""
+    """Share of the rows to keep (0 to 1), as randomly drawn whole trajectories."""
     subset_seed: int = 0
-    """Seed of the draw of the share."""
+    """Random seed of the selection by `share`."""
     stratified: bool = True
-    """Cut those whose last row pays and the others to that share each; at least one that pays stays."""
+    """Whether to apply `share` separately to trajectories whose last row pays (keeping at least one) and to others."""
     reward_of: Literal["next", "this"] = "next"
-    """next: what the environment pays for the step; this: for the place where it begins, as in D4RL."""
+    """Position that decides the reward: where a step ends (next, as in the environment) or begins (this, as D4RL)."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -123,7 +124,7 @@ class Waypoints:
             raise ValueError(f"streams must be at most the number of rows ({self.rows}), not {self.streams}")
 
     def build(self) -> Dataset:
-        """Walk. Rows: obs, action, reward, terminated, truncated, next_obs."""
+        """Generate the data, with rows obs, action, reward, terminated, truncated and next_obs."""
         rows = self._walk(-(-self.rows // self.streams))
         rows = {name: x[: self.rows] for name, x in rows.items()}
         rows["truncated"][-1] = True
@@ -137,7 +138,7 @@ class Waypoints:
         return Dataset({name: jnp.asarray(x) for name, x in rows.items()}, jnp.asarray(firsts, jnp.int32))
 
     def _walk(self, steps: int) -> dict[str, np.ndarray]:
-        """The rows [N T, ...] of all streams."""
+        """Simulate all streams and return their rows [N T, ...]."""
         env = PointMaze(self.family, self.maze)
         key, parts, chunk = jax.random.key(self.seed), [], min(CHUNK, steps)
 
@@ -161,40 +162,40 @@ class Waypoints:
         rows["truncated"][steps - 1 :: steps] = True
         return rows
 
-    def _begin(self, env: PointMaze, key: Key) -> tuple[MazeState, Way]:
-        """A start of the environment, and a goal elsewhere."""
+    def _begin(self, env: PointMaze, key: Key) -> tuple[MazeState, Route]:
+        """Reset the environment and draw a goal in another cell."""
         state, _ = env.reset(key)
         return self._aim(env, state, jax.random.uniform(jax.random.fold_in(key, 1), (5,)))
 
-    def _aim(self, env: PointMaze, state: MazeState, luck: Array) -> tuple[MazeState, Way]:
-        """A new goal, uniform over all cells but the one that the point is in; luck: five numbers of U(0, 1)."""
-        places, position = jnp.asarray(env.layout.places(env.layout.cells)), state.read[:2]
-        elsewhere = jnp.arange(len(places)) != env.layout.number(position)
-        way = Walker(env).plan(position, env.near(places[pick(elsewhere, luck[0])], luck[1:3]), luck[3:])
-        return (state if env.rules.goal is None else replace(state, goal=way.goal)), way
+    def _aim(self, env: PointMaze, state: MazeState, uniform: Array) -> tuple[MazeState, Route]:
+        """Draw a new goal, uniform over all cells except the current one; `uniform` is five numbers of U(0, 1)."""
+        positions, position = jnp.asarray(env.layout.positions(env.layout.cells)), state.read[:2]
+        elsewhere = jnp.arange(len(positions)) != env.layout.number(position)
+        route = Walker(env).plan(position, env.near(positions[pick(elsewhere, uniform[0])], uniform[1:3]), uniform[3:])
+        return (state if env.rules.goal is None else replace(state, goal=route.goal)), route
 
-    def _step(self, env: PointMaze, stream: tuple[MazeState, Way], key: Key) -> tuple[Any, dict[str, Array]]:
-        """One step of one walker, and its row."""
-        (state, way), walker = stream, Walker(env)
-        k_noise, k_luck = jax.random.split(key)
-        luck = jax.random.uniform(k_luck, (5,))
+    def _step(self, env: PointMaze, stream: tuple[MazeState, Route], key: Key) -> tuple[Any, dict[str, Array]]:
+        """Make one step of one walker and return its row."""
+        (state, route), walker = stream, Walker(env)
+        k_noise, k_uniform = jax.random.split(key)
+        uniform = jax.random.uniform(k_uniform, (5,))
         obs = env.observe(state)
-        action = jnp.clip(walker.steer(way, obs) + self.noise * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
+        action = jnp.clip(walker.steer(route, obs) + self.noise * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
         new, step = env.step(state, action, key)
-        arrived = jnp.linalg.norm(new.read[:2] - way.goal) < NEAR
+        arrived = jnp.linalg.norm(new.read[:2] - route.goal) < NEAR
         before = env.pays(state.read[:2], state.goal).astype(jnp.float32)
         row = {
             "obs": obs, "action": action, "reward": step.reward if self.reward_of == "next" else before,
             "terminated": step.terminated, "truncated": arrived, "next_obs": step.obs,
         }  # fmt: skip
-        going = (new, walker.advance(way, new.read[:2], luck[3:]))
-        return select(arrived, self._aim(env, new, luck), going), row
+        going = (new, walker.advance(route, new.read[:2], uniform[3:]))
+        return select(arrived, self._aim(env, new, uniform), going), row
 
     def _choose(self, lengths: np.ndarray, pays: np.ndarray) -> np.ndarray:
-        """Which trajectories are kept, bool [trajectories]."""
-        kept, luck = np.zeros(len(lengths), bool), np.random.default_rng(self.subset_seed)
+        """Return which trajectories are kept, bool [trajectories]."""
+        kept, generator = np.zeros(len(lengths), bool), np.random.default_rng(self.subset_seed)
         for group in (pays, ~pays) if self.stratified else (np.ones_like(pays),):
-            order = luck.permutation(np.flatnonzero(group))
+            order = generator.permutation(np.flatnonzero(group))
             before = np.cumsum(lengths[order]) - lengths[order]
             kept[order[before < self.share * lengths[order].sum()]] = True
         return kept

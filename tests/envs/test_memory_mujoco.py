@@ -172,7 +172,7 @@ def test_a_simulation_that_breaks_down_is_truncated(id, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("id", IDS)
 def test_pictures_show_what_can_be_seen(id):
-    if trouble := picture.obstacle():
+    if trouble := picture.unavailable():
         pytest.skip(trouble)
     env = envs.make(id)
     state, _ = env.reset(KEY)
@@ -188,5 +188,5 @@ def test_bad_values_are_refused_in_one_line():
     with pytest.raises(ValueError, match="colours must be 3, 5 or 9, not 4"):
         RememberColor(colours=4)
     env = TakeItBack()
-    with pytest.raises(ValueError, match=re.escape("memory/take_it_back: an action has shape (2,), not (3,)")):
+    with pytest.raises(ValueError, match=re.escape("memory/take_it_back: an action must have shape (2,), not (3,)")):
         env.step(env.reset(KEY)[0], jnp.zeros(3), KEY)

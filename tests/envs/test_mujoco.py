@@ -253,7 +253,7 @@ def test_the_cheetah_weighs_what_its_file_says_without_a_warning(tmp_path, monke
         ("mujoco/ant", {"version": "v3"}, "version must be 'v4' or 'v5', not 'v3'"),
         ("mujoco/hopper_far", {"reward": "none"}, "reward must be 'dense', 'velocity' or 'far'"),
         ("mujoco/pendulum_swingup_sparse", {"reward": "far"}, "reward must be 'sparse' or 'dense'"),
-        ("mujoco/hopper_far", {"threshold": 1.0}, "threshold is one of the dense reward's return"),
+        ("mujoco/hopper_far", {"threshold": 1.0}, "threshold applies to the return of the dense reward"),
         ("mujoco/hoper", {}, "did you mean 'mujoco/hopper'"),
     ],
 )
@@ -265,14 +265,14 @@ def test_bad_values_are_refused_in_one_line(id, fields, said):
 def test_an_action_of_the_wrong_size_is_refused():
     env = envs.make("mujoco/hopper")
     state, _ = env.reset(jax.random.key(0))
-    with pytest.raises(ValueError, match=re.escape("mujoco/hopper: an action has shape (3,), not (4,)")):
+    with pytest.raises(ValueError, match=re.escape("mujoco/hopper: an action must have shape (3,), not (4,)")):
         env.step(state, jnp.zeros(4), jax.random.key(0))
 
 
 def test_pictures_or_a_clear_line(monkeypatch):
     env = envs.make("mujoco/pendulum_swingup_sparse")
     state, _ = env.reset(jax.random.key(0))
-    if not picture.obstacle():
+    if not picture.unavailable():
         hanging, up = env.frame(state), env.frame(put(env, state, qpos=[0.0]))
         assert hanging.shape == (240, 320, 3) and hanging.dtype == jnp.uint8
         red = [
@@ -280,7 +280,7 @@ def test_pictures_or_a_clear_line(monkeypatch):
             for x in (hanging, up)
         ]
         assert red[1] < 120 < red[0], "the bob is above the hinge's height when it is up; row 0 is the top"
-    monkeypatch.setattr(picture, "obstacle", lambda: "no OpenGL")
+    monkeypatch.setattr(picture, "unavailable", lambda: "no OpenGL")
     with pytest.raises(NotImplementedError, match="Pendulum cannot be rendered here: no OpenGL"):
         env.frame(state)
 

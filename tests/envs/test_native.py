@@ -195,7 +195,7 @@ def test_two_programs_at_once_do_not_disturb_each_other():
 
 
 def test_a_read_beyond_its_field_is_refused():
-    with pytest.raises(ValueError, match="reaches beyond the 3 numbers of qpos"):
+    with pytest.raises(ValueError, match="exceeds the 3 numbers of qpos"):
         Physics(mujoco.MjModel.from_xml_string(XML), substeps=1, reads=(Read("qpos", 2, 2),))
 
 

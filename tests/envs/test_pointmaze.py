@@ -113,8 +113,8 @@ def test_maps_limits_and_places_are_theirs(theirs_of, maze):
     theirs, mine = whole.unwrapped, layout("pointmaze", maze)
     assert whole.spec.max_episode_steps == HORIZONS[maze] == PointMaze("pointmaze", maze).spec.horizon
     np.testing.assert_array_equal(mine.free, np.array(theirs.maze.maze_map) == 0)
-    np.testing.assert_allclose(mine.places(mine.cells), np.array(theirs.maze.unique_reset_locations))
-    np.testing.assert_allclose(mine.places(mine.cells), np.array(theirs.maze.unique_goal_locations))
+    np.testing.assert_allclose(mine.positions(mine.cells), np.array(theirs.maze.unique_reset_locations))
+    np.testing.assert_allclose(mine.positions(mine.cells), np.array(theirs.maze.unique_goal_locations))
 
 
 # --- hand-worked numbers -----------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_maps_limits_and_places_are_theirs(theirs_of, maze):
 def test_in_free_space_the_step_is_a_formula(family):
     """v' = (m v + h 100 u) / (m + h), x' = x + h v': damping is implicit."""
     env = PointMaze(family, "umaze")
-    state, _ = env.at(jnp.asarray(env.layout.middle((1, 2))), jnp.zeros(2), jnp.asarray(env.goal))
+    state, _ = env.at(jnp.asarray(env.layout.centres((1, 2))), jnp.zeros(2), jnp.asarray(env.goal))
     actions = 0.4 * pushes(20)
     rows, _ = roll(env, state, actions)
     x, v = env.physics.state(np.asarray(state.row))[1:3], np.zeros(2)
@@ -137,7 +137,7 @@ def test_in_free_space_the_step_is_a_formula(family):
 @pytest.mark.parametrize("speed", [5.0, -5.0, 5.000001, -7.25, 1e30, 4.999999, -0.0])
 def test_a_step_begins_by_clipping_the_speed(speed):
     env = PointMaze("maze2d", "umaze")
-    state, _ = env.at(jnp.asarray(env.layout.middle((1, 2))), jnp.array([0.0, speed]), jnp.asarray(env.goal))
+    state, _ = env.at(jnp.asarray(env.layout.centres((1, 2))), jnp.array([0.0, speed]), jnp.asarray(env.goal))
     rows, _ = roll(env, state, np.zeros((1, 2), np.float32))
     clipped = np.clip(np.float64(np.float32(speed)), -5, 5)
     np.testing.assert_allclose(rows[0, 4], MASS * clipped / (MASS + H), rtol=1e-14)
@@ -154,7 +154,7 @@ def test_the_goal_of_maze2d_is_d4rls(maze):
 @pytest.mark.parametrize(("family", "radius"), [("maze2d", 0.5), ("pointmaze", 0.45)])
 def test_what_ends_within_the_radius_pays(family, radius):
     env = PointMaze(family, "umaze")
-    away = env.layout.places((1, 2)) - env.layout.places((1, 1))
+    away = env.layout.positions((1, 2)) - env.layout.positions((1, 1))
     for distance, pays in ((radius - 1e-3, 1), (radius + 1e-3, 0)):
         state, _ = env.at(jnp.asarray(env.goal + distance * away), jnp.zeros(2), jnp.asarray(env.goal))
         _, step = env.step(state, jnp.zeros(2), jax.random.key(0))
@@ -184,7 +184,7 @@ def starts(family, maze):
 def test_maze2d_starts_within_a_tenth_of_every_place(maze):
     obs, goals = starts("maze2d", maze)
     mine = layout("maze2d", maze)
-    off = obs[:, None, :2] - mine.places(mine.cells)
+    off = obs[:, None, :2] - mine.positions(mine.cells)
     cell = (off**2).sum(-1).argmin(1)
     noise = off[np.arange(len(obs)), cell]
     assert 0.099 < abs(noise).max() <= 0.1 + 1e-6
@@ -202,11 +202,11 @@ def test_pointmaze_starts_at_rest_in_another_cell_than_its_goal(maze):
     assert not obs[:, 2:4].any()
     cells = []
     for found in (obs[:, :2], goals):
-        off = found[:, None] - mine.places(mine.cells)
+        off = found[:, None] - mine.positions(mine.cells)
         cells.append((off**2).sum(-1).argmin(1))
         assert 0.245 < abs(off[np.arange(len(obs)), cells[-1]]).max() <= 0.25 + 1e-6
         assert set(cells[-1]) == set(range(len(mine.cells)))
-    assert (np.linalg.norm(mine.places(mine.cells)[cells[0]] - goals, axis=1) > 0.5).all()
+    assert (np.linalg.norm(mine.positions(mine.cells)[cells[0]] - goals, axis=1) > 0.5).all()
 
 
 def test_an_action_that_is_no_number_is_said_and_pays_nothing():
@@ -223,12 +223,12 @@ def test_bad_fields_are_one_line():
         PointMaze("maze2d", "umze")
     with pytest.raises(ValueError, match="family.*'d4rl'"):
         PointMaze("d4rl")
-    with pytest.raises(ValueError, match=r"an action has shape \(2,\), not \(3,\)"):
+    with pytest.raises(ValueError, match=r"an action must have shape \(2,\), not \(3,\)"):
         env = PointMaze()
         env.step(env.reset(jax.random.key(0))[0], jnp.zeros(3), jax.random.key(0))
 
 
-# --- ways --------------------------------------------------------------------------------------------
+# --- shortest paths ----------------------------------------------------------------------------------
 
 
 @MAZES
@@ -239,10 +239,10 @@ def test_ways_are_shortest(maze):
     distance = np.where(apart == 1, 1, np.where(apart == 0, 0, 10**6))
     for k in range(len(mine.cells)):
         distance = np.minimum(distance, distance[:, k : k + 1] + distance[k])
-    goal, cell = np.indices(mine.ways.shape)
-    ahead = distance[mine.ways, goal]
+    goal, cell = np.indices(mine.next_cells.shape)
+    ahead = distance[mine.next_cells, goal]
     np.testing.assert_array_equal(ahead, np.maximum(distance - 1, 0))
-    assert (apart[mine.ways, cell] <= 1).all()
+    assert (apart[mine.next_cells, cell] <= 1).all()
 
 
 def walked(env, count, seed=0):
