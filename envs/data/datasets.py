@@ -115,7 +115,7 @@ def make_with_card(name: str, **fields: Any) -> tuple[Dataset, dict[str, Any]]:
     except PermissionError as error:
         raise cache.refused(error) from None
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        warnings.warn(f"{path} is damaged and is made anew: {error}", stacklevel=2)
+        warnings.warn(f"{path} is damaged and will be rebuilt: {error}", stacklevel=2)
     begun = time.monotonic()
     dataset = made.build()
     check(dataset)

@@ -1,1 +1,1 @@
-"""Environments that ask for memory: T-Maze and POPGym's tasks; README.md tells of them."""
+"""Environments that require memory: T-Maze, POPGym's tasks and two tasks on a table; see README.md."""

@@ -1,7 +1,7 @@
-"""POPGym's Battleship and MineSweeper. Rules: popgym 1.0.7.
+"""POPGym's Battleship and MineSweeper, with the rules of popgym 1.0.7.
 
-Actions are cells counted along rows: row x width + column, where popgym takes (row, column). Cells are kept in that
-order too. `begin` is `reset` with the hidden board handed in; steps draw nothing.
+An action is the number of a cell, row x width + column, where popgym takes (row, column). Arrays over cells have the
+same order. `begin` is `reset` with a given board; steps are deterministic.
 """
 
 from __future__ import annotations
@@ -17,41 +17,42 @@ from prospect_rl.envs.resets import reset_if
 
 
 def neighbours(width: int) -> np.ndarray:
-    """[cells, cells] bool: which cells of a square board touch each other, corners too; none touches itself."""
+    """Return which cells of a square board are neighbours (diagonals included, not itself), bool [cells, cells]."""
     row, column = np.divmod(np.arange(width * width), width)
     near = (abs(row[:, None] - row) <= 1) & (abs(column[:, None] - column) <= 1)
     return near & ~np.eye(width * width, dtype=bool)
 
 
 @struct.dataclass
-class Sea:
-    """State of Battleship."""
+class BattleshipState:
+    """The state of an episode of Battleship."""
 
     ships: Array
-    """[cells] bool where they are."""
+    """[cells] bool, whether each cell belongs to a ship."""
     shot: Array
-    """[cells] bool what was fired at."""
+    """[cells] bool, whether each cell was fired at."""
     hits: Array
-    """[] int32 cells of ships that were hit."""
+    """[] int32 number of ship cells that were hit."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class Battleship(Env):
-    """Sink ships of known lengths by firing at cells.
+    """Sink hidden ships of known lengths by firing at the cells of a board.
 
-    Observation [2], one-hot: whether the last shot hit (anew: a cell that was fired at before counts as a miss). Reward
-    1 / (cells of ships) for a hit, -1 / (other cells) for a miss. Ends when all are sunk, or after as many steps as
-    there are cells. Success: all are sunk.
+    Observation [2], one-hot: 0, the last shot missed (or none was fired); 1, it hit. A cell that was fired at before
+    counts as a miss. Action: the number of a cell, row x width + column. Reward: 1 / (cells of ships) for a hit,
+    -1 / (other cells) for a miss. The episode terminates when all ships are sunk, which is success; it is truncated
+    after as many steps as there are cells.
     """
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     width: int = static(8, least=2)
-    """Width and height of the board, in cells."""
+    """Width and height of the board in cells."""
     ships: tuple[int, ...] = static((2, 3, 3, 4), least=1)
-    """Lengths of the ships, in the order in which they are placed."""
+    """Lengths of the ships in cells, in the order in which they are placed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,12 +61,12 @@ class Battleship(Env):
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         cells = self.width**2
         return Spec(self.id, Box((2,), 0.0, 1.0), Discrete(cells), horizon=cells)
 
-    def reset(self, key: Key) -> tuple[Sea, Array]:
-        """Places one ship after another, uniformly among the places that are free."""
+    def reset(self, key: Key) -> tuple[BattleshipState, Array]:
+        """Place one ship after another, uniformly among the free placements."""
         board = jnp.zeros((self.width, self.width), bool)
         for number, length in enumerate(self.ships):
             free = ~jnp.concatenate([windows(board, length).reshape(-1), windows(board.T, length).T.reshape(-1)])
@@ -73,20 +74,20 @@ class Battleship(Env):
             board |= ship.reshape(board.shape)
         return self.begin(board.reshape(-1))
 
-    def reset_if(self, needed: Array, key: Key) -> tuple[Sea, Array]:
-        """`reset` where `needed`; nothing is done elsewhere."""
+    def reset_if(self, needed: Array, key: Key) -> tuple[BattleshipState, Array]:
+        """Do as `reset` where `needed` [] is True; elsewhere do nothing."""
         return reset_if(self, needed, key)
 
-    def begin(self, ships: Array) -> tuple[Sea, Array]:
-        """`reset` with the ships' cells [cells]."""
-        return Sea(ships, jnp.zeros_like(ships), jnp.int32(0), jnp.int32(0)), one_hot((jnp.int32(0), 2))
+    def begin(self, ships: Array) -> tuple[BattleshipState, Array]:
+        """Do as `reset`, with given ships: bool [cells]."""
+        return BattleshipState(ships, jnp.zeros_like(ships), jnp.int32(0), jnp.int32(0)), one_hot((jnp.int32(0), 2))
 
-    def step(self, state: Sea, action: Array, key: Key) -> tuple[Sea, Step]:
-        """Fires."""
+    def step(self, state: BattleshipState, action: Array, key: Key) -> tuple[BattleshipState, Step]:
+        """Fire at a cell."""
         cells, needed = self.width**2, sum(self.ships)
         here = jnp.arange(cells) == action
         hit = jnp.any(here & state.ships & ~state.shot)
-        state = Sea(state.ships, state.shot | here, state.hits + hit, state.time + 1)
+        state = BattleshipState(state.ships, state.shot | here, state.hits + hit, state.time + 1)
         sunk = state.hits == needed
         reward = jnp.where(hit, jnp.float32(1 / needed), jnp.float32(-1 / (cells - needed)))
         truncated = (state.time >= cells) & ~sunk
@@ -94,13 +95,13 @@ class Battleship(Env):
 
 
 def windows(board: Array, length: int) -> Array:
-    """[width - length + 1, width] bool: whether any of `length` cells downwards from each one is set."""
+    """Return whether any of `length` cells from each cell downwards is set, bool [width - length + 1, width]."""
     rows = board.shape[0] - length + 1
     return jnp.any(jnp.stack([board[i : i + rows] for i in range(length)]), axis=0)
 
 
 def placements(width: int, length: int) -> np.ndarray:
-    """[places, cells] bool: the cells of a ship in every place, downwards and then across, by its first cell."""
+    """Return the cells of a ship in each placement, bool [placements, cells]: vertical ones first, by first cell."""
     cell, rows = np.eye(width * width, dtype=bool).reshape(width, width, width * width), width - length + 1
     down = np.any([cell[i : i + rows] for i in range(length)], axis=0)
     across = np.any([cell[:, i : i + rows] for i in range(length)], axis=0)
@@ -108,41 +109,42 @@ def placements(width: int, length: int) -> np.ndarray:
 
 
 def pick(allowed: Array, key: Key) -> Array:
-    """[] int32 one of the places where `allowed` [places], uniformly; there must be one."""
-    number = jax.random.bits(key) % jnp.sum(allowed).astype(jnp.uint32)  # uneven by less than places / 2^32
+    """Return the index, int32 [], of a uniformly drawn True entry of `allowed` [n]; there must be one."""
+    number = jax.random.bits(key) % jnp.sum(allowed).astype(jnp.uint32)  # the bias is below n / 2^32
     return jnp.sum(jnp.cumsum(allowed) <= number.astype(jnp.int32)).astype(jnp.int32)
 
 
 @struct.dataclass
-class Field:
-    """State of MineSweeper."""
+class MineSweeperState:
+    """The state of an episode of MineSweeper."""
 
     mines: Array
-    """[cells] bool where they are."""
+    """[cells] bool, whether each cell contains a mine."""
     near: Array
-    """[cells] int8 mines in a cell and around it."""
+    """[cells] int8 number of mines in each cell and its neighbours."""
     viewed: Array
-    """[cells] bool what was looked at."""
+    """[cells] bool, whether each cell was uncovered."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class MineSweeper(Env):
-    """Look at all cells without a mine.
+    """Uncover all cells without a mine.
 
-    Observation, one-hot: the mines in the cell just looked at and around it (0 before the first). Reward 1 / (free
-    cells) for a new free cell, -.5 / (free cells - 2) for one that was seen before, -.5 - 1 / (free cells) for a mine,
-    which ends the episode, as does the last free cell; after as many steps as there are free cells it is truncated.
-    Success: all free cells are seen.
+    Observation, one-hot: the number of mines in the last uncovered cell and its neighbours (0 before the first).
+    Action: the number of a cell, row x width + column. Reward: 1 / (free cells) for a new free cell,
+    -.5 / (free cells - 2) for a cell that was uncovered before, -.5 - 1 / (free cells) for a mine. The episode
+    terminates at a mine, or with success when all free cells are uncovered; it is truncated after as many steps as
+    there are free cells.
     """
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     width: int = static(4, least=2)
-    """Width and height of the board, in cells."""
+    """Width and height of the board in cells."""
     mines: int = static(2, least=1)
-    """Number of cells that hold a mine."""
+    """Number of cells that contain a mine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,38 +153,38 @@ class MineSweeper(Env):
 
     @property
     def free(self) -> int:
-        """Cells without a mine."""
+        """The number of cells without a mine."""
         return self.width**2 - self.mines
 
     @property
     def numbers(self) -> int:
-        """What an observation may count to, and 0."""
+        """The length of an observation: the number of distinct mine counts, including 0."""
         return min(self.mines + 1, 10)
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return Spec(self.id, Box((self.numbers,), 0.0, 1.0), Discrete(self.width**2), horizon=self.free)
 
-    def reset(self, key: Key) -> tuple[Field, Array]:
-        """Lays the mines: any set of so many cells is as likely (Floyd's way)."""
-        cells, luck = self.width**2, jax.random.bits(key, (self.mines,))
+    def reset(self, key: Key) -> tuple[MineSweeperState, Array]:
+        """Place the mines: all sets of `mines` cells are equally likely (Floyd's algorithm)."""
+        cells, bits = self.width**2, jax.random.bits(key, (self.mines,))
         mines = jnp.zeros(cells, bool)
         for i in range(self.mines):
             last = cells - self.mines + i
-            here = jnp.arange(cells) == (luck[i] % (last + 1)).astype(jnp.int32)
+            here = jnp.arange(cells) == (bits[i] % (last + 1)).astype(jnp.int32)
             taken = jnp.any(here & mines)
             mines |= jnp.where(taken, jnp.arange(cells) == last, here)
         return self.begin(mines)
 
-    def begin(self, mines: Array) -> tuple[Field, Array]:
-        """`reset` with the mines [cells]."""
+    def begin(self, mines: Array) -> tuple[MineSweeperState, Array]:
+        """Do as `reset`, with given mines: bool [cells]."""
         around = neighbours(self.width) | np.eye(self.width**2, dtype=bool)
         near = jnp.sum(around & mines, axis=1, dtype=jnp.int8)
-        return Field(mines, near, jnp.zeros_like(mines), jnp.int32(0)), one_hot((jnp.int32(0), self.numbers))
+        return MineSweeperState(mines, near, jnp.zeros_like(mines), jnp.int32(0)), one_hot((jnp.int32(0), self.numbers))
 
-    def step(self, state: Field, action: Array, key: Key) -> tuple[Field, Step]:
-        """Looks at a cell."""
+    def step(self, state: MineSweeperState, action: Array, key: Key) -> tuple[MineSweeperState, Step]:
+        """Uncover a cell."""
         here, free = jnp.arange(self.width**2) == action, self.free
         mine, again = jnp.any(here & state.mines), jnp.any(here & state.viewed)
         viewed, time = state.viewed | (here & ~state.mines), state.time + 1
@@ -192,4 +194,4 @@ class MineSweeper(Env):
         number = jnp.sum(jnp.where(here, state.near, 0), dtype=jnp.int32)
         truncated = (time >= free) & ~terminated
         step = Step(one_hot((number, self.numbers)), reward, terminated, truncated, {"success": success})
-        return Field(state.mines, state.near, viewed, time), step
+        return MineSweeperState(state.mines, state.near, viewed, time), step

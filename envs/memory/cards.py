@@ -1,9 +1,10 @@
-"""POPGym's card games: RepeatFirst, RepeatPrevious, Autoencode, CountRecall, HigherLower.
+"""POPGym's card games RepeatFirst and RepeatPrevious, and what all card games share (the others are in recite.py).
 
-A card is drawn when it is dealt, from those that are left: the same games as with a deck shuffled at the start, without
-the deck. `begin` and `resolve` are `reset` and `step` with the cards handed in. Rules: popgym 1.0.7.
+A card is drawn from the remaining ones when it is dealt. This has the same distribution as shuffling a deck at the
+start, but the state does not contain the deck. `begin` and `resolve` are `reset` and `step` with given cards. The rules
+are those of popgym 1.0.7.
 
-A card counts as its colour (2), suit (4) or rank (13), each kind as often as any other.
+Only the kind of a card matters: its colour (2 kinds), suit (4) or rank (13); all kinds are equally frequent.
 """
 
 from __future__ import annotations
@@ -15,46 +16,56 @@ from flax import struct
 from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, static
 
 KINDS = {"colors": 2, "suits": 4, "ranks": 13}
+"""Number of kinds of cards."""
 DECK = 52
+"""Cards in a deck."""
 
 
-def whole(kinds: int, decks: int) -> Array:
-    """[kinds] int32: the cards of each kind before any is dealt."""
+def full_deck(kinds: int, decks: int) -> Array:
+    """Return the number of cards of each kind before any is dealt, int32 [kinds]."""
     return jnp.full(kinds, DECK * decks // kinds, jnp.int32)
 
 
 def draw(left: Array, bits: Array) -> Array:
-    """[] int32 the kind of a card drawn, by uint32 `bits` [], from those `left` [kinds], of which there must be one."""
-    number = (bits % jnp.sum(left).astype(jnp.uint32)).astype(jnp.int32)  # uneven by less than cards / 2^32
+    """Draw a card from the remaining ones.
+
+    Args:
+        left: Int32 [kinds], remaining cards of each kind; there must be at least one.
+        bits: Uint32 [], random bits.
+
+    Returns:
+        The kind of the card, int32 [].
+    """
+    number = (bits % jnp.sum(left).astype(jnp.uint32)).astype(jnp.int32)  # the bias is below cards / 2^32
     kind = passed = jnp.int32(0)
-    for count in left:  # XLA on CPUs takes longer over a `cumsum` of so few
+    for count in left:  # on CPUs this is faster than a `cumsum` of so few numbers
         passed += count
         kind += number >= passed
     return kind
 
 
-def without(left: Array, card: Array) -> Array:
-    """[kinds] what is left after `card` []."""
+def removed(left: Array, card: Array) -> Array:
+    """Return the remaining cards [kinds] without `card` []."""
     return left - (jnp.arange(left.shape[0]) == card)
 
 
 def one_hot(*parts: tuple[Array, int]) -> Array:
-    """float32: the one-hot codes of (value, number of values) after each other, as gymnasium flattens them."""
+    """Concatenate one-hot vectors of (value, number of values), float32, as gymnasium flattens them."""
     return jnp.concatenate([(jnp.arange(n) == value) for value, n in parts]).astype(jnp.float32)
 
 
 @struct.dataclass
 class CardGame(Env):
-    """What the games share: decks of cards, a length that they fix, and rewards of +-1 / (answers)."""
+    """Base class of the card games: decks of cards, a fixed length, and rewards of +-1 / (number of answers)."""
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     decks: int = static(1, least=1)
-    """Decks of 52 cards."""
+    """Number of decks of 52 cards."""
 
     @property
     def cards(self) -> int:
-        """All of them."""
+        """The total number of cards."""
         return DECK * self.decks
 
     def _spec(self, obs: int, actions: int, horizon: int) -> Spec:
@@ -68,65 +79,67 @@ class CardGame(Env):
 
 
 @struct.dataclass
-class Repeated:
-    """State of RepeatFirst and RepeatPrevious."""
+class RepeatState:
+    """The state of an episode of RepeatFirst or RepeatPrevious."""
 
     left: Array
-    """[4] int32 cards of each suit that are not yet dealt."""
+    """[4] int32 number of cards of each suit that are not yet dealt."""
     memory: Array
-    """int8 suits: [1] the first card, or [k] the last k ones, the oldest first."""
+    """int8 suits: [1] of the first card, or [k] of the last k cards, oldest first."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     clean: Array
-    """[] bool: no answer was wrong."""
+    """[] bool, whether no answer was wrong so far."""
 
 
 @struct.dataclass
 class RepeatFirst(CardGame):
-    """Name the suit of the first card at every step, while others are dealt.
+    """Name the suit of the first card at every step, while other cards are dealt.
 
-    Observation [4]: the suit of the card just dealt; nothing marks the first one. Reward +-1 / (cards - 1) for a right
-    and a wrong answer. Success: no wrong one.
+    Observation [4], one-hot: the suit of the card just dealt; nothing marks the first card. Action: a suit, 0 to 3.
+    Reward: 1 / (cards - 1) for a right answer, minus that for a wrong one. The episode terminates when all cards are
+    dealt, after cards - 1 steps. Success: no answer was wrong.
     """
 
     @property
     def spec(self) -> Spec:
-        """Static facts; actions are the four suits."""
+        """The spaces and the time limit."""
         return self._spec(4, 4, self.cards - 1)
 
-    def reset(self, key: Key) -> tuple[Repeated, Array]:
-        """Deals a card."""
-        return self.begin(draw(whole(4, self.decks), jax.random.bits(key)))
+    def reset(self, key: Key) -> tuple[RepeatState, Array]:
+        """Deal the first card."""
+        return self.begin(draw(full_deck(4, self.decks), jax.random.bits(key)))
 
-    def begin(self, card: Array) -> tuple[Repeated, Array]:
-        """`reset` with the first card's suit []."""
-        left = without(whole(4, self.decks), card)
-        state = Repeated(left, card.astype(jnp.int8)[None], jnp.int32(0), jnp.ones((), bool))
+    def begin(self, card: Array) -> tuple[RepeatState, Array]:
+        """Do as `reset`, with the given suit [] of the first card."""
+        left = removed(full_deck(4, self.decks), card)
+        state = RepeatState(left, card.astype(jnp.int8)[None], jnp.int32(0), jnp.ones((), bool))
         return state, one_hot((card, 4))
 
-    def step(self, state: Repeated, action: Array, key: Key) -> tuple[Repeated, Step]:
-        """Judges the answer and deals a card."""
+    def step(self, state: RepeatState, action: Array, key: Key) -> tuple[RepeatState, Step]:
+        """Judge the answer and deal a card."""
         return self.resolve(state, action, draw(state.left, jax.random.bits(key)))
 
-    def resolve(self, state: Repeated, action: Array, card: Array) -> tuple[Repeated, Step]:
-        """`step` with the next card's suit []."""
+    def resolve(self, state: RepeatState, action: Array, card: Array) -> tuple[RepeatState, Step]:
+        """Do as `step`, with the given suit [] of the next card."""
         right = action == state.memory[0]
         clean, time = state.clean & right, state.time + 1
         end = time >= self.cards - 1
         step = self._step(one_hot((card, 4)), self._answer(right, self.cards - 1), end, end & clean)
-        return Repeated(without(state.left, card), state.memory, time, clean), step
+        return RepeatState(removed(state.left, card), state.memory, time, clean), step
 
 
 @struct.dataclass
 class RepeatPrevious(CardGame):
-    """Name the suit of the card dealt k - 1 steps before the one that is seen.
+    """Name the suit of the card that was dealt k - 1 steps before the current one.
 
-    Observation [4]: the suit of the card just dealt. Reward +-1 / (cards - k) for a right and a wrong answer, 0 until k
-    cards are dealt. Success: no wrong answer.
+    Observation [4], one-hot: the suit of the card just dealt. Action: a suit, 0 to 3. Reward: 1 / (cards - k) for a
+    right answer, minus that for a wrong one, 0 until k cards are dealt. The episode terminates when all cards are
+    dealt, after cards - 1 steps. Success: no answer was wrong.
     """
 
     k: int = static(4, least=1)
-    """How far back, counted from the next card."""
+    """The card to name is the k-th last one dealt (1: the current card)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,25 +148,25 @@ class RepeatPrevious(CardGame):
 
     @property
     def spec(self) -> Spec:
-        """Static facts; actions are the four suits."""
+        """The spaces and the time limit."""
         return self._spec(4, 4, self.cards - 1)
 
-    def reset(self, key: Key) -> tuple[Repeated, Array]:
-        """Deals a card."""
-        return self.begin(draw(whole(4, self.decks), jax.random.bits(key)))
+    def reset(self, key: Key) -> tuple[RepeatState, Array]:
+        """Deal the first card."""
+        return self.begin(draw(full_deck(4, self.decks), jax.random.bits(key)))
 
-    def begin(self, card: Array) -> tuple[Repeated, Array]:
-        """`reset` with the first card's suit []."""
+    def begin(self, card: Array) -> tuple[RepeatState, Array]:
+        """Do as `reset`, with the given suit [] of the first card."""
         memory = jnp.zeros(self.k, jnp.int8).at[-1].set(card.astype(jnp.int8))
-        state = Repeated(without(whole(4, self.decks), card), memory, jnp.int32(0), jnp.ones((), bool))
+        state = RepeatState(removed(full_deck(4, self.decks), card), memory, jnp.int32(0), jnp.ones((), bool))
         return state, one_hot((card, 4))
 
-    def step(self, state: Repeated, action: Array, key: Key) -> tuple[Repeated, Step]:
-        """Judges the answer and deals a card."""
+    def step(self, state: RepeatState, action: Array, key: Key) -> tuple[RepeatState, Step]:
+        """Judge the answer and deal a card."""
         return self.resolve(state, action, draw(state.left, jax.random.bits(key)))
 
-    def resolve(self, state: Repeated, action: Array, card: Array) -> tuple[Repeated, Step]:
-        """`step` with the next card's suit []."""
+    def resolve(self, state: RepeatState, action: Array, card: Array) -> tuple[RepeatState, Step]:
+        """Do as `step`, with the given suit [] of the next card."""
         asked = state.time + 1 >= self.k
         right = action == state.memory[0]
         reward = jnp.where(asked, self._answer(right, self.cards - self.k), 0.0)
@@ -161,4 +174,4 @@ class RepeatPrevious(CardGame):
         end = time >= self.cards - 1
         memory = jnp.concatenate([state.memory[1:], card.astype(jnp.int8)[None]])
         step = self._step(one_hot((card, 4)), reward, end, end & clean)
-        return Repeated(without(state.left, card), memory, time, clean), step
+        return RepeatState(removed(state.left, card), memory, time, clean), step

@@ -1,7 +1,7 @@
-"""POPGym's cart poles and pendulums: gymnasium's, with part of the state hidden or under noise.
+"""POPGym's cart-poles and pendulums: gymnasium's tasks with a partly hidden or noisy state.
 
-`begin` and `resolve` are `reset` and `step` with the first state and the noise handed in. Numbers are float32, where
-gymnasium's states are float64. Rules: popgym 1.0.7 and gymnasium 1.4.
+`begin` and `resolve` are `reset` and `step` with a given initial state and noise. Numbers are float32, while
+gymnasium's states are float64. The rules are those of popgym 1.0.7 and gymnasium 1.4.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, sta
 
 
 @struct.dataclass
-class Motion:
-    """Of a cart pole: x (m), its speed, angle (rad, 0 upright), its speed. Of a pendulum: angle, its speed."""
+class ControlState:
+    """The state of an episode of either task."""
 
     q: Array
-    """[4] or [2] float32."""
+    """[4] float32 position (m), velocity (m/s), angle (rad, 0 upright) and angular velocity (rad/s) of a cart-pole; or
+    [2] angle (rad, 0 upright) and angular velocity (rad/s) of a pendulum."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 def noisy(seen: Array, noise: Array, sigma: float, box: Box) -> Array:
-    """What is seen [2] with `noise` [2] (standard normal) of size sigma on it, within its bounds."""
+    """Add `noise` [2] (standard normal) times sigma to an observation [2], and clip it to its bounds."""
     if sigma == 0:
         return seen
     return jnp.clip(seen + sigma * noise, jnp.asarray(box.low, jnp.float32), jnp.asarray(box.high, jnp.float32))
@@ -36,23 +37,25 @@ def noisy(seen: Array, noise: Array, sigma: float, box: Box) -> Array:
 
 @struct.dataclass
 class CartPole(Env):
-    """Keep a pole upright on a cart by pushing it left (0) or right (1).
+    """Keep a pole upright on a cart by pushing the cart left (action 0) or right (action 1).
 
-    Observation [2]: position and angle, or both speeds (but position and angle at reset, as in popgym). Reward
-    1 / horizon a step. Ends when the cart leaves +-2.4 m or the pole +-12 degrees. Success: neither by the horizon.
+    Observation [2]: position of the cart (m) and angle of the pole (rad), or with `sees="velocity"` their velocities
+    (m/s, rad/s; but position and angle at reset, as in popgym). A step lasts 0.02 s. Reward: 1 / horizon per step. The
+    episode terminates when the cart leaves +-2.4 m or the pole +-12 degrees; it is truncated after `horizon` steps,
+    which is success.
     """
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     sees: Literal["position", "velocity"] = static("position")
-    """What is observed: position or velocity."""
+    """What is observed: positions or velocities."""
     sigma: float = static(0.0, least=0)
-    """Standard deviation of the noise on observed positions."""
+    """Standard deviation of the noise on observed positions (metres and radians)."""
     horizon: int = static(200, least=1)
-    """Steps of an episode at most."""
+    """Maximum length of an episode in steps."""
 
     X, ANGLE = 2.4, 12 * math.pi / 180
-    """Where the cart and the pole may be."""
+    """Largest distance of the cart (m) and largest angle of the pole (rad)."""
 
     @property
     def _box(self) -> Box:
@@ -63,27 +66,27 @@ class CartPole(Env):
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return Spec(self.id, self._box, Discrete(2), horizon=self.horizon)
 
-    def reset(self, key: Key) -> tuple[Motion, Array]:
-        """All four numbers within +-.05."""
+    def reset(self, key: Key) -> tuple[ControlState, Array]:
+        """Draw an initial state with all four numbers uniform within +-.05."""
         k_q, k_noise = jax.random.split(key)
         return self.begin(jax.random.uniform(k_q, (4,), minval=-0.05, maxval=0.05), self._draw(k_noise))
 
     def _draw(self, key: Key) -> Array:
         return jax.random.normal(key, (2,)) if self.sigma else jnp.zeros(2)
 
-    def begin(self, q: Array, noise: Array) -> tuple[Motion, Array]:
-        """`reset` with the first state [4] and the noise [2]."""
-        return Motion(q, jnp.int32(0)), noisy(q[::2], noise, self.sigma, self._box)
+    def begin(self, q: Array, noise: Array) -> tuple[ControlState, Array]:
+        """Do as `reset`, with a given initial state [4] and noise [2]."""
+        return ControlState(q, jnp.int32(0)), noisy(q[::2], noise, self.sigma, self._box)
 
-    def step(self, state: Motion, action: Array, key: Key) -> tuple[Motion, Step]:
-        """A fiftieth of a second."""
+    def step(self, state: ControlState, action: Array, key: Key) -> tuple[ControlState, Step]:
+        """Advance by 0.02 s."""
         return self.resolve(state, action, self._draw(key))
 
-    def resolve(self, state: Motion, action: Array, noise: Array) -> tuple[Motion, Step]:
-        """`step` with the noise [2]."""
+    def resolve(self, state: ControlState, action: Array, noise: Array) -> tuple[ControlState, Step]:
+        """Do as `step`, with given noise [2]."""
         x, speed, angle, spin = state.q
         sine, cosine = jnp.sin(angle), jnp.cos(angle)
         pole, total, half, gravity, dt = 0.1, 1.1, 0.5, 9.8, 0.02
@@ -95,34 +98,35 @@ class CartPole(Env):
         time = state.time + 1
         out = (time >= self.horizon) & ~fallen
         seen = noisy(q[::2], noise, self.sigma, self._box) if self.sees == "position" else q[1::2]
-        return Motion(q, time), Step(seen, jnp.float32(1 / self.horizon), fallen, out, {"success": out})
+        return ControlState(q, time), Step(seen, jnp.float32(1 / self.horizon), fallen, out, {"success": out})
 
 
 @struct.dataclass
 class Pendulum(Env):
-    """Swing a pendulum up and hold it with a torque within +-2.
+    """Swing a pendulum up and hold it upright.
 
-    Observation [2]: cosine and sine of its angle. Reward: gymnasium's, -(angle^2 + .1 speed^2 + .001 torque^2), moved
-    and scaled so that an episode's is within +-1. Never terminates. Success: at the end within .3 rad of upright and
-    slower than 1 rad/s.
+    Observation [2]: cosine and sine of the angle. Action [1]: torque in [-2, 2] N m. A step lasts 0.05 s. Reward:
+    gymnasium's, -(angle^2 + .1 speed^2 + .001 torque^2), shifted and scaled so that an episode's return is within +-1.
+    An episode lasts `horizon` steps and never terminates. Success: at the end the pendulum is within .3 rad of upright
+    and slower than 1 rad/s.
     """
 
     id: str = static("")
-    """The registered name."""
+    """The registered id of the task."""
     sigma: float = static(0.0, least=0)
-    """Standard deviation of the noise on observations."""
+    """Standard deviation of the noise on both observed numbers."""
     horizon: int = static(200, least=1)
-    """Steps of an episode."""
+    """Length of an episode in steps."""
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return Spec(
             self.id, Box((2,), -1.0, 1.0), Box((1,), -2.0, 2.0), horizon=self.horizon, fixed_length=True
         )  # fmt: skip
 
-    def reset(self, key: Key) -> tuple[Motion, Array]:
-        """Any angle, a speed within +-1."""
+    def reset(self, key: Key) -> tuple[ControlState, Array]:
+        """Draw any angle and an angular velocity within +-1 rad/s."""
         k_q, k_noise = jax.random.split(key)
         q = jax.random.uniform(k_q, (2,), minval=-1.0) * jnp.array([math.pi, 1.0])
         return self.begin(q, self._draw(k_noise))
@@ -130,19 +134,19 @@ class Pendulum(Env):
     def _draw(self, key: Key) -> Array:
         return jax.random.normal(key, (2,)) if self.sigma else jnp.zeros(2)
 
-    def begin(self, q: Array, noise: Array) -> tuple[Motion, Array]:
-        """`reset` with the first state [2] and the noise [2]."""
-        return Motion(q, jnp.int32(0)), self._observe(q, noise)
+    def begin(self, q: Array, noise: Array) -> tuple[ControlState, Array]:
+        """Do as `reset`, with a given initial state [2] and noise [2]."""
+        return ControlState(q, jnp.int32(0)), self._observe(q, noise)
 
     def _observe(self, q: Array, noise: Array) -> Array:
         return noisy(jnp.stack([jnp.cos(q[0]), jnp.sin(q[0])]), noise, self.sigma, self.spec.obs)  # type: ignore[arg-type]
 
-    def step(self, state: Motion, action: Array, key: Key) -> tuple[Motion, Step]:
-        """A twentieth of a second."""
+    def step(self, state: ControlState, action: Array, key: Key) -> tuple[ControlState, Step]:
+        """Advance by 0.05 s."""
         return self.resolve(state, action, self._draw(key))
 
-    def resolve(self, state: Motion, action: Array, noise: Array) -> tuple[Motion, Step]:
-        """`step` with the noise [2]."""
+    def resolve(self, state: ControlState, action: Array, noise: Array) -> tuple[ControlState, Step]:
+        """Do as `step`, with given noise [2]."""
         angle, speed = state.q
         torque = jnp.clip(action[0], -2.0, 2.0)
         cost = wrapped(angle) ** 2 + 0.1 * speed**2 + 0.001 * torque**2
@@ -153,9 +157,10 @@ class Pendulum(Env):
         half = 16.2736044 / 2
         success = out & (jnp.abs(wrapped(q[0])) < 0.3) & (jnp.abs(speed) < 1.0)
         reward = (half - cost) / half / self.horizon
-        return Motion(q, time), Step(self._observe(q, noise), reward, jnp.zeros((), bool), out, {"success": success})
+        step = Step(self._observe(q, noise), reward, jnp.zeros((), bool), out, {"success": success})
+        return ControlState(q, time), step
 
 
 def wrapped(angle: Array) -> Array:
-    """The angle [] from -pi to pi."""
+    """Return the angle [] wrapped to [-pi, pi)."""
     return (angle + math.pi) % (2 * math.pi) - math.pi

@@ -1,8 +1,8 @@
-"""Players that know the rules: pure functions (env, state, key) -> action. envs/data makes data of them.
+"""Scripted policies (oracles) that know the rules: pure functions (env, state, key) -> action, used to make datasets.
 
-T-Maze, RepeatFirst, RepeatPrevious, Autoencode and CountRecall are played exactly (return 1), from the state. The
-others see in the state what an agent that remembers everything would know (what was dealt, turned, hit, paid), except
-in the control tasks, where they see positions and velocities free of noise.
+T-Maze, RepeatFirst, RepeatPrevious, Autoencode and CountRecall are solved exactly (return 1), from the state. The other
+oracles use only what an agent with perfect memory would know (cards dealt or turned, cells hit, arms that paid), except
+in the control tasks, where they use noise-free positions and velocities.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from prospect_rl.envs.memory import (
 
 
 def walk(env: tmaze.TMaze, state: tmaze.TMazeState, key: Key) -> Array:
-    """T-Maze: right to the junction, then to the paying side."""
+    """Solve T-Maze: go right to the junction, then to the side that pays."""
     turn = jnp.where(env.goal(state.cues) > 0, tmaze.UP, tmaze.DOWN)
     return jnp.where(state.x == state.corridor, turn, tmaze.RIGHT)
 
 
-def repeat(env: cards.CardGame, state: cards.Repeated, key: Key) -> Array:
-    """RepeatFirst, RepeatPrevious: the suit that is asked for."""
+def repeat(env: cards.CardGame, state: cards.RepeatState, key: Key) -> Array:
+    """Solve RepeatFirst and RepeatPrevious: name the right suit."""
     return state.memory[0].astype(jnp.int32)
 
 
-def recall(env: recite.Autoencode, state: recite.Recited, key: Key) -> Array:
-    """Autoencode: the suit on top of the stack; before play any action does."""
+def recall(env: recite.Autoencode, state: recite.AutoencodeState, key: Key) -> Array:
+    """Solve Autoencode: name the suit on top of the stack; before the playing phase any action will do."""
     return state.stack[0].astype(jnp.int32)
 
 
-def count(env: recite.CountRecall, state: recite.Counted, key: Key) -> Array:
-    """CountRecall: the number that is asked for."""
+def count(env: recite.CountRecall, state: recite.CountRecallState, key: Key) -> Array:
+    """Solve CountRecall: give the right count."""
     return env.counts(state)[state.query]
 
 
-def bet(env: recite.HigherLower, state: recite.Guessed, key: Key) -> Array:
-    """HigherLower: the side with more cards left, the best play of a counter of cards."""
+def bet(env: recite.HigherLower, state: recite.HigherLowerState, key: Key) -> Array:
+    """Play HigherLower: guess the side with more remaining cards, which is optimal with card counting."""
     rank = jnp.arange(state.left.shape[0])
     higher = jnp.sum(jnp.where(rank > state.card, state.left, 0))
     lower = jnp.sum(jnp.where(rank < state.card, state.left, 0))
@@ -72,4 +72,4 @@ ORACLES: dict[type, Callable[[Any, Any, Key], Array]] = {
     remember_color.RememberColor: solvers.reach,
     take_it_back.TakeItBack: solvers.carry,
 }
-"""Class -> its player, (env, state, key) -> action."""
+"""Class of environment -> its oracle, (env, state, key) -> action."""

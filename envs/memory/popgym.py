@@ -1,4 +1,4 @@
-"""POPGym's tasks by name: `getattr(module, "RepeatFirstEasy")` makes that one, so `envs.ENVS` names all of them."""
+"""POPGym's tasks by name: `getattr(module, "RepeatFirstEasy")` is its factory, as `envs.ENVS` refers to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prospect_rl.envs.memory.table import TASKS
 
 
 def __getattr__(name: str) -> Any:
-    """What makes the task with the name of popgym's class."""
+    """Return the factory of the task with the name of popgym's class."""
     if name not in TASKS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     place, fields = TASKS[name]

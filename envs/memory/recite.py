@@ -1,4 +1,4 @@
-"""POPGym's Autoencode, CountRecall and HigherLower: card games as in `envs.memory.cards`."""
+"""POPGym's card games Autoencode, CountRecall and HigherLower; see `envs.memory.cards`."""
 
 from __future__ import annotations
 
@@ -9,55 +9,57 @@ import jax.numpy as jnp
 from flax import struct
 
 from prospect_rl.envs.api import Array, Key, Spec, Step, static
-from prospect_rl.envs.memory.cards import KINDS, CardGame, draw, one_hot, whole, without
+from prospect_rl.envs.memory.cards import KINDS, CardGame, draw, full_deck, one_hot, removed
 
 PLAY, WATCH = 0, 1
 
 
 @struct.dataclass
-class Recited:
-    """State of Autoencode."""
+class AutoencodeState:
+    """The state of an episode of Autoencode."""
 
     left: Array
-    """[4] int32 cards of each suit that are not yet dealt."""
+    """[4] int32 number of cards of each suit that are not yet dealt."""
     stack: Array
     """[cards] int8 suits that are still to be named, the next one first."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     clean: Array
-    """[] bool: no answer was wrong."""
+    """[] bool, whether no answer was wrong so far."""
 
 
 @struct.dataclass
 class Autoencode(CardGame):
-    """Watch all cards, then name their suits from the last one to the first.
+    """Watch all cards, then name their suits from the last to the first.
 
-    Observation [6]: play or watch (the last card comes with play), then the suit of the card just dealt (0 in play).
-    Reward +-1 / cards for a right and a wrong answer in play, 0 before. Success: no wrong answer.
+    Observation [6], one-hot: 0 and 1, the phase (play, watch; the last card already comes with play); 2 to 5, the suit
+    of the card just dealt (suit 0 in the playing phase). Action: a suit, 0 to 3. Reward: in the playing phase 1 / cards
+    for a right answer, minus that for a wrong one; 0 before. The episode terminates after 2 cards - 1 steps. Success:
+    no answer was wrong.
     """
 
     @property
     def spec(self) -> Spec:
-        """Static facts; actions are the four suits."""
+        """The spaces and the time limit."""
         return self._spec(6, 4, 2 * self.cards - 1)
 
-    def reset(self, key: Key) -> tuple[Recited, Array]:
-        """Deals a card."""
-        return self.begin(draw(whole(4, self.decks), jax.random.bits(key)))
+    def reset(self, key: Key) -> tuple[AutoencodeState, Array]:
+        """Deal the first card."""
+        return self.begin(draw(full_deck(4, self.decks), jax.random.bits(key)))
 
-    def begin(self, card: Array) -> tuple[Recited, Array]:
-        """`reset` with the first card's suit []."""
+    def begin(self, card: Array) -> tuple[AutoencodeState, Array]:
+        """Do as `reset`, with the given suit [] of the first card."""
         stack = jnp.zeros(self.cards, jnp.int8).at[0].set(card.astype(jnp.int8))
-        state = Recited(without(whole(4, self.decks), card), stack, jnp.int32(0), jnp.ones((), bool))
+        state = AutoencodeState(removed(full_deck(4, self.decks), card), stack, jnp.int32(0), jnp.ones((), bool))
         return state, one_hot((jnp.int32(WATCH), 2), (card, 4))
 
-    def step(self, state: Recited, action: Array, key: Key) -> tuple[Recited, Step]:
-        """Deals a card; in play judges the answer instead."""
-        none = (jnp.sum(state.left) == 0).astype(jnp.int32)  # in play a draw is made, and forgotten, of a whole deck
+    def step(self, state: AutoencodeState, action: Array, key: Key) -> tuple[AutoencodeState, Step]:
+        """Deal a card; in the playing phase, judge the answer instead."""
+        none = (jnp.sum(state.left) == 0).astype(jnp.int32)  # in the playing phase the draw is not used
         return self.resolve(state, action, draw(state.left + none, jax.random.bits(key)))
 
-    def resolve(self, state: Recited, action: Array, card: Array) -> tuple[Recited, Step]:
-        """`step` with the next card's suit [] (of no account in play)."""
+    def resolve(self, state: AutoencodeState, action: Array, card: Array) -> tuple[AutoencodeState, Step]:
+        """Do as `step`, with the given suit [] of the next card (not used in the playing phase)."""
         time = state.time + 1
         play = time >= self.cards
         right = action == state.stack[0]
@@ -69,119 +71,122 @@ class Autoencode(CardGame):
         mode = jnp.where(time >= self.cards - 1, PLAY, WATCH)
         reward = jnp.where(play, self._answer(right, self.cards), 0.0)
         step = self._step(one_hot((mode, 2), (card, 4)), reward, end, end & clean)
-        left = jnp.where(play, state.left, without(state.left, card))
-        return Recited(left, jnp.where(play, popped, pushed), time, clean), step
+        left = jnp.where(play, state.left, removed(state.left, card))
+        return AutoencodeState(left, jnp.where(play, popped, pushed), time, clean), step
 
 
 @struct.dataclass
-class Counted:
-    """State of CountRecall."""
+class CountRecallState:
+    """The state of an episode of CountRecall."""
 
     left: Array
-    """[kinds] int32 cards of each kind that are not yet dealt."""
+    """[kinds] int32 number of cards of each kind that are not yet dealt."""
     asked: Array
-    """[kinds] int32 queries of each kind that are still to come."""
+    """[kinds] int32 number of queries of each kind that are still to come."""
     query: Array
-    """[] int32 the kind that is asked for."""
+    """[] int32 kind that the current query asks for."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     clean: Array
-    """[] bool: no answer was wrong."""
+    """[] bool, whether no answer was wrong so far."""
 
 
 @struct.dataclass
 class CountRecall(CardGame):
-    """Say how many cards of a kind have been dealt, while a card and a query come at every step.
+    """Count how many cards of a kind have been dealt; every step deals a card and asks for the count of a kind.
 
-    Observation [2 kinds]: the card just dealt, and the kind that is asked for. Action: the number, 0 to all cards of a
-    kind. Reward +-1 / (cards - 1) for a right and a wrong answer. Success: no wrong one. Queries come from a deck too.
+    Observation [2 kinds], one-hot: the kind of the card just dealt, then the kind that is asked for, which is drawn
+    from a second deck. Action: the count, from 0 to the number of cards of a kind. Reward: 1 / (cards - 1) for a right
+    answer, minus that for a wrong one. The episode terminates when all cards are dealt, after cards - 1 steps. Success:
+    no answer was wrong.
     """
 
     face: Literal["colors", "suits", "ranks"] = static("colors")
-    """What kinds are: colors, suits or ranks."""
+    """What makes the kind of a card: colors, suits or ranks."""
 
     @property
     def kinds(self) -> int:
-        """How many."""
+        """The number of kinds of cards."""
         return KINDS[self.face]
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return self._spec(2 * self.kinds, self.cards // self.kinds + 1, self.cards - 1)
 
-    def reset(self, key: Key) -> tuple[Counted, Array]:
-        """Deals a card and a query."""
-        deck, bits = whole(self.kinds, self.decks), jax.random.bits(key, (2,))
+    def reset(self, key: Key) -> tuple[CountRecallState, Array]:
+        """Deal the first card and query."""
+        deck, bits = full_deck(self.kinds, self.decks), jax.random.bits(key, (2,))
         return self.begin(jnp.stack([draw(deck, bits[0]), draw(deck, bits[1])]))
 
-    def begin(self, dealt: Array) -> tuple[Counted, Array]:
-        """`reset` with the first card and query [2]."""
-        deck, (card, query) = whole(self.kinds, self.decks), dealt
-        state = Counted(without(deck, card), without(deck, query), query, jnp.int32(0), jnp.ones((), bool))
+    def begin(self, dealt: Array) -> tuple[CountRecallState, Array]:
+        """Do as `reset`, with a given first card and query [2]."""
+        deck, (card, query) = full_deck(self.kinds, self.decks), dealt
+        state = CountRecallState(removed(deck, card), removed(deck, query), query, jnp.int32(0), jnp.ones((), bool))
         return state, one_hot((card, self.kinds), (query, self.kinds))
 
-    def counts(self, state: Counted) -> Array:
-        """[kinds] the cards dealt so far."""
-        return whole(self.kinds, self.decks) - state.left
+    def counts(self, state: CountRecallState) -> Array:
+        """Return the number of cards of each kind dealt so far [kinds]."""
+        return full_deck(self.kinds, self.decks) - state.left
 
-    def step(self, state: Counted, action: Array, key: Key) -> tuple[Counted, Step]:
-        """Judges the answer, then deals."""
+    def step(self, state: CountRecallState, action: Array, key: Key) -> tuple[CountRecallState, Step]:
+        """Judge the answer, then deal a card and a query."""
         bits = jax.random.bits(key, (2,))
         return self.resolve(state, action, jnp.stack([draw(state.left, bits[0]), draw(state.asked, bits[1])]))
 
-    def resolve(self, state: Counted, action: Array, dealt: Array) -> tuple[Counted, Step]:
-        """`step` with the next card and query [2]."""
+    def resolve(self, state: CountRecallState, action: Array, dealt: Array) -> tuple[CountRecallState, Step]:
+        """Do as `step`, with a given next card and query [2]."""
         card, query = dealt
         right = action == self.counts(state)[state.query]
         clean, time = state.clean & right, state.time + 1
         end = time >= self.cards - 1
         obs = one_hot((card, self.kinds), (query, self.kinds))
         step = self._step(obs, self._answer(right, self.cards - 1), end, end & clean)
-        return Counted(without(state.left, card), without(state.asked, query), query, time, clean), step
+        return CountRecallState(removed(state.left, card), removed(state.asked, query), query, time, clean), step
 
 
 @struct.dataclass
-class Guessed:
-    """State of HigherLower."""
+class HigherLowerState:
+    """The state of an episode of HigherLower."""
 
     left: Array
-    """[13] int32 cards of each rank that are not yet dealt."""
+    """[13] int32 number of cards of each rank that are not yet dealt."""
     card: Array
-    """[] int32 the rank that is seen."""
+    """[] int32 rank of the current card."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
 
 
 @struct.dataclass
 class HigherLower(CardGame):
-    """Guess whether the next card is of a higher (0) or a lower rank (1).
+    """Guess whether the next card has a higher rank (action 0) or a lower one (action 1).
 
-    Observation [13]: the rank of the card just dealt. Reward +-1 / cards for a right and a wrong guess, 0 for an equal
-    rank. Success has no meaning here and is never set.
+    Observation [13], one-hot: the rank of the card just dealt. Reward: 1 / cards for a right guess, minus that for a
+    wrong one, 0 for an equal rank. The episode terminates when all cards are dealt, after cards - 1 steps. `success`
+    has no meaning here and is always False.
     """
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return self._spec(13, 2, self.cards - 1)
 
-    def reset(self, key: Key) -> tuple[Guessed, Array]:
-        """Deals a card."""
-        return self.begin(draw(whole(13, self.decks), jax.random.bits(key)))
+    def reset(self, key: Key) -> tuple[HigherLowerState, Array]:
+        """Deal the first card."""
+        return self.begin(draw(full_deck(13, self.decks), jax.random.bits(key)))
 
-    def begin(self, card: Array) -> tuple[Guessed, Array]:
-        """`reset` with the first card's rank []."""
-        return Guessed(without(whole(13, self.decks), card), card, jnp.int32(0)), one_hot((card, 13))
+    def begin(self, card: Array) -> tuple[HigherLowerState, Array]:
+        """Do as `reset`, with the given rank [] of the first card."""
+        return HigherLowerState(removed(full_deck(13, self.decks), card), card, jnp.int32(0)), one_hot((card, 13))
 
-    def step(self, state: Guessed, action: Array, key: Key) -> tuple[Guessed, Step]:
-        """Deals a card and judges the guess."""
+    def step(self, state: HigherLowerState, action: Array, key: Key) -> tuple[HigherLowerState, Step]:
+        """Deal a card and judge the guess."""
         return self.resolve(state, action, draw(state.left, jax.random.bits(key)))
 
-    def resolve(self, state: Guessed, action: Array, card: Array) -> tuple[Guessed, Step]:
-        """`step` with the next card's rank []."""
+    def resolve(self, state: HigherLowerState, action: Array, card: Array) -> tuple[HigherLowerState, Step]:
+        """Do as `step`, with the given rank [] of the next card."""
         right = (card > state.card) == (action == 0)
         reward = jnp.where(card == state.card, 0.0, self._answer(right, self.cards))
         time = state.time + 1
         step = self._step(one_hot((card, 13)), reward, time >= self.cards - 1, jnp.zeros((), bool))
-        return Guessed(without(state.left, card), card, time), step
+        return HigherLowerState(removed(state.left, card), card, time), step

@@ -1,4 +1,4 @@
-"""Players of POPGym's games that are good but not exact; `envs.memory.oracles` lists them."""
+"""Scripted policies (oracles) that are good but not exact; `envs.memory.oracles` lists them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from prospect_rl.envs.api import Array, Key
 from prospect_rl.envs.memory import bandit, boards, control, pairs, remember_color, tabletop, take_it_back
 
 HELD = 0.024
-"""A magnet so near to the cube's middle holds it (m)."""
+"""The magnet holds the cube if it is within this distance of its centre (m)."""
 ROUNDS = 6
-"""How often what is known of mines is carried on to their neighbours."""
+"""Number of inference rounds over the board in MineSweeper."""
 
 
-def turn(env: pairs.Concentration, state: pairs.Table, key: Key) -> Array:
-    """Concentration with a perfect memory: a known pair first, else a card not seen yet."""
+def turn(env: pairs.Concentration, state: pairs.ConcentrationState, key: Key) -> Array:
+    """Play Concentration with perfect memory: turn a known pair if there is one, else a card not seen yet."""
     place, known = jnp.arange(env.cards), state.kinds != pairs.UNSEEN
     waiting = (state.kinds[:, None] == jnp.arange(env.kinds)) & ~state.up[:, None]
     paired = jnp.any(waiting & (jnp.sum(waiting, axis=0) >= 2), axis=1)
@@ -24,8 +24,8 @@ def turn(env: pairs.Concentration, state: pairs.Table, key: Key) -> Array:
     return jnp.argmax(2 * wish + ~known).astype(jnp.int32)
 
 
-def fire(env: boards.Battleship, state: boards.Sea, key: Key) -> Array:
-    """Battleship: where most of the places of ships lie that no miss rules out; one with h hits counts 20^h."""
+def fire(env: boards.Battleship, state: boards.BattleshipState, key: Key) -> Array:
+    """Play Battleship: fire where most possible ship placements overlap; a placement with h hits has weight 20^h."""
     hit, missed = state.shot & state.ships, state.shot & ~state.ships
     score = jnp.zeros(env.width**2)
     for length in env.ships:
@@ -35,8 +35,8 @@ def fire(env: boards.Battleship, state: boards.Sea, key: Key) -> Array:
     return jnp.argmax(jnp.where(state.shot, -1.0, score)).astype(jnp.int32)
 
 
-def sweep(env: boards.MineSweeper, state: boards.Field, key: Key) -> Array:
-    """MineSweeper: a cell that some number alone shows to be safe, else one of least risk by any single number."""
+def sweep(env: boards.MineSweeper, state: boards.MineSweeperState, key: Key) -> Array:
+    """Play MineSweeper: uncover a cell that a single count proves safe, else the cell of least estimated risk."""
     touch = jnp.asarray(boards.neighbours(env.width), jnp.float32)
     number, viewed = jnp.where(state.viewed, state.near, 0).astype(jnp.float32), state.viewed
     safe = mine = jnp.zeros_like(viewed)
@@ -55,19 +55,19 @@ def sweep(env: boards.MineSweeper, state: boards.Field, key: Key) -> Array:
 
 
 def pull(env: bandit.MultiarmedBandit, state: bandit.BanditState, key: Key) -> Array:
-    """Bandit: UCB; every arm once, then the highest mean with a bonus for few pulls. It does not look at the odds."""
+    """Play the bandit with UCB: each arm once, then the highest mean plus bonus; the true odds are not used."""
     pulls = jnp.maximum(state.pulls, 1)
     bound = state.wins / pulls + jnp.sqrt(0.2 * jnp.log(state.time + 1.0) / pulls)
     return jnp.argmax(jnp.where(state.pulls == 0, jnp.inf, bound)).astype(jnp.int32)
 
 
-def balance(env: control.CartPole, state: control.Motion, key: Key) -> Array:
-    """CartPole: the sign of a linear feedback of all four numbers."""
+def balance(env: control.CartPole, state: control.ControlState, key: Key) -> Array:
+    """Solve CartPole: the action is the sign of a linear feedback of the full state."""
     return (jnp.dot(state.q, np.array([1.0, 1.6, 18.7, 3.5], np.float32)) > 0).astype(jnp.int32)
 
 
-def swing_up(env: control.Pendulum, state: control.Motion, key: Key) -> Array:
-    """Pendulum: pump energy until it is that of standing upright, then hold."""
+def swing_up(env: control.Pendulum, state: control.ControlState, key: Key) -> Array:
+    """Solve Pendulum: pump energy up to that of the upright position, then hold by linear feedback."""
     angle, speed = control.wrapped(state.q[0]), state.q[1]
     energy = speed**2 / 2 + 15 * (jnp.cos(angle) - 1)
     pump = jnp.where(energy < 0, 2.0, -2.0) * jnp.where(speed < 0, -1.0, 1.0)
@@ -77,17 +77,17 @@ def swing_up(env: control.Pendulum, state: control.Motion, key: Key) -> Array:
 
 
 def steer(way: Array) -> Array:
-    """The action [2] that takes a point along `way` [2] (m) and brakes at its end."""
+    """Return the action [2] that moves the point by `way` [2] (m) and slows down at its end."""
     return jnp.clip(8.0 * way / tabletop.SPEED, -1.0, 1.0)
 
 
 def reach(env: remember_color.RememberColor, state: tabletop.TableState, key: Key) -> Array:
-    """RememberColor: waits until the cubes can be seen, then goes to the right one."""
+    """Solve RememberColor: wait until the cubes are shown, then go to the right one."""
     return jnp.where(state.time >= remember_color.CHOICE, steer(env.goal(state) - state.tip), 0.0)
 
 
 def carry(env: take_it_back.TakeItBack, state: tabletop.TableState, key: Key) -> Array:
-    """TakeItBack: to the cube until it is held, with it to the goal, and back to its start."""
-    errand, cube = state.facts, take_it_back.cube(state)
+    """Solve TakeItBack: go to the cube until it is held, take it to the goal, then back to its start."""
+    facts, cube = state.facts, take_it_back.cube(state)
     held = jnp.linalg.norm(cube - state.tip) < HELD
-    return steer(jnp.where(held, jnp.where(errand.reached, errand.start, errand.goal) - cube, cube - state.tip))
+    return steer(jnp.where(held, jnp.where(facts.reached, facts.start, facts.goal) - cube, cube - state.tip))

@@ -1,6 +1,7 @@
-"""Which POPGym tasks there are: every level is a class of ours with other values of its fields. Imports no JAX.
+"""The table of POPGym tasks: each level is one of our classes with certain values of its fields.
 
-A name is that of popgym's class: `popgym/RepeatFirstEasy` in `envs.ENVS`. Facts: popgym 1.0.7.
+This module does not import JAX. Names are those of popgym's classes, e.g. `popgym/RepeatFirstEasy` in `envs.ENVS`.
+Source: popgym 1.0.7.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ FAMILIES: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
         ({"sigma": 0.1}, {"sigma": 0.2}, {"sigma": 0.3}),
     ),
 }
-"""Family -> ("module:class", the fields of its levels)."""
+"""Family -> ("module:class", the field values of its three levels)."""
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     f"{family}{level}": (place, fields)
     for family, (place, presets) in FAMILIES.items()
     for level, fields in zip(LEVELS, presets, strict=True)
 }
-"""popgym's class name -> ("module:class", fields)."""
+"""Name of popgym's class -> ("module:class", field values)."""

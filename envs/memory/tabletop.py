@@ -1,6 +1,6 @@
-"""What the memory tasks on a table share: a point that native MuJoCo moves, and facts that are not always shown.
+"""The base class of the memory tasks on a table: a point in native MuJoCo, and facts that are not always shown.
 
-Shapes: W words of a row, q positions, v velocities, o of an observation, G geoms of the visual_geoms.
+Shapes: W words of a row, q positions, v velocities, o numbers of an observation, G visual geoms.
 """
 
 from __future__ import annotations
@@ -16,99 +16,101 @@ from prospect_rl.envs.mujoco import models
 from prospect_rl.envs.native import Physics, Read, failure
 
 SPEED = 0.5
-"""The point's speed under an action of 1 (m/s); it takes it with a time constant of 0.05 s."""
+"""Speed of the point for an action of 1 (m/s); it is approached with a time constant of 0.05 s."""
 STATIC = 0.2
-"""Nearly static: no joint is faster (m/s)."""
+"""Largest joint velocity that counts as nearly static (m/s)."""
 REACH = 0.3
-"""Positions are observed in this unit (m), velocities in `SPEED`."""
+"""Unit of observed positions (m); the unit of observed velocities is `SPEED`."""
 SUBSTEPS = 4
-"""Of 0.005 s: a step lasts 0.02 s."""
+"""MuJoCo steps of 0.005 s per environment step of 0.02 s."""
 START_NOISE = 0.01
-"""The point starts within this of the middle, along each axis (m)."""
+"""Largest offset of the point's start from the centre along each axis (m)."""
 UNDER = -1.0
-"""Height of what is not shown (m): under the table."""
+"""Height (m) of geoms that are not shown, below the table."""
 
 
 @struct.dataclass
 class TableState:
-    """A simulation, and what its task knows beside it."""
+    """The state of an episode: the simulation and the task's own part."""
 
     row: Array
-    """[W] uint32: see `envs.native.physics`."""
+    """[W] uint32 state of the simulation, see `envs.native.physics`."""
     read: Array
-    """[q + v] float32 positions (m) and velocities (m/s), the point's x and y first in each."""
+    """[q + v] float32 positions (m) and velocities (m/s); the point's x and y come first in each."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     facts: Tree
-    """The task's own: where things belong, what has been done."""
+    """The task's own part: positions of objects, and what has been achieved."""
 
     @property
     def tip(self) -> Array:
-        """Where the point is [2] (m)."""
+        """The position of the point [2] (m)."""
         return self.read[:2]
 
 
 @struct.dataclass
 class Tabletop(Env):
-    """Base of the tasks. Actions float32 [2]: the point's velocity, 1 for `SPEED`.
+    """Base class of the tasks on a table. Action [2] in [-1, 1]: the point's velocity, 1 for `SPEED`.
 
-    Success ends the episode and pays 1; all else pays 0. Nothing is random but the start. A simulation that breaks
-    down is truncated without reward, and info["failed"] says so.
+    Success terminates the episode and pays 1; every other step pays 0. Only the start is random. If the simulation
+    fails, the episode is truncated without reward and info["failed"] is True.
     """
 
     file: ClassVar[str]
+    """File name of the MuJoCo model."""
     horizon: ClassVar[int]
+    """Maximum length of an episode in steps."""
 
     @property
     def id(self) -> str:
-        """The registered name."""
+        """The registered id of the task."""
         raise NotImplementedError
 
     @property
     def size(self) -> int:
-        """Numbers of an observation."""
+        """The length of an observation."""
         raise NotImplementedError
 
     def draw(self, key: Key) -> tuple[Array, Tree]:
-        """(what is added to the model's first positions [q], the facts) of an episode."""
+        """Draw what is added to the model's initial positions [q], and the facts of an episode."""
         raise NotImplementedError
 
     def evaluate(self, state: TableState) -> tuple[Tree, Array]:
-        """(facts, success []) after a step that led to `state`, which has the facts from before it."""
+        """Return (facts, success []) after a step that led to `state`, which still has the facts from before it."""
         raise NotImplementedError
 
     def observe(self, state: TableState) -> Array:
-        """The observation [o]."""
+        """Return the observation [o]."""
         raise NotImplementedError
 
     def visual_geoms(self, state: TableState) -> Array:
-        """Where geoms 1 to G of the model stand in a picture [G, 3] (m)."""
+        """Return the rendered positions of the model's geoms 1 to G, [G, 3] (m)."""
         raise NotImplementedError
 
     @property
     def physics(self) -> Physics:
-        """The simulator, shared by all equal tasks of a process."""
+        """The simulator, shared by all equal tasks of the process."""
         model: Any = models.load(self.file)
         return models.physics(self.file, SUBSTEPS, (Read("qpos", 0, model.nq), Read("qvel", 0, model.nv)), False)
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return Spec(
             id=self.id, obs=Box((self.size,)), action=Box((2,), -1.0, 1.0), horizon=self.horizon,
             info=("success", "failed"),
         )  # fmt: skip
 
     def reset(self, key: Key) -> tuple[TableState, Array]:
-        """Draws the facts and where things are; all is at rest."""
+        """Draw the facts and the positions; everything is at rest."""
         return self.reset_if(jnp.ones((), bool), key)
 
     def step(self, state: TableState, action: Array, key: Key) -> tuple[TableState, Step]:
-        """Four substeps of MuJoCo under one action."""
+        """Advance the simulation by four MuJoCo steps under one action."""
         return self.step_if(jnp.ones((), bool), state, action, key)
 
     def reset_if(self, needed: Array, key: Key) -> tuple[TableState, Array]:
-        """`reset` where `needed` [], else without a simulation."""
+        """Do as `reset` where `needed` [] is True; elsewhere do not simulate."""
         k_tip, k_draw = jax.random.split(key)
         qpos, facts = self.draw(k_draw)
         qpos = qpos.at[:2].add(jax.random.uniform(k_tip, (2,), jnp.float32, -START_NOISE, START_NOISE))
@@ -117,7 +119,11 @@ class Tabletop(Env):
         return state, self.observe(state)
 
     def step_if(self, live: Array, state: TableState, action: Array, key: Key) -> tuple[TableState, Step]:
-        """`step` where `live` []; elsewhere the simulation stays as it is, at no cost. Raises ValueError."""
+        """Do as `step` where `live` [] is True; elsewhere keep the simulation unchanged without simulating.
+
+        Raises:
+            ValueError: If the action has the wrong shape.
+        """
         action = jnp.asarray(action, jnp.float32)
         if action.shape != (2,):
             raise ValueError(f"{self.id}: an action must have shape (2,), not {action.shape}")
@@ -133,11 +139,11 @@ class Tabletop(Env):
         )  # fmt: skip
 
     def failure(self) -> str:
-        """MuJoCo's words on the last simulation that broke down."""
+        """Return MuJoCo's message about the last failed simulation."""
         return failure()
 
     def frame(self, state: TableState) -> Array:
-        """The table from above, uint8 [240, 320, 3], by MuJoCo's renderer; NotImplementedError where it has none."""
+        """Render the table from above, uint8 [240, 320, 3]; raise NotImplementedError if there is no renderer."""
         from prospect_rl.envs.mujoco import picture
 
         return picture.draw(self, state.row, self.visual_geoms(state))

@@ -1,6 +1,6 @@
-"""T-Maze: a cue at the start of a corridor says which way to turn at its end.
+"""T-Maze: a cue at the start of a corridor tells which way to turn at its end.
 
-Source: the T-Maze of ELMUR and RATE, after twni2016/Memory-RL, with the numbers of the published code.
+Source: the T-Maze of ELMUR and RATE, after twni2016/Memory-RL, with the constants of the published code.
 """
 
 from __future__ import annotations
@@ -16,52 +16,54 @@ from prospect_rl.envs.api import Array, Box, Discrete, Env, Key, Spec, Step, sta
 
 RIGHT, UP, LEFT, DOWN = range(4)
 COLUMNS, CELL = 33, 8
-"""A picture's width in cells, and a cell's in pixels."""
+"""Width of a picture in cells, and of a cell in pixels."""
 WALL, FLOOR, AGENT, GOAL, TRAP = (48, 48, 56), (232, 232, 224), (40, 96, 216), (56, 168, 72), (208, 72, 64)
 
 
 @struct.dataclass
 class TMazeState:
-    """Where the agent is in which maze."""
+    """The state of an episode."""
 
     x: Array
-    """[] int32, 0 to `corridor`."""
+    """[] int32 position along the corridor, from 0 to `corridor`."""
     y: Array
-    """[] int32, -1, 0 or 1; not 0 in a goal."""
+    """[] int32 position across the corridor: -1, 0 or 1; not 0 in a goal."""
     time: Array
-    """[] int32 steps so far."""
+    """[] int32 steps taken so far."""
     corridor: Array
-    """[] int32 the junction's x."""
+    """[] int32 position x of the junction."""
     cues: Array
-    """[cues] int32, each -1 or 1."""
+    """[cues] int32 values of the cues, each -1 or 1."""
 
 
 @struct.dataclass
 class TMaze(Env):
-    """A corridor from x = 0 to the junction at x = `length` - 2, with goals above and below the junction.
+    """Walk along a corridor and turn, at the junction, to the side that a cue at the start has shown.
 
-    Actions: right, up, left, down; walls hold. Observation float32 [4 + distractors]: y, the cue (0 when none is
-    shown), whether this is the junction, and a number from {-1, 0, 1} that means nothing, as do the distractors. x is
-    not seen. A goal ends the episode and pays 1 if it is on the cue's side (up for 1), else 0; there are `length`
-    steps. Optimal return 1 after `length` - 1 steps; without memory 0.5 is the best there is. Success: return 1.
+    The corridor extends from x = 0 to the junction at x = `length` - 2; the goals are above and below the junction.
+    Observation [4 + distractors]: 0, y (-1, 0 or 1); 1, the cue (-1 or 1; 0 if none is shown); 2, whether this is the
+    junction; from 3 on, noise: numbers drawn from {-1, 0, 1}. x is not observed. Actions: 0 right, 1 up, 2 left,
+    3 down; a move into a wall has no effect. Entering a goal terminates the episode and pays 1 if it is on the cue's
+    side (up for 1), else 0. The episode is truncated after `length` steps. Success: return 1. The optimal return is 1,
+    after `length` - 1 steps; without memory the best mean return is 0.5.
     """
 
     length: int = static(30, least=3, most=1_000_000)
-    """Steps of an episode at most; 3 to 1,000,000."""
+    """Maximum length of an episode in steps, from 3 to 1,000,000."""
     shortest: int | None = static(None, least=1)
-    """Draw the junction's x uniformly from so much to `length` - 2, at every reset."""
+    """If given, the junction's position is drawn uniformly from this to `length` - 2 at every reset."""
     cue_steps: int = static(1, least=1)
-    """Steps for which a cue is shown."""
+    """Number of steps for which a cue is shown."""
     delay: int = static(0, least=0)
-    """Steps before the first cue."""
+    """Number of steps before the first cue."""
     cues: Literal[1, 2] = static(1)
-    """One cue or two, drawn independently."""
+    """Number of cues (1 or 2), drawn independently."""
     gap: int = static(1, least=0)
-    """Steps between the end of the first cue and the second."""
+    """Number of steps between the end of the first cue and the second."""
     decides: Literal["first", "last", "product"] = static("first")
-    """Which of two cues gives the side: first, last, or their product (up where they agree)."""
+    """Which of two cues decides the side: first, last, or their product (up if they agree)."""
     distractors: int = static(0, least=0)
-    """More numbers in the observation that mean nothing."""
+    """Number of additional noise components in the observation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,26 +71,26 @@ class TMaze(Env):
             raise ValueError(f"shortest must be at most length - 2 = {self.length - 2}, not {self.shortest}")
         last, junction = self._shown(self.cues - 1), self.shortest or self.length - 2
         if last > junction:
-            raise ValueError(f"the last cue would come at step {last}, after the junction may be reached at {junction}")
+            raise ValueError(f"the last cue would come at step {last}, but the junction may be reached at {junction}")
 
     def _shown(self, number: int) -> int:
-        """The first step at which a cue is shown."""
+        """Return the first step at which a cue is shown."""
         return self.delay + number * (self.cue_steps + self.gap)
 
     @property
     def spec(self) -> Spec:
-        """Static facts."""
+        """The spaces and the time limit."""
         return Spec(
             id="memory/tmaze", obs=Box((4 + self.distractors,), -1.0, 1.0), action=Discrete(4), horizon=self.length,
             info=("success", "state_id"),
         )  # fmt: skip
 
     def reset(self, key: Key) -> tuple[TMazeState, Array]:
-        """Draws the cues, and the junction where it varies."""
+        """Draw the cues and, if it varies, the position of the junction."""
         return self.reset_side(jnp.int32(0), key)
 
     def reset_side(self, side: Array, key: Key) -> tuple[TMazeState, Array]:
-        """`reset`, with the paying goal on `side` [] (-1 or 1); 0 draws it."""
+        """Do as `reset`, with the paying goal on a given `side` [] (-1 or 1); 0 draws the side."""
         k_cues, k_corridor, k_noise = jax.random.split(key, 3)
         cues = jnp.where(jax.random.bernoulli(k_cues, shape=(self.cues,)), 1, -1).astype(jnp.int32)
         cues = jnp.where((side == 0) | (self.goal(cues) == side), cues, self._turned(cues))
@@ -100,15 +102,15 @@ class TMaze(Env):
         return state, self.observe(state, k_noise)
 
     def goal(self, cues: Array) -> Array:
-        """[] the side that pays, -1 or 1."""
+        """Return the side [] that pays, -1 or 1."""
         return {"first": cues[0], "last": cues[-1], "product": jnp.prod(cues)}[self.decides]
 
     def _turned(self, cues: Array) -> Array:
-        """The cues with the one that decides turned round; the first where all do."""
+        """Return the cues with the deciding one negated (the first one if both decide)."""
         return cues.at[-1 if self.decides == "last" else 0].multiply(-1)
 
     def step(self, state: TMazeState, action: Array, key: Key) -> tuple[TMazeState, Step]:
-        """Moves; the junction alone is open upwards and downwards."""
+        """Move; up and down are possible only at the junction."""
         along = (action == RIGHT).astype(jnp.int32) - (action == LEFT)
         across = (action == UP).astype(jnp.int32) - (action == DOWN)
         y = jnp.where(state.x == state.corridor, across, 0)
@@ -122,19 +124,19 @@ class TMaze(Env):
         return state, step
 
     def observe(self, state: TMazeState, key: Key) -> Array:
-        """The observation [4 + distractors] of a state; `key` draws what means nothing."""
+        """Return the observation [4 + distractors] of a state; `key` draws the noise."""
         hint = jnp.int32(0)
         for i in range(self.cues):
             begun = self._shown(i)
             hint = jnp.where((state.time >= begun) & (state.time < begun + self.cue_steps), state.cues[i], hint)
-        words = jax.random.key_data(key)  # one use of a key, and of few bits: they are its own, which spares a draw
+        words = jax.random.key_data(key)  # the key is used once for few bits: its own words serve, which saves a draw
         words = jax.random.bits(key, (1 + self.distractors,)) if self.distractors > 1 else words[: 1 + self.distractors]
         noise = (words % 3).astype(jnp.int32) - 1
         seen = jnp.stack([state.y, hint, (state.x == state.corridor).astype(jnp.int32)])
         return jnp.concatenate([seen, noise]).astype(jnp.float32)
 
     def frame(self, state: TMazeState) -> Array:
-        """The maze, uint8 [40, 280, 3]; a corridor longer than 33 cells is drawn shorter."""
+        """Draw the maze, uint8 [40, 280, 3]; a corridor longer than 33 cells is drawn compressed."""
         columns = jnp.minimum(state.corridor + 1, COLUMNS)
         across, down = np.arange(COLUMNS + 2) - 1, 1 - np.arange(-1, 4)[:, None]
         place = state.x * (columns - 1) // state.corridor

@@ -82,7 +82,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(harm):
         path.write_bytes(data)
     else:
         card_path.write_text("{")
-    with pytest.warns(UserWarning, match="is damaged and is made anew"):
+    with pytest.warns(UserWarning, match="is damaged and will be rebuilt"):
         _, anew = datasets.make_with_card("test/cues")
     assert anew["sha256"] == card["sha256"] == json.loads(card_path.read_text())["sha256"]
 

@@ -104,7 +104,7 @@ def test_tmaze_of_a_million_steps():
     ({"length": 9, "shortest": 8}, "shortest must be at most length - 2 = 7, not 8"),
     ({"cues": 3}, "cues must be 1 or 2"),
     ({"cue_steps": 0}, "cue_steps must be at least 1"),
-    ({"length": 9, "delay": 8}, "the last cue would come at step 8, after the junction may be reached at 7"),
+    ({"length": 9, "delay": 8}, "the last cue would come at step 8, but the junction may be reached at 7"),
     ({"length": 9, "shortest": 1, "cues": 2}, "the last cue would come at step 2"),
 ])  # fmt: skip
 def test_tmaze_bad_fields(fields, message):
@@ -135,7 +135,7 @@ def test_cards_are_drawn_from_those_that_are_left(kinds):
             card = cards.draw(left, jax.random.bits(key))
             return cards.without(left, card), card
 
-        left, dealt = jax.lax.scan(body, cards.whole(kinds, 1), jax.random.split(key, 52))
+        left, dealt = jax.lax.scan(body, cards.full_deck(kinds, 1), jax.random.split(key, 52))
         return left, dealt
 
     left, dealt = jax.jit(jax.vmap(deal))(jax.random.split(KEY, 520))

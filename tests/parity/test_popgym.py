@@ -155,7 +155,7 @@ def control_episode(name, seed, expert):
     rng, rows, over = np.random.default_rng(seed), [], False
     while not over:
         before = np.asarray(theirs.state, np.float32)
-        state = control.Motion(before, np.int32(len(rows)))
+        state = control.ControlState(before, np.int32(len(rows)))
         action = np.asarray(act(state, None)) if expert else rng.uniform(-2.5, 2.5, 1) if "Pend" in name else None
         action = np.int32(rng.integers(2)) if action is None else action
         action = action.astype(np.float32) if "Pend" in name else int(action)
@@ -171,7 +171,7 @@ def test_control(name):
         for expert in (False, True):
             env, rows = control_episode(name, seed, expert)
             q, action, noise, obs, reward, terminated, truncated = map(np.asarray, zip(*rows, strict=True))
-            state = control.Motion(q, np.arange(len(q), dtype=np.int32))
+            state = control.ControlState(q, np.arange(len(q), dtype=np.int32))
             after, step = jax.jit(jax.vmap(env.resolve))(state, action, noise.astype(np.float32))
             np.testing.assert_allclose(step.obs, obs, rtol=1e-5, atol=2e-6)
             np.testing.assert_allclose(step.reward, reward, rtol=1e-4, atol=1e-6)

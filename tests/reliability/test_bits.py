@@ -106,7 +106,7 @@ def test_a_pickle_in_the_place_of_arrays_is_refused_and_never_run(monkeypatch, t
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
     datasets.make("test/cues")
     datasets.paths("test/cues", datasets.recipe("test/cues"))[0].write_bytes(data)
-    with pytest.warns(UserWarning, match="made anew"):
+    with pytest.warns(UserWarning, match="will be rebuilt"):
         datasets.make("test/cues")
     assert not mark.exists()
     pickle.loads(data)  # it would have
