@@ -35,7 +35,7 @@ class Data:
         """Raise ValueError where name and fields do not decide what the data is."""
         from prospect_rl.envs.data import datasets
 
-        if datasets.is_elsewhere(self.name) and not self.fields.get("sha256"):
+        if datasets.is_external(self.name) and not self.fields.get("sha256"):
             raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
 
     @property
@@ -43,7 +43,7 @@ class Data:
         """What a run is compared by: data that lies elsewhere is its hash, under whatever name."""
         from prospect_rl.envs.data import datasets
 
-        if not datasets.is_elsewhere(self.name) or not self.fields.get("sha256"):
+        if not datasets.is_external(self.name) or not self.fields.get("sha256"):
             return self
         return Data("elsewhere", {"sha256": self.fields["sha256"]})
 

@@ -1,1 +1,1 @@
-"""Datasets: names and recipes, files, Minari, scripted players, scores."""
+"""Datasets: recipes and their names, data files, Minari, demonstrations and scores."""

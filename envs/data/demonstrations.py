@@ -1,4 +1,4 @@
-"""Demonstrations: the data of scripted players, who know the rules and look at the state.
+"""Demonstrations: datasets from scripted policies (oracles), which know the rules and read the state.
 
     dataset = datasets.make("minigrid/DoorKey-8x8-v0/oracle", random=0.5)
 
@@ -26,13 +26,23 @@ from prospect_rl.envs.minigrid.env import MiniGrid
 Policy = Callable[[Tree, Key], Array]
 
 CHUNK_BYTES = 64 << 20
-"""Episodes are made so many bytes at a time."""
+"""Size of the batches in which episodes are generated (bytes)."""
 ORACLES: dict[type, Callable[[Any, Any, Key], Array]] = oracles.ORACLES | {MiniGrid: controller.act}
-"""Class -> its player, (env, state, key) -> action."""
+"""Class of environment -> its oracle, (env, state, key) -> action."""
 
 
 def oracle(env: Env) -> Policy:
-    """The player of an environment, (state, key) -> action. Raises ValueError where there is none."""
+    """Return the oracle of an environment.
+
+    Args:
+        env: The environment.
+
+    Returns:
+        A pure function (state, key) -> action for ONE episode.
+
+    Raises:
+        ValueError: If the environment has no oracle.
+    """
     for cls in type(env).__mro__:
         if cls in ORACLES:
             return partial(ORACLES[cls], env)
@@ -41,28 +51,28 @@ def oracle(env: Env) -> Policy:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """A dataset of an oracle's episodes, made again bit for bit from these fields.
+    """Recipe for a dataset of an oracle's episodes, reproducible bit for bit from these fields.
 
-    In T-Maze every other episode has its goal on the other side, so that as many lead up as down.
+    In T-Maze the side of the goal alternates between episodes, so that both sides are equally frequent.
     Raises ValueError for an environment without an oracle and for fields out of range.
     """
 
     env: str
-    """Registered name of the environment."""
+    """Registered id of the environment."""
     env_fields: tuple[tuple[str, Any], ...] = ()
-    """Values of the environment's fields, as pairs."""
+    """Values for fields of the environment, as (name, value) pairs."""
     episodes: int = 2000
-    """Number of episodes that are played."""
+    """Number of episodes to generate."""
     noise: float = 0.0
-    """Share of the actions that are drawn uniformly instead; what was done is what is kept."""
+    """Share of the actions (0 to 1) that are replaced by uniform ones; the data contains the replaced actions."""
     random: float = 0.0
-    """Share of the episodes (the first ones) whose actions are all drawn uniformly."""
+    """Share of the episodes (0 to 1, the first ones) whose actions are all drawn uniformly."""
     seed: int = 0
-    """Seed of everything that is drawn."""
+    """Random seed of the whole dataset."""
     successes_only: bool = False
-    """Leave out the episodes that end without success."""
+    """Whether to leave out episodes that end without success."""
     successors: bool = False
-    """Keep `next_obs` too: it doubles the memory, and only ends of episodes hold what no other row does."""
+    """Whether to store `next_obs` too. It doubles the memory; only the last rows of episodes add information."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or not 0 <= self.noise <= 1 or not 0 <= self.random <= 1:
@@ -72,7 +82,7 @@ class Demonstrations:
             )
 
     def build(self) -> Dataset:
-        """Play the episodes. Rows: obs, action, reward, terminated, truncated, and next_obs where asked for."""
+        """Generate the episodes: obs, action, reward, terminated, truncated and, with `successors`, next_obs."""
         env = envs.make(self.env, **dict(self.env_fields))
         size = sum(np.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(self._play(env), 0)))
         chunk = int(min(self.episodes, max(1, CHUNK_BYTES // size)))
@@ -93,7 +103,7 @@ class Demonstrations:
         return Dataset(rows=rows, firsts=jnp.asarray(firsts, jnp.int32))
 
     def _play(self, env: Env) -> Callable[[Array], dict[str, Array]]:
-        """Episode number [] -> its rows, leading [horizon], with `live` and `success` [horizon]."""
+        """Return a function from an episode's number [] to its rows, leading [horizon], with `live` and `success`."""
         act, space = oracle(env), env.spec.action
         assert not isinstance(space, Dict)
 

@@ -1,11 +1,11 @@
-"""Datasets of Farama's Minari, in and out (the extra `offline`). Only what is on this machine: nothing is downloaded.
+"""Import and export of Minari datasets (with the extra `offline`). Only local datasets are used: nothing is downloaded.
 
     datasets.make("minari/D4RL/pointmaze/umaze-v2", keys=("observation", "desired_goal"))
     export(datasets.make("mine.npz"), "mine/hopper-v0", env="mujoco/hopper")
 
-What is exported and imported again is the same to the last bit. Minari keeps its datasets in $MINARI_DATASETS_PATH.
+Exporting and importing again preserves every bit. Minari stores its datasets in $MINARI_DATASETS_PATH.
 
-Shapes: M rows, an episode of T rows has T + 1 observations.
+Shapes: M rows; an episode of T rows has T + 1 observations.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ import numpy as np
 
 from prospect_rl import envs
 from prospect_rl.envs.api import Box, Dataset, Dict, Space
-from prospect_rl.envs.data.datasets import Elsewhere, check, check_fits
+from prospect_rl.envs.data.datasets import External, check, check_fits
 from prospect_rl.envs.data.files import as_dataset, check_room, extra, narrow
 
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minari(Elsewhere):
-    """The rows of a Minari dataset on this machine, float32 and int32.
+class Minari(External):
+    """The rows of a local Minari dataset, as float32 and int32.
 
-    An observation of several named parts is flattened into one vector, in the order of the space. The last row of an
-    episode that is neither terminated nor truncated becomes truncated.
+    A dict observation is flattened into one vector, in the order of the space. If the last row of an episode is neither
+    terminated nor truncated, it becomes truncated.
     """
 
     id: str
-    """As Minari has it."""
+    """The id of the dataset in Minari."""
     keys: tuple[str, ...] = ()
-    """The parts of an observation to take, in this order; none: all, in the order of the space."""
+    """Keys of a dict observation to use, in this order; by default all, in the order of the space."""
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -51,20 +51,24 @@ class Minari(Elsewhere):
         return place(self.id)
 
     def build(self) -> Dataset:
-        """Read the dataset. Raises ValueError, in one line, where it is missing, damaged, or of other spaces."""
+        """Read the dataset.
+
+        Raises:
+            ValueError: In one line, if it is missing or damaged, or its spaces are not supported.
+        """
         import gymnasium
 
         minari = extra("minari")
         if not (self.source / "data").is_dir():
             raise ValueError(
-                f"there is no Minari dataset {self.id} here: `minari download {self.id}`, if it is a public one"
+                f"there is no local Minari dataset {self.id}: `minari download {self.id}`, if it is public"
             )
         try:
             check_room(sum(path.stat().st_size for path in self.source.rglob("*")))
             return self._rows(minari.load_dataset(self.id))
         except (OSError, ValueError, KeyError, TypeError, AssertionError, gymnasium.error.Error) as error:
             raise ValueError(f"the Minari dataset {self.id}: {' '.join(str(error).split())}") from None
-        except ImportError as error:  # the packages of Minari's own formats
+        except ImportError as error:  # a package that Minari needs for a storage format
             raise ValueError(f'{error.name or "a package"} is missing: pip install "prospect-rl[offline]"') from None
 
     def _rows(self, found: Any) -> Dataset:
@@ -97,11 +101,23 @@ def export(
     algorithm: str | None = None,
     description: str | None = None,
 ) -> Path:
-    """Write a dataset as a Minari one; gives its folder.
+    """Write a dataset as a Minari dataset. Reference scores are not measured.
 
-    env, fields: the registered environment that it is of, which gives the spaces and can be recovered from what is
-    written. The other words are for people. Reference scores are not measured. Raises ValueError, in one line, for an
-    id that is taken, data of another environment, data without `next_obs`, and data that Minari cannot hold whole.
+    Args:
+        dataset: The dataset; it needs `next_obs`.
+        id: The id of the new Minari dataset, e.g. "mine/hopper-v0".
+        env: Registered id of the environment, which defines the spaces and is stored with the data.
+        fields: Values for fields of the environment.
+        author: Author, for readers.
+        algorithm: Name of the algorithm, for readers.
+        description: Description, for readers.
+
+    Returns:
+        The folder of the new dataset.
+
+    Raises:
+        ValueError: In one line, if the id is invalid or taken, if the data does not fit the environment, lacks
+            `next_obs`, or cannot be represented completely in Minari's format.
     """
     import gymnasium
 
@@ -117,7 +133,7 @@ def export(
     gym.kwargs |= dict(fields or {})
     obs = Box(rows["obs"].shape[1:], dtype=str(rows["obs"].dtype)) if isinstance(spec.obs, Dict) else spec.obs
     try:
-        with warnings.catch_warnings():  # about words for people that are not given
+        with warnings.catch_warnings():  # Minari warns about missing descriptions
             warnings.simplefilter("ignore", UserWarning)
             minari.create_dataset_from_buffers(
                 id, episodes, env=gym, observation_space=outward(obs), action_space=outward(spec.action),
@@ -130,13 +146,13 @@ def export(
 
 
 def check_id(id: str) -> None:
-    """Raise ValueError for what cannot be the id of a Minari dataset."""
+    """Raise ValueError if `id` is not a valid id of a Minari dataset."""
     if not ID.fullmatch(id):
-        raise ValueError(f"ids of Minari datasets look like namespace/name-v0, not {id!r}")
+        raise ValueError(f"the id of a Minari dataset must look like namespace/name-v0, not {id!r}")
 
 
 def place(id: str) -> Path:
-    """The folder of a dataset, whether it is there or not. Raises ValueError where minari is missing."""
+    """Return the folder of a dataset, which need not exist; raise ValueError if minari is not installed."""
     extra("minari")
     from minari.storage.datasets_root_dir import get_dataset_path
 
@@ -144,33 +160,33 @@ def place(id: str) -> Path:
 
 
 def vacant(id: str) -> Path:
-    """The folder for a new dataset. Raises ValueError where there is one."""
+    """Return the folder for a new dataset; raise ValueError if the id is invalid or the dataset exists."""
     check_id(id)
     if (folder := place(id)).exists():
-        raise ValueError(f"there is a Minari dataset {id} already: `minari delete {id}`, or count its version up")
+        raise ValueError(f"the Minari dataset {id} exists already: `minari delete {id}`, or increase the version")
     return folder
 
 
 def _episodes(rows: dict[str, np.ndarray], firsts: np.ndarray) -> Iterator[Any]:
-    """What Minari writes, one object an episode."""
+    """Yield the objects that Minari writes, one per episode."""
     from minari.data_collector import EpisodeBuffer
 
     if "next_obs" not in rows:
-        raise ValueError("the dataset keeps no next_obs, so the last observation of each episode is unknown: build it "
+        raise ValueError("the dataset has no next_obs, so the last observation of each episode is unknown: build it "
                          "with successors=true")  # fmt: skip
     if more := set(rows) - {"obs", "action", "reward", "terminated", "truncated", "next_obs"}:
-        raise ValueError(f"Minari has no place for the dataset's {', '.join(sorted(more))}")
+        raise ValueError(f"Minari cannot store the dataset's {', '.join(sorted(more))}")
     bounds = np.append(firsts, len(rows["reward"]))
     inside = np.ones(len(rows["reward"]), bool)
     inside[bounds[1:] - 1] = False
     following = rows["next_obs"][inside].tobytes() == rows["obs"][1:][inside[:-1]].tobytes()
     if not following or rows["next_obs"].dtype != rows["obs"].dtype:
-        raise ValueError("Minari keeps each observation once, but the dataset's next_obs is not the next row's obs")
+        raise ValueError("Minari stores each observation once, but the dataset's next_obs is not the next row's obs")
     if not np.all(rows["terminated"][~inside].astype(bool) | rows["truncated"][~inside].astype(bool)):
         raise ValueError("an episode of the dataset ends in a row that is neither terminated nor truncated")
     for number, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
         part = slice(begin, end)
-        arrays: dict[str, Any] = {  # they will do, though it is typed for lists
+        arrays: dict[str, Any] = {  # arrays are accepted, though the annotation says lists
             "observations": np.concatenate([rows["obs"][part], rows["next_obs"][end - 1 : end]]),
             "actions": rows["action"][part], "rewards": rows["reward"][part],
             "terminations": rows["terminated"][part], "truncations": rows["truncated"][part],
@@ -179,7 +195,7 @@ def _episodes(rows: dict[str, np.ndarray], firsts: np.ndarray) -> Iterator[Any]:
 
 
 def _beside(x: Any, space: Space) -> np.ndarray:
-    """Rows [M, ...] as they are; named parts side by side in one vector, in the order of the space."""
+    """Return rows [M, ...] unchanged, or the parts of a dict concatenated in the order of the space."""
     if not isinstance(x, dict) or not isinstance(space, Dict):
         return np.asarray(x)
     return np.concatenate([np.asarray(x[name]).reshape(len(x[name]), -1) for name, _ in space.items], axis=1)
@@ -189,7 +205,7 @@ def _beside(x: Any, space: Space) -> np.ndarray:
 
 
 def _flat(space: Any, obs: Any, keys: tuple[str, ...] = ()) -> np.ndarray:
-    """Observations [T + 1, ...]: an array as it is, named parts side by side in one vector."""
+    """Return observations [T + 1, ...]: an array unchanged, the parts of a dict concatenated in one vector."""
     from gymnasium import spaces
     from minari.dataset.minari_storage import is_image_space
 
@@ -199,12 +215,12 @@ def _flat(space: Any, obs: Any, keys: tuple[str, ...] = ()) -> np.ndarray:
         parts = [_flat(space[key], obs[key]) for key in keys or space.spaces]
         return np.concatenate([x.reshape(len(x), -1) for x in parts], axis=1)
     if keys:
-        raise ValueError("its observations have no named parts")
+        raise ValueError("its observations are not dicts, so keys cannot be chosen")
     if isinstance(space, spaces.Discrete):
         return np.asarray(obs) - space.start
     if not isinstance(space, spaces.Box) or is_image_space(space):
         what = "images" if isinstance(space, spaces.Box) else type(space).__name__
-        raise ValueError(f"its observations are {what}: arrays of numbers, choices and named parts of them can be read")
+        raise ValueError(f"its observations are {what}, but only Box, Discrete and Dict of these can be read")
     return np.asarray(obs)
 
 
@@ -214,5 +230,5 @@ def _actions(space: Any, actions: Any) -> np.ndarray:
     if isinstance(space, spaces.Discrete):
         return np.asarray(actions) - space.start
     if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise ValueError(f"its actions are {space}: real numbers and choices can be read")
+        raise ValueError(f"its actions are {space}, but only Discrete and Box of real numbers can be read")
     return np.asarray(actions)

@@ -1,6 +1,6 @@
-"""The datasets that have names: which recipe makes each, and from which fields.
+"""The register of datasets: the recipe and the field values for each name.
 
-A recipe lives where what it needs lives: in `experiments`, where that is an agent. It is imported when it is asked for.
+A recipe is defined where its dependencies are: in `experiments` if it needs an agent. It is imported on first use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BANDS = {
     "mujoco/hopper": {"medium": (40.0, 55.0), "expert": (100.0, 112.0)},
     "mujoco/walker2d": {"medium": (60.0, 85.0), "expert": (100.0, 110.0)},
 }
-"""D4RL's scores between which an agent is medium or expert: read from D4RL's data, which have no published bands."""
+"""Range of D4RL scores of a medium or expert agent, derived from D4RL's data (no ranges are published)."""
 
 DATASETS: dict[str, tuple[str, dict[str, Any]]] = {
     "memory/tmaze/oracle": (ORACLE, {"env": "memory/tmaze", "env_fields": (("length", 30), ("shortest", 1))}),
@@ -43,4 +43,4 @@ DATASETS: dict[str, tuple[str, dict[str, Any]]] = {
     },
     **{f"{env}/medium-expert": (JOINED, {"env": env, "parts": (f"{env}/medium", f"{env}/expert")}) for env in BANDS},
 }
-"""Name -> ("module:recipe class", the fields that make it this one)."""
+"""Name -> ("module:recipe class", field values)."""

@@ -1,8 +1,8 @@
-"""What a return is worth: on D4RL's scale from random actions (0) to its reference (100); beside a clean controller's.
+"""Normalised scores: D4RL's scale from random actions (0) to its reference (100), and the share of a controller.
 
 Sources: D4RL d4rl/infos.py; for the mazes' controller `python -m prospect_rl.experiments.bench.floors.pointmaze`.
-D4RL's own controller is a weak one: in its mazes a clean one scores 147, 156 and 207. Its MuJoCo references were made
-with gym's v2 robots; with others they are no more than a common scale.
+D4RL's own controller is weak: in its mazes our noise-free controller scores 147, 156 and 207. D4RL's MuJoCo references
+were measured with gym's v2 robots; for other versions they are only a common scale.
 """
 
 from __future__ import annotations
@@ -30,7 +30,18 @@ CONTROLLER = {
 
 
 def d4rl_score(env: str, mean_return: float) -> float:
-    """100 (R - random) / (reference - random). Raises ValueError for an environment without references."""
+    """Return D4RL's normalised score.
+
+    Args:
+        env: Registered id of the environment.
+        mean_return: Mean return R over episodes.
+
+    Returns:
+        100 (R - random) / (reference - random).
+
+    Raises:
+        ValueError: For an environment without D4RL references.
+    """
     if env not in D4RL:
         raise unknown("environment with D4RL's references", env, D4RL)
     random, reference = D4RL[env]
@@ -38,7 +49,18 @@ def d4rl_score(env: str, mean_return: float) -> float:
 
 
 def controller_share(env: str, mean_return: float) -> float:
-    """R / that of the clean controller. Raises ValueError for an environment without one."""
+    """Return the mean return as a share of the noise-free controller's.
+
+    Args:
+        env: Registered id of the environment.
+        mean_return: Mean return over episodes.
+
+    Returns:
+        The ratio of the two mean returns; 1 means as good as the controller.
+
+    Raises:
+        ValueError: For an environment without a controller.
+    """
     if env not in CONTROLLER:
         raise unknown("environment with a controller", env, CONTROLLER)
     return mean_return / CONTROLLER[env]

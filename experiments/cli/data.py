@@ -57,7 +57,7 @@ def _make(args: argparse.Namespace) -> Path:
         _, card = datasets.make_with_card(args.name, **fields)
     if args.action == "show":
         _print_card(card)
-    return made.source if isinstance(made, datasets.Elsewhere) else datasets.paths(args.name, made)[0]
+    return made.source if isinstance(made, datasets.External) else datasets.paths(args.name, made)[0]
 
 
 def _export(args: argparse.Namespace) -> Path:

@@ -158,7 +158,7 @@ def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
         return None
     fields = given(args, "dataset")
     datasets.recipe(args.dataset, **fields)
-    if datasets.is_elsewhere(args.dataset):
+    if datasets.is_external(args.dataset):
         with warnings.catch_warnings(action="ignore"):  # they come as notices of the run
             dataset, card = datasets.make_with_card(args.dataset, **fields)
             datasets.check_fits(dataset, spec)

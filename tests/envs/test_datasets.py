@@ -92,7 +92,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(harm):
     [
         ("reward", "the dataset lacks reward"), ("nan", "obs is not finite in row 5"), ("length", "differ in length"),
         ("empty", "the dataset is empty"),
-        ("firsts", "must begin at 0 and ascend"),
+        ("firsts", "must start at 0 and ascend"),
     ],
 )  # fmt: skip
 def test_bad_data_is_one_line_and_is_not_kept(spoil, line):
@@ -136,7 +136,7 @@ LASTS, NONE = np.isin(np.arange(8), [3, 4, 7]), np.zeros(8, bool)
 @pytest.mark.parametrize("env", ["point/sparse", "maze2d/umaze"])
 def test_swapped_flags_of_what_never_terminates_are_told(env):
     datasets.check_fits(steps(env, terminated=NONE, truncated=LASTS), envs.make(env).spec)
-    line = f"3 of 3 rows that the dataset calls terminated are such that {env} does not terminate there.*swapped"
+    line = f"{env} does not terminate in 3 of 3 rows that the dataset marks as terminated.*swapped"
     swapped = steps(env, terminated=LASTS, truncated=NONE)
     with pytest.warns(UserWarning, match=line):
         datasets.check_fits(swapped, envs.make(env).spec)
@@ -149,14 +149,14 @@ def test_swapped_flags_of_what_has_a_rule_are_told():
     """A task whose every step ends it."""
     spec = envs.make("probe/target").spec
     datasets.check_fits(steps("probe/target", terminated=LASTS, truncated=NONE), spec)
-    with pytest.warns(UserWarning, match="3 of 3 .* calls truncated are such that probe/target terminates there"):
+    with pytest.warns(UserWarning, match="probe/target terminates in 3 of 3 .* marks as truncated"):
         datasets.check_fits(steps("probe/target", terminated=NONE, truncated=LASTS), spec)
 
 
 def test_data_of_another_task_is_refused():
     made = datasets.make("test/cues")
     datasets.check_fits(made, envs.make("probe/memory").spec)
-    with pytest.raises(ValueError, match=r"the dataset's obs has the shape \[2\], that of probe/bandit \[1\]"):
+    with pytest.raises(ValueError, match=r"the dataset's obs has the shape \[2\], but probe/bandit has \[1\]"):
         datasets.check_fits(made, envs.make("probe/bandit").spec)
 
 
@@ -165,7 +165,7 @@ def test_unknown_names_and_fields_are_one_line():
         datasets.recipe("test/cue")
     for name in ("mine.csv", "mine.pkl", "./mine"):
         Path("mine").touch()
-        with pytest.raises(ValueError, match=rf"^{name} cannot be read: files of data end in .npz, .safetensors, "):
+        with pytest.raises(ValueError, match=rf"^{name} cannot be read: data files end in .npz, .safetensors, "):
             datasets.recipe(name)
     with pytest.raises(ValueError, match="test/cues: .*colour"):
         datasets.recipe("test/cues", colour=1)

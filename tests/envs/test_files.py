@@ -74,7 +74,7 @@ def test_a_file_that_has_changed_is_read_anew_and_not_taken_for_the_other():
     write("mine.npz", arrays(reward=np.zeros(ROWS)))
     changed = datasets.make_with_card("mine.npz")[1]["sha256"]
     assert changed != first
-    with pytest.raises(ValueError, match=f"mine.npz holds other data than is asked for: its SHA-256 is {changed}"):
+    with pytest.raises(ValueError, match=f"mine.npz does not have the requested sha256: its SHA-256 is {changed}"):
         datasets.make("mine.npz", sha256=first)
 
 
@@ -88,7 +88,7 @@ def test_rows_may_be_terminated_and_truncated():
 def test_endings_in_any_case(name):
     write(name.lower(), arrays())
     Path(name.lower()).rename(name)
-    assert len(datasets.make(name).rows["reward"]) == ROWS and datasets.is_elsewhere(name)
+    assert len(datasets.make(name).rows["reward"]) == ROWS and datasets.is_external(name)
 
 
 def test_their_files_without_timeouts_say_how_to_go_on():
@@ -106,7 +106,7 @@ def test_ogbench():
         "observations": np.arange(8.0)[:, None], "actions": 10 + np.arange(8.0)[:, None], "qpos": np.zeros(8),
         "terminals": np.isin(np.arange(8), [2, 4]).astype(np.float32),
     }  # fmt: skip
-    with pytest.warns(UserWarning, match="is read as OGBench's.* all rewards are 0"):
+    with pytest.warns(UserWarning, match="is read in OGBench's format.* all rewards are 0"):
         made = datasets.make(write("cube-play-v0.npz", rows))
     x = made.rows
     assert x["obs"].ravel().tolist() == [0, 1, 3, 5, 6] and x["next_obs"].ravel().tolist() == [1, 2, 4, 6, 7]
@@ -127,7 +127,7 @@ def test_hdf5_that_holds_no_arrays_is_one_line(what):
             file["observations/desired_goal"] = file["observations/state"] = np.zeros((ROWS, 2))
         else:
             file["observations"] = "words" if what == "text" else h5py.Empty("f4")
-    line = {"group": r"cannot be read: observations is a group, of desired_goal, state, not one array"}.get(what, "obs")
+    line = {"group": r"cannot be read: observations is a group \(desired_goal, state\), not an array"}.get(what, "obs")
     with pytest.raises(ValueError, match=line) as error:
         datasets.make("mine.hdf5")
     assert "\n" not in str(error.value)
@@ -138,7 +138,7 @@ def test_integers_are_narrowed_where_they_have_room():
     made = datasets.make(write("mine.npz", arrays(obs=choices.astype(np.uint8), action=choices, next_obs=choices[::-1]
                                                   .astype(np.uint8))))  # fmt: skip
     assert made.rows["obs"].dtype == np.uint8 and made.rows["action"].dtype == np.int32
-    with pytest.raises(ValueError, match="action holds integers of more than 32 bits"):
+    with pytest.raises(ValueError, match="action contains integers of more than 32 bits"):
         datasets.make(write("mine.npz", arrays(action=choices + 2**31)))
     with pytest.raises(ValueError, match="obs is not finite in row 0"):
         datasets.make(write("mine.npz", arrays(obs=np.full((ROWS, 2), 1e300))))
@@ -149,7 +149,7 @@ def test_a_file_larger_than_the_memory_is_not_read(name, monkeypatch):
     write(name, arrays(obs=np.zeros((ROWS, 2**12))))
     monkeypatch.setattr(files, "free_memory", lambda: 2**19)
     monkeypatch.setattr(files, "narrow", lambda *_: pytest.fail("read"))
-    line = rf"{name} cannot be read: it holds 0.000\d+ GiB and takes 2 times that to read, and 0.000488 GiB .* free"
+    line = rf"{name} cannot be read: it contains 0.000\d+ GiB and needs 2 times that .*, but only 0.000488 GiB .* free"
     with pytest.raises(ValueError, match=line):
         datasets.make(name)
 
@@ -192,11 +192,11 @@ def spoil(name):
     ("what", "line"),
     [
         ("missing", "the dataset lacks reward"), ("object", "mine.npz cannot be read: Object arrays"),
-        ("text", "the dataset's obs holds <U1, not numbers"), ("scalar", "reward is one number, not one a row"),
+        ("text", "the dataset's obs has the dtype <U1"), ("scalar", "reward is a single number, not one per row"),
         ("length", "differ in length"), ("shape", r"the dataset's reward has the shape \[30, 1\], not \[30\]"),
         ("next", r"the dataset's next_obs has the shape \[30, 1\], not \[30, 2\]"),
-        ("flag", "terminated holds other numbers than 0 and 1"), ("nan", "obs is not finite in row 7"),
-        ("empty", "is empty"), ("twice", "it holds both obs and observations"),
+        ("flag", "terminated contains other numbers than 0 and 1"), ("nan", "obs is not finite in row 7"),
+        ("empty", "is empty"), ("twice", "it contains both obs and observations"),
     ],
 )  # fmt: skip
 def test_bad_files_are_one_line(what, line):
@@ -248,7 +248,7 @@ def test_actions_lie_within_the_bounds_and_may_touch_them():
     spec = toys.Point().spec
     datasets.check_fits(datasets.make(write("mine.npz", arrays(action=bounds))), spec)
     bounds[4, 1] = 1.0001
-    beyond = r"action \[-1.0, 1.000\d+\] in row 4 lies beyond the bounds of test/point, -1.0"
+    beyond = r"action \[-1.0, 1.000\d+\] in row 4 exceeds the bounds of test/point, -1.0"
     with pytest.raises(ValueError, match=beyond):
         datasets.check_fits(datasets.make(write("mine.npz", arrays(action=bounds))), spec)
 
@@ -262,9 +262,9 @@ def test_bounds_are_compared_in_single_precision():
 @pytest.mark.parametrize(
     ("action", "line"),
     [
-        (np.full(ROWS, 3), "action 3 in row 0 lies beyond the bounds of probe/memory, 0 to 1"),
+        (np.full(ROWS, 3), "action 3 in row 0 exceeds the bounds of probe/memory, 0 to 1"),
         (np.full(ROWS, -1), "action -1 in row 0"),
-        (np.full(ROWS, 0.5), "action is float32, that of probe/memory a choice among 2"),
+        (np.full(ROWS, 0.5), "action is float32, but probe/memory has 2 discrete actions"),
     ],
 )
 def test_choices_lie_in_their_range(action, line):

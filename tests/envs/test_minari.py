@@ -88,7 +88,7 @@ def test_a_dataset_that_has_changed_is_read_anew():
     theirs("mine/x-v0", observation, lengths=(3, 4))
     second = datasets.make_with_card("minari/mine/x-v0")[1]
     assert (first["rows"], second["rows"]) == (5, 7) and first["sha256"] != second["sha256"]
-    with pytest.raises(ValueError, match="minari/mine/x-v0 holds other data than is asked for"):
+    with pytest.raises(ValueError, match="minari/mine/x-v0 does not have the requested sha256"):
         datasets.make("minari/mine/x-v0", sha256=first["sha256"])
 
 
@@ -148,7 +148,7 @@ def test_other_spaces_are_one_line(observation, action, line):
 
 
 def test_what_is_not_there_is_one_line(monkeypatch):
-    with pytest.raises(ValueError, match="there is no Minari dataset mine/x-v0 here: `minari download mine/x-v0`"):
+    with pytest.raises(ValueError, match="there is no local Minari dataset mine/x-v0: `minari download mine/x-v0`"):
         datasets.make("minari/mine/x-v0")
     with pytest.raises(ValueError, match="look like namespace/name-v0, not '../x-v0'"):
         datasets.recipe("minari/../x-v0")
@@ -181,8 +181,8 @@ def test_damage_is_one_line(harm, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"successors": False}, "keeps no next_obs.* successors=true"),
-        ({"spoil": "next"}, "is not the next row's obs"), ({"spoil": "more"}, "no place for the dataset's colour"),
+        ({"successors": False}, "has no next_obs.* successors=true"),
+        ({"spoil": "next"}, "is not the next row's obs"), ({"spoil": "more"}, "cannot store the dataset's colour"),
         ({"spoil": "end"}, "neither terminated nor truncated"),
         ({"spoil": "nan"}, "obs is not finite in row 1"), ({"env": "lock/combination"}, "has the shape"),
     ],
@@ -196,7 +196,7 @@ def test_what_cannot_go_out_whole_is_one_line_and_leaves_nothing(fields, line):
 def test_a_taken_id_is_refused_and_left_alone(monkeypatch):
     made = datasets.make("test/steps")
     ours.export(made, "mine/x-v0", "point/sparse")
-    with pytest.raises(ValueError, match="there is a Minari dataset mine/x-v0 already"):
+    with pytest.raises(ValueError, match="the Minari dataset mine/x-v0 exists already"):
         ours.export(made, "mine/x-v0", "point/sparse")
     assert datasets.digest(datasets.make("minari/mine/x-v0")) == datasets.digest(made)
     with pytest.raises(ValueError, match="look like namespace/name-v0, not 'mine/x'"):

@@ -74,8 +74,8 @@ def test_make_then_show_then_train(capsys, tmp_path):
         ("data export mine.npz mine/x-v0", "does not say which environment it is of: give --env"),
         ("data export mine.npz mine/x-v0 --env maze2d/umazee", "did you mean 'maze2d/umaze'?"),
         ("data show nowhere.npz", "there is no file"),
-        ("data show x.csv", "x.csv cannot be read: files of data end in .npz, .safetensors, .hdf5, .h5"),
-        ("run bc maze2d/umaze --dataset x.pkl", "x.pkl cannot be read: files of data end in .npz"),
+        ("data show x.csv", "x.csv cannot be read: data files end in .npz, .safetensors, .hdf5, .h5"),
+        ("run bc maze2d/umaze --dataset x.pkl", "x.pkl cannot be read: data files end in .npz"),
         ("data make mujoco/hopper/medium --quantile 2", "quantile must be 0 to 1"),
         ("run bc maze2d/umaze", "bc learns from a dataset: give --dataset NAME"),
         ("run bc maze2d/umaze --dataset maze2d/umaze/waypoints --data.share 0", "share must be above 0 and at most 1"),
@@ -123,7 +123,7 @@ def test_a_field_that_was_added_later_keeps_the_hash_of_runs_without_it():
 @pytest.mark.filterwarnings("default")
 def test_warnings_of_data_are_shown_once_and_are_notices_of_the_run(capsys, tmp_path):
     own("mine.npz", terminated=np.arange(24) == 11, truncated=np.arange(24) % 12 == 5)
-    line = "1 of 1 rows that the dataset calls terminated are such that maze2d/umaze does not terminate there"
+    line = "maze2d/umaze does not terminate in 1 of 1 rows that the dataset marks as terminated"
     words = "--hidden 8 --batch-size 8 --updates 5 --budget 10 --evals 1 --out out --dataset ./mine.npz"
     code, _, err = run(capsys, "run", "bc", "maze2d/umaze", *words.split())
     assert code == 0 and " ".join(err.split()).count(line) == 1, err
@@ -140,6 +140,4 @@ def test_warnings_of_other_commands_are_one_line(capsys):
     np.savez("reopen.npz", observations=np.zeros((4, 4)), actions=np.zeros((4, 2)), terminals=np.arange(4) == 3)
     code, _, err = run(capsys, "data", "show", "reopen.npz")
     assert code == 0 and err.count("\n") == 1, err
-    assert (
-        err.startswith("note: ") and "reopen.npz is read as OGBench's: terminals are where trajectories are cut" in err
-    )
+    assert err.startswith("note: ") and "reopen.npz is read in OGBench's format: terminals mark the ends of" in err
