@@ -1,12 +1,13 @@
-"""The way to gymnasium and back. Importing it imports neither JAX nor MuJoCo, and registers every environment.
+"""Conversion to and from gymnasium. Importing this imports neither JAX nor MuJoCo, and registers every environment.
 
-    gymnasium.make("prospect_rl.envs.gymnasium:prospect/MazeHard-v0")              nothing need be imported before
+    gymnasium.make("prospect_rl.envs.gymnasium:prospect/MazeHard-v0")              no import is needed before
     gymnasium.make_vec("prospect_rl.envs.gymnasium:prospect/MazeHard-v0", num_envs=8)
-    envs.from_gymnasium("Pendulum-v1", num_envs=8)                     the other way round
+    envs.from_gymnasium("Pendulum-v1", num_envs=8)                     the opposite direction
 
-`envs.gymnasium.outward` holds the adapters `GymEnv` and `GymVectorEnv`, `envs.gymnasium.inward` the way back.
-Keyword arguments of `gymnasium.make` are fields of the environment, as in `envs.make`. gymnasium ends the episodes of
-a registered id at `max_episode_steps`, the horizon that it has without any; for a longer one take an adapter itself.
+`envs.gymnasium.outward` contains the adapters `GymEnv` and `GymVectorEnv`, `envs.gymnasium.inward` the opposite
+direction. Keyword arguments of `gymnasium.make` are fields of the environment, as in `envs.make`. gymnasium truncates
+the episodes of a registered id after `max_episode_steps`, by default the horizon with default fields; for a longer
+horizon, use an adapter directly.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["GymEnv", "GymVectorEnv", "id_of", "names", "register"]
 
 
 class Registered(EnvSpec):
-    """A spec that looks up `max_episode_steps` when it is first asked for: registering all imports no JAX."""
+    """A spec that looks up `max_episode_steps` on first access, so that registering does not import JAX."""
 
     def __post_init__(self) -> None:
         """Remember the name: copies of a spec lose their keyword arguments."""
@@ -34,7 +35,7 @@ class Registered(EnvSpec):
 
     @property
     def max_episode_steps(self) -> int | None:  # type: ignore[override]
-        """The horizon, or what it was set to."""
+        """The horizon of the environment, or the value that was set."""
         return horizon_of(self._name) if self._steps is None else self._steps
 
     @max_episode_steps.setter
@@ -43,7 +44,7 @@ class Registered(EnvSpec):
 
 
 def register() -> None:
-    """Register in gymnasium what is not yet; for names that were added to `envs.ENVS` after this module's import."""
+    """Register in gymnasium all environments in `envs.ENVS` that are not registered yet, e.g. those added later."""
     for id, name in names().items():
         if id not in gymnasium.registry:
             gymnasium.registry[id] = Registered(
@@ -55,7 +56,7 @@ def register() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """The adapters, whose module imports JAX, when they are first asked for."""
+    """Return an adapter; its module, which imports JAX, is imported on first access."""
     if name in ("GymEnv", "GymVectorEnv"):
         from prospect_rl.envs.gymnasium import outward
 
@@ -63,4 +64,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-register()  # the one thing that happens at import: gymnasium loads "module:id" strings in this way
+register()  # at import, because gymnasium imports the module of "module:id" strings in order to register their ids

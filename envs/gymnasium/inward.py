@@ -1,14 +1,14 @@
-"""Any gymnasium environment as an `Env` of Prospect: an ordered callback steps a whole batch of them on the host.
+"""Any gymnasium environment as an `Env` of Prospect: an ordered callback steps a whole batch on the host.
 
     env = envs.from_gymnasium("Pendulum-v1", num_envs=8)
     train(agent, env, budget=20_000)
 
-The kernels of `envs.rollout` `vmap` an environment over streams. Here the batching rule widens the callback's
-arguments instead of repeating the callback, so that one call steps all streams, and only the live ones.
+The functions of `envs.rollout` `vmap` an environment over streams. Here a custom batching rule adds an axis to the
+callback's arguments instead of repeating the callback, so that one call steps all live streams.
 
-Shapes: B = all axes of a batch together; [*batch] is () for one environment, [N] for the streams of `segments`, and
-[P, E] for the episodes of `episodes`. Every batch shape has environments of its own: evaluation never disturbs
-the streams. The host side is NumPy alone, since JAX called in a callback can hang.
+Shapes: B = all axes of a batch merged; [*batch] is () for one environment, [N] for the streams of `segments`, and
+[P, E] for the episodes of `episodes`. Every batch shape has its own environments, so that evaluation never disturbs
+the streams. The host side uses only NumPy, because calling JAX in a callback can deadlock.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Pool:
 
     envs: list[gymnasium.Env]
     obs: Tree
-    """[B, ...] the newest observations."""
+    """[B, ...] latest observations."""
     clock: np.ndarray
-    """uint32 [B] calls so far: which state of ours is the newest one."""
+    """uint32 [B] number of calls so far, which identifies the latest state."""
     time: np.ndarray
-    """int [B] steps of the running episodes."""
+    """int [B] steps taken in the current episodes."""
 
 
 class Host:
@@ -59,7 +59,7 @@ class Host:
         self.told = False
 
     def reset(self, needed: Any, seeds: Any) -> tuple[Tree, np.ndarray]:
-        """(obs, clock) after fresh episodes where `needed` [*batch]; anything elsewhere. seeds: uint32 [*batch]."""
+        """Reset where `needed` [*batch] is True, with seeds uint32 [*batch], and return (obs, clock)."""
         needed, seeds = np.asarray(needed), np.asarray(seeds).ravel()
         pool = self._pool(needed.shape)
         for i in np.flatnonzero(needed).tolist():
@@ -70,9 +70,10 @@ class Host:
         return self._shaped(pool.obs, needed.shape), pool.clock.reshape(needed.shape).copy()
 
     def step(self, live: Any, clock: Any, obs: Tree, action: Any) -> tuple[Tree, np.ndarray, dict[str, np.ndarray]]:
-        """(obs, clock, {reward, terminated, truncated, success}), each [*batch, ...]; anything where not `live`.
+        """Step and return (obs, clock, {reward, terminated, truncated, success}), each [*batch, ...].
 
-        obs: the last ones, which an interrupted episode ends with.
+        Results are undefined where `live` is False. `obs` are the last observations, with which an interrupted episode
+        ends.
         """
         live, clock, action = np.asarray(live), np.asarray(clock), np.asarray(action)
         given: dict[str, np.ndarray] = {"reward": np.zeros(live.size, np.float32)}
@@ -84,7 +85,7 @@ class Host:
         pool = self.pools[live.shape]
         if np.any((pool.clock != clock.ravel()) & live.ravel()):
             raise ValueError(
-                f"{self.spec.id} keeps its state to itself, and was asked to go on from one that is not its newest: "
+                f"{self.spec.id} has hidden state, and a step was requested from a state that is not its latest: "
                 "it cannot be branched from, nor shared by two runs; make another with envs.from_gymnasium"
             )
         actions = action.reshape(live.size, *action.shape[live.ndim :])
@@ -111,8 +112,8 @@ class Host:
         if not self.told:
             self.told = True
             warnings.warn(
-                f"{self.spec.id} keeps its state to itself, so that a resumed run cannot go on inside its episodes: "
-                "they are truncated where they stood, and the run will differ from one that was never interrupted",
+                f"{self.spec.id} has hidden state, so that a resumed run cannot continue its open episodes: they are "
+                "truncated, and the run will differ from one that was never interrupted",
                 stacklevel=2,
             )
 
@@ -125,7 +126,7 @@ class Host:
         return self.pools[shape]
 
     def _shaped(self, flat: Tree, shape: tuple[int, ...]) -> Tree:
-        """A copy of a tree of arrays [B, ...] as [*batch, ...]."""
+        """Copy a tree of arrays [B, ...] to the shape [*batch, ...]."""
         if isinstance(flat, dict):
             return {name: self._shaped(x, shape) for name, x in flat.items()}
         return flat.reshape(shape + flat.shape[1:]).copy()
@@ -142,16 +143,16 @@ class Host:
 
 @struct.dataclass
 class HostState:
-    """Of one stream. The true state is on the host; this says which one it was."""
+    """The state of one stream; the true state is on the host, and `clock` identifies it."""
 
     clock: Array
-    """uint32 []"""
+    """uint32 [] number of calls so far."""
     obs: Tree
-    """The last observation."""
+    """The last observation of the episode."""
 
 
 def widened(f: Callable[..., Tree]) -> Callable[..., Tree]:
-    """`f`, written for arguments [*batch, ...], such that `vmap` calls it once with one more leading axis."""
+    """Wrap `f`, written for arguments [*batch, ...], so that `vmap` calls it once with an additional leading axis."""
     call = jax.custom_batching.custom_vmap(f)
 
     def rule(size: int, batched: Any, *args: Any) -> tuple[Tree, Tree]:
@@ -164,7 +165,7 @@ def widened(f: Callable[..., Tree]) -> Callable[..., Tree]:
 
 
 def shapes(space: Space, batch: tuple[int, ...]) -> Tree:
-    """The shapes and types of a batch of observations [*batch, ...]."""
+    """Return the shapes and dtypes of a batch of observations [*batch, ...]."""
     if isinstance(space, Dict):
         return {name: shapes(part, batch) for name, part in space.items}
     dtype = "int32" if isinstance(space, Discrete) else space.dtype
@@ -173,27 +174,32 @@ def shapes(space: Space, batch: tuple[int, ...]) -> Tree:
 
 @dataclass(frozen=True, eq=False)
 class HostEnv(Env):
-    """A gymnasium environment (see `envs.from_gymnasium`), for every agent that wants `Segments`, and for evaluation.
+    """A gymnasium environment (see `envs.from_gymnasium`), for agents that want `Segments`, and for evaluation.
 
-    Observations keep their type where programs have it: real numbers are float32, choices int32 from 0 on, dicts stay
-    dicts. Actions are given in the environment's own type, within its bounds. `success` is what the environment says
-    in its info as `success` or `is_success`; where it says nothing, False. Every reset is seeded from its key, so that
-    a run is decided by its seed as far as the environment is.
+    Observations keep their dtype where programs support it: real numbers are float32, choices int32 from 0 on; dicts
+    stay dicts. Actions are passed in the environment's own dtype, within its bounds. `success` is the entry `success`
+    or `is_success` of the environment's info; False if there is none. Every reset is seeded from its key, so that a run
+    is determined by its seed if the environment is.
 
-    What it cannot do: go on from a checkpoint bit for bit (the episodes that were open are truncated where they
-    stood, with a warning), be branched from or shared by two runs at a time (an error), run several seeds in one
-    program (ValueError), be kept in JAX's persistent compilation cache, draw frames.
+    Limitations: it cannot be resumed bit for bit from a checkpoint (open episodes are truncated, with a warning), be
+    branched from or shared by two runs at a time (an error), run several seeds in one program (ValueError), be stored
+    in JAX's persistent compilation cache, or be rendered.
     """
 
     id: str
+    """Name of the environment: `gymnasium/<id>`."""
     num_envs: int
+    """Number of environments that are stepped together."""
     horizon: int
+    """Maximum length of an episode in steps."""
     made: dict[str, Any] = field(repr=False)
-    """What the environment is made of, and how (see `identity`): part of a run's configuration."""
+    """How the environment was made (see `identity`): part of a run's configuration."""
     versions: dict[str, str] = field(repr=False, metadata={"pytree_node": True})  # noted beside the configuration
-    """Those of gymnasium and of the packages that the environment and its wrappers come from."""
+    """Versions of gymnasium and of the packages of the environment and its wrappers."""
     spec: Spec = field(repr=False)
-    host: Host = field(repr=False, metadata={"pytree_node": True})  # no part of the configuration
+    """Spaces and time limit of the environment."""
+    host: Host = field(repr=False, metadata={"pytree_node": True})  # not part of the configuration
+    """The simulators on the host."""
 
     @cached_property
     def _open(self) -> Callable[..., Tree]:
@@ -229,19 +235,19 @@ class HostEnv(Env):
             raise ValueError(f"{self.id} was made for num_envs={self.num_envs} streams, not {shape[0]}")
 
     def reset(self, key: Key) -> tuple[HostState, Tree]:
-        """The first (state, obs) of an episode. Raises ValueError for a number of streams other than `num_envs`."""
+        """Start an episode and return (state, obs); raise ValueError if there are not `num_envs` streams."""
         return self._begun(self._open(jnp.ones((), bool), jax.random.bits(key)))
 
     def reset_if(self, needed: Array, key: Key) -> tuple[HostState, Tree]:
-        """`reset` where `needed`; nothing happens elsewhere."""
+        """Do as `reset` where `needed` [] is True; elsewhere do nothing."""
         return self._begun(self._renew(needed, jax.random.bits(key)))
 
     def step(self, state: HostState, action: Array, key: Key) -> tuple[HostState, Step]:
-        """The next (state, Step); `state` must be the newest one."""
+        """Make a step and return (state, Step); `state` must be the latest one."""
         return self.step_if(jnp.ones((), bool), state, action, key)
 
     def step_if(self, live: Array, state: HostState, action: Array, key: Key) -> tuple[HostState, Step]:
-        """`step` where `live`; nothing happens elsewhere."""
+        """Do as `step` where `live` [] is True; elsewhere do nothing."""
         obs, clock, given = self._go_on(live, state.clock, state.obs, action)
         info = {"success": given.pop("success")}
         return HostState(clock, obs), Step(obs=obs, info=info, **given)
@@ -255,16 +261,16 @@ class HostEnv(Env):
         return HostState(clock, obs), obs
 
 
-# --- what it is --------------------------------------------------------------------------------------
+# --- identity ----------------------------------------------------------------------------------------
 
 SILENT = ("OrderEnforcing", "PassiveEnvChecker")
-"""Wrappers of gymnasium that only complain."""
+"""Wrappers of gymnasium that only check for misuse."""
 BESIDE = {"env", "render_mode", "spec", "_cached_spec"}
-"""Attributes that decide nothing of what an agent meets, or stand elsewhere."""
+"""Attributes that do not affect an agent's experience, or are recorded elsewhere."""
 
 
 def layers(env: gymnasium.Env) -> list[gymnasium.Env]:
-    """The environment within all wrappers, then these, from the innermost on."""
+    """Return the unwrapped environment, then its wrappers from the innermost to the outermost."""
     found = [env]
     while isinstance(found[-1], gymnasium.Wrapper):
         found.append(found[-1].env)
@@ -272,7 +278,7 @@ def layers(env: gymnasium.Env) -> list[gymnasium.Env]:
 
 
 def recorded(layer: gymnasium.Env) -> dict[str, Any] | None:
-    """The arguments that gymnasium keeps of an environment or a wrapper; None where it keeps none."""
+    """Return the arguments that gymnasium recorded for an environment or a wrapper; None if it recorded none."""
     if not isinstance(layer, gymnasium.Wrapper):
         if (spec := layer.spec) is None:
             return None
@@ -282,15 +288,15 @@ def recorded(layer: gymnasium.Env) -> dict[str, Any] | None:
 
 
 def seen(layer: gymnasium.Env) -> dict[str, Any]:
-    """The attributes and spaces of an environment or a wrapper."""
+    """Return the attributes and spaces of an environment or a wrapper."""
     return {**vars(layer), "observation_space": layer.observation_space, "action_space": layer.action_space}
 
 
 def identity(made: list[gymnasium.Env]) -> dict[str, Any]:
-    """What is known of how an environment was made: its spec in gymnasium, and its wrappers with their arguments.
+    """Describe how an environment was made: its spec in gymnasium, and its wrappers with their arguments.
 
-    Of what gymnasium keeps no record of: class, spaces, and the attributes that all of `made`, new ones, have alike.
-    Raises ValueError, in one line, where these have not the same wrappers.
+    Layers without recorded arguments are described by class, spaces, and the attributes that are equal in all of the
+    new environments `made`. Raises ValueError, in one line, if these do not have the same wrappers.
     """
     found: dict[str, Any] = {}
     stacks = [layers(env) for env in made]
@@ -308,31 +314,31 @@ def identity(made: list[gymnasium.Env]) -> dict[str, Any]:
 
 
 def packages(env: gymnasium.Env) -> dict[str, str]:
-    """Versions of gymnasium, and of the packages that an environment and its wrappers come from."""
+    """Return the versions of gymnasium and of the packages of an environment and its wrappers."""
     names = {"gymnasium", *(type(layer).__module__.partition(".")[0] for layer in layers(env))}
     found = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)}
     return {name: str(version) for name, version in found.items() if version}
 
 
 def number(name: str, value: Any) -> int:
-    """A count. Raises ValueError, naming it, for what is none."""
+    """Return `value` as an int; raise ValueError, naming it, unless it is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < 2**31:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return int(value)
 
 
 def maker(id_or_fn: Any) -> tuple[Callable[[], Any], str]:
-    """(what makes one environment, that as Python code). Raises ValueError, in one line, for what makes none."""
+    """Return (function that makes one environment, the same as Python code); raise ValueError for anything else."""
     if isinstance(id_or_fn, gymnasium.Env):
         code = "env.spec" if id_or_fn.spec else f"lambda: {type(id_or_fn).__name__}(...)"
-        raise ValueError(f"give what makes an environment, not one: envs.from_gymnasium({code}, num_envs=...)")
+        raise ValueError(f"give an id, a spec or a function, not an environment: envs.from_gymnasium({code}, num_envs=...)")
     if isinstance(id_or_fn, str | EnvSpec):
         if isinstance(id_or_fn, str) and id_or_fn in ENVS:
             raise ValueError(f"{id_or_fn} is Prospect's own: train in {id_or_fn!r}, without from_gymnasium")
         code = f"gymnasium.make({id_or_fn!r})" if isinstance(id_or_fn, str) else "gymnasium.make(spec)"
         return lambda: gymnasium.make(id_or_fn, disable_env_checker=True), code  # it costs time at every step
     if not callable(id_or_fn):
-        raise ValueError(f"give an id of gymnasium, its spec, or a function that makes one, not {id_or_fn!r}")
+        raise ValueError(f"give a gymnasium id, a spec, or a function that makes an environment, not {id_or_fn!r}")
     name = getattr(id_or_fn, "__name__", "")
     return id_or_fn, f"{name}()" if name.isidentifier() else "env"
 
@@ -341,7 +347,7 @@ def from_gymnasium(id_or_fn: Any, num_envs: int | None = None, *, horizon: int |
     """See `envs.from_gymnasium`."""
     make, code = maker(id_or_fn)
     if num_envs is None:
-        raise ValueError("say for how many streams: envs.from_gymnasium(..., num_envs=agent.num_envs)")
+        raise ValueError("num_envs is missing: envs.from_gymnasium(..., num_envs=agent.num_envs)")
     num_envs = number("num_envs", num_envs)
     horizon = None if horizon is None else number("horizon", horizon)
     try:
@@ -349,13 +355,13 @@ def from_gymnasium(id_or_fn: Any, num_envs: int | None = None, *, horizon: int |
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(" ".join(str(error).split())) from None
     if not isinstance(probe, gymnasium.Env):
-        raise ValueError(f"{code} must give a gymnasium.Env, not {type(probe).__name__}")
+        raise ValueError(f"{code} must return a gymnasium.Env, not {type(probe).__name__}")
     parts = layers(probe)
     name = f"gymnasium/{probe.spec.id if probe.spec else type(probe.unwrapped).__name__}"
     limits = [x.spec.max_episode_steps for x in (probe,) if x.spec and x.spec.max_episode_steps]
     limits += [x._max_episode_steps for x in parts if isinstance(x, gymnasium.wrappers.TimeLimit)]
     if horizon is None and not limits:
-        raise ValueError(f"{name} has no time limit that gymnasium knows: give a horizon")
+        raise ValueError(f"{name} has no time limit in gymnasium: give a horizon")
     horizon = horizon or min(limits)
     obs = spaces.inward(probe.observation_space, name, code)
     action = spaces.inward_action_space(probe.action_space, name)

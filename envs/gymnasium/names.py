@@ -7,14 +7,14 @@ from functools import cache
 from prospect_rl.envs.register import ENVS, make
 
 UNNAMED = {"mujoco"}
-"""Families that name a simulator, not a task: their tasks are called by their robot, as gymnasium calls them."""
+"""Families named after a simulator, not a task: their ids contain only the task, as gymnasium's do."""
 
 
 def id_of(name: str) -> str:
-    """The id in gymnasium of the environment registered as `name`.
+    """Return the gymnasium id of the environment registered as `name`.
 
-    All words of family and name in CamelCase: `maze/hard` is `prospect/MazeHard-v0`. The families in `UNNAMED` are
-    left out: `mujoco/hopper_vel_sparse` is `prospect/HopperVelSparse-v0`.
+    It consists of the words of family and name in CamelCase: `maze/hard` becomes `prospect/MazeHard-v0`. The families
+    in `UNNAMED` are left out: `mujoco/hopper_vel_sparse` becomes `prospect/HopperVelSparse-v0`.
     """
     family, _, task = name.partition("/")
     words = task if family in UNNAMED else f"{family}_{task}"
@@ -23,11 +23,11 @@ def id_of(name: str) -> str:
 
 
 def names() -> dict[str, str]:
-    """All ids in gymnasium -> the names in `envs.ENVS`, e.g. `prospect/MazeHard-v0` -> `maze/hard`."""
+    """Return all gymnasium ids with their names in `envs.ENVS`, e.g. `prospect/MazeHard-v0` -> `maze/hard`."""
     return {id_of(name): name for name in ENVS}
 
 
 @cache
 def horizon_of(name: str) -> int:
-    """The horizon of the environment registered as `name`, without values for its fields."""
+    """Return the horizon of the environment registered as `name`, with default fields."""
     return make(name).spec.horizon

@@ -1,8 +1,8 @@
 """Prospect's environments as `gymnasium.Env` and `gymnasium.vector.VectorEnv`.
 
-The programs are compiled once for all adapters of an environment, and a vector steps as one `vmap`. An episode is
-decided by the number that is drawn for it from `np_random`, so that a vector of N and N single ones seeded alike have
-the same episodes (they agree to rounding: XLA may order sums differently in a batch).
+Programs are compiled once for all adapters of an environment, and a vector environment is one `vmap`. An episode is
+determined by a seed drawn from `np_random`, so that a vector of N environments and N single ones with the same seeds
+have the same episodes (up to rounding: XLA may order sums differently in a batch).
 
 Shapes: N environments. Actions are clipped to their bounds. Time limits are the environment's own (`spec.horizon`).
 """
@@ -29,57 +29,57 @@ from prospect_rl.envs.register import ENVS, make
 from prospect_rl.envs.rollout import reset_if, select, step_if
 
 FPS = 30
-"""Frames a second of a film of an environment that has no clock of its own."""
+"""Frames per second of a video of an environment without simulated time."""
 
 # --- compiled programs -------------------------------------------------------------------------------
-# `static` and `arrays` together are an environment (see `split`); they are arguments, so that every adapter of the
-# same environment finds the program that the first one compiled. Random numbers: `seed` is that of an episode,
-# the reset takes part 0 of its key, step t takes part t (from 1).
+# `static` and `arrays` together are an environment (see `split`). They are arguments, so that all adapters of the same
+# environment share one compiled program. Random numbers: each episode has a seed; the reset uses key 0 of that seed,
+# step t uses key t (from 1).
 
 
 def split(env: Env) -> tuple[Any, list[Any]]:
-    """(static, arrays) of an environment: its structure and leaves, or itself where it is no pytree."""
+    """Split an environment into (static, arrays): its tree structure and leaves, or itself if it is not a pytree."""
     leaves, treedef = jax.tree.flatten(env)
     return (env, []) if jax.tree_util.treedef_is_leaf(treedef) else (treedef, leaves)
 
 
 def join(static: Any, arrays: list[Any]) -> Env:
-    """The inverse of `split`."""
+    """Invert `split`."""
     return jax.tree.unflatten(static, arrays) if isinstance(static, jax.tree_util.PyTreeDef) else static
 
 
 def part(seed: Array, time: Array | int) -> Array:
-    """The key of one step of an episode."""
+    """Return the key of one step of an episode."""
     return jax.random.fold_in(jax.random.key(seed), time)
 
 
 @partial(jax.jit, static_argnums=0)
 def begin(static: Any, arrays: Any, seed: Array) -> tuple[Tree, Tree]:
-    """(state, obs) of ONE episode."""
+    """Reset ONE episode and return (state, obs)."""
     return join(static, arrays).reset(part(seed, 0))
 
 
 @partial(jax.jit, static_argnums=0)
 def advance(static: Any, arrays: Any, state: Tree, action: Array, seed: Array, time: Array) -> tuple[Tree, Step]:
-    """(state, Step) after step `time` of ONE episode."""
+    """Make step `time` of ONE episode and return (state, Step)."""
     return join(static, arrays).step(state, action, part(seed, time))
 
 
 @partial(jax.jit, static_argnums=0)
 def draw(static: Any, arrays: Any, state: Tree) -> Array:
-    """A picture of ONE state."""
+    """Draw ONE state."""
     return join(static, arrays).frame(state)
 
 
 @partial(jax.jit, static_argnums=0)
 def begin_all(static: Any, arrays: Any, seeds: Array) -> tuple[Tree, Tree]:
-    """(state, obs) of N episodes."""
+    """Reset N episodes and return (state, obs)."""
     return jax.vmap(lambda seed: join(static, arrays).reset(part(seed, 0)))(seeds)
 
 
 @partial(jax.jit, static_argnums=0)
 def begin_some(static: Any, arrays: Any, needed: Array, state: Tree, obs: Tree, seeds: Array) -> tuple[Tree, Tree]:
-    """(state, obs) with fresh episodes where `needed` [N], as they were elsewhere."""
+    """Reset the episodes where `needed` [N] is True and return (state, obs); the others are unchanged."""
     env = join(static, arrays)
     return select(needed, jax.vmap(lambda n, seed: reset_if(env, n, part(seed, 0)))(needed, seeds), (state, obs))
 
@@ -88,25 +88,25 @@ def begin_some(static: Any, arrays: Any, needed: Array, state: Tree, obs: Tree, 
 def advance_all(
     static: Any, arrays: Any, live: Array, state: Tree, action: Array, seeds: Array, time: Array
 ) -> tuple[Tree, Step]:
-    """(state, Step) of N episodes; anything where `live` [N] does not hold."""
+    """Step N episodes and return (state, Step); results are undefined where `live` [N] is False."""
     env = join(static, arrays)
     return jax.vmap(lambda n, s, a, seed, t: step_if(env, n, s, a, part(seed, t)))(live, state, action, seeds, time)
 
 
-# --- what both adapters share ------------------------------------------------------------------------
+# --- shared by both adapters -------------------------------------------------------------------------
 
 
 def build(env: str | Env, fields: dict[str, Any]) -> Env:
-    """A registered environment with values for its fields, or an object as it is. Raises ValueError."""
+    """Make a registered environment, or return an object unchanged; raise ValueError for fields of an object."""
     if isinstance(env, str):
         return make(env, **fields)
     if fields:
-        raise ValueError(f"{env.spec.id}: fields are for registered names ({', '.join(fields)})")
+        raise ValueError(f"{env.spec.id}: fields can be given only with a registered id ({', '.join(fields)})")
     return env
 
 
 def metadata_of(env: Env, render_mode: str | None) -> dict[str, Any]:
-    """Metadata of an adapter. Raises ValueError for a render mode that this environment does not have."""
+    """Return the metadata of an adapter; raise ValueError for an unsupported render mode."""
     modes, why = ["rgb_array"], ""
     try:
         jax.eval_shape(env.frame, jax.eval_shape(env.reset, jax.random.key(0))[0])
@@ -119,25 +119,25 @@ def metadata_of(env: Env, render_mode: str | None) -> dict[str, Any]:
 
 
 def fps(env: Env) -> int:
-    """Frames a second: steps in a second of the simulated time, where there is one."""
+    """Return the frames per second: steps per second of simulated time, or FPS if there is none."""
     physics = getattr(env, "physics", None)
     return FPS if physics is None else round(1 / (physics.model.opt.timestep * physics.substeps))
 
 
 def cut_short(env: Env, limit: int | None) -> str | None:
-    """One line where gymnasium would end episodes at their usual horizon, though fields give a longer one."""
+    """Return a one-line warning if gymnasium would truncate at the default horizon though fields give a longer one."""
     name, horizon = env.spec.id, env.spec.horizon
     if name not in ENVS or not horizon > horizon_of(name) == limit:
         return None
     return (
-        f"{name}: gymnasium ends its episodes after {limit} steps unless max_episode_steps is given, and these fields "
-        f"ask for {horizon}: give max_episode_steps={horizon}, or make it by envs.gymnasium.GymEnv({name!r}, ...) or "
-        "GymVectorEnv"
+        f"{name}: gymnasium truncates its episodes after {limit} steps unless max_episode_steps is given, but these "
+        f"fields set a horizon of {horizon}: give max_episode_steps={horizon}, or use "
+        f"envs.gymnasium.GymEnv({name!r}, ...) or GymVectorEnv"
     )
 
 
 def episode_seed(generator: np.random.Generator) -> np.uint32:
-    """The number that decides an episode."""
+    """Draw the seed of an episode."""
     return generator.integers(2**32, dtype=np.uint32)
 
 
@@ -145,52 +145,52 @@ def episode_seed(generator: np.random.Generator) -> np.uint32:
 
 
 class GymEnv(gymnasium.Env):
-    """One environment. `info` of a step holds the names of `spec.info`; that of a reset is empty.
+    """One environment. The `info` of a step has the names in `spec.info`; that of a reset is empty.
 
-    Raises ValueError for an unknown name or field, a render mode that it does not have, and wrong actions;
-    `gymnasium.error.ResetNeeded` for a step before the first reset or after an end.
+    Raises ValueError for an unknown id or field, an unsupported render mode and invalid actions, and
+    `gymnasium.error.ResetNeeded` for a step before the first reset or after the end of an episode.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
 
     def __init__(self, env: str | Env, *, render_mode: str | None = None, **fields: Any) -> None:
-        """env: a registered name, with values for its fields, or an object."""
+        """Make the adapter of `env`, a registered id (with values for its fields) or an environment object."""
         self.env = build(env, fields)
         self.metadata, self.render_mode = metadata_of(self.env, render_mode), render_mode
         self.observation_space = spaces.outward(self.env.spec.obs)
         self.action_space = spaces.outward(self.env.spec.action)
-        self._world = split(self.env)
+        self._program = split(self.env)
         self._state: Tree = None
         self._seed, self._time, self._over = np.uint32(0), 0, True
         self._spec: EnvSpec | None = None
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """How gymnasium made it."""
+        """The spec with which gymnasium made the environment."""
         return self._spec
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None and spec.id in gymnasium.registry:
-            # this spec lacks the limit: whether gymnasium.make was given another cannot be seen from here
+            # this spec lacks the time limit, so we cannot see whether gymnasium.make was given another one
             if line := cut_short(self.env, gymnasium.registry[spec.id].max_episode_steps):
                 warnings.warn(line, stacklevel=2)
         self._spec = spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """A fresh episode; `options` are not used."""
+        """Start an episode and return (obs, info); `options` are not used."""
         super().reset(seed=seed)
         self._seed, self._time, self._over = episode_seed(self.np_random), 0, False
-        self._state, obs = begin(*self._world, self._seed)
+        self._state, obs = begin(*self._program, self._seed)
         return spaces.outward_obs(self.env.spec.obs, obs), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """(obs, reward, terminated, truncated, info)."""
+        """Make a step and return (obs, reward, terminated, truncated, info)."""
         if self._over:
             raise ResetNeeded(f"{self.env.spec.id}: no episode is running, call reset before step")
         action = spaces.outward_action(self.env.spec.action, action, self.env.spec.id, np.ones((), bool))
         self._time += 1
-        self._state, step = advance(*self._world, self._state, action, self._seed, np.int32(self._time))
+        self._state, step = advance(*self._program, self._state, action, self._seed, np.int32(self._time))
         step = jax.device_get(step)
         terminated, truncated = bool(step.terminated), bool(step.truncated)
         self._over = terminated or truncated
@@ -198,16 +198,16 @@ class GymEnv(gymnasium.Env):
         return spaces.outward_obs(self.env.spec.obs, step.obs), float(step.reward), terminated, truncated, info
 
     def render(self) -> np.ndarray | None:
-        """A picture of the state, uint8 [height, width, 3]; None, with a warning, without a render mode."""
+        """Draw the state, uint8 [height, width, 3]; without a render mode, warn and return None."""
         if self.render_mode is None:
-            return gymnasium.logger.warn(f"{self.env.spec.id}: make it with a render_mode to draw it")
+            return gymnasium.logger.warn(f"{self.env.spec.id}: make the environment with a render_mode to render it")
         if self._state is None:
             raise ResetNeeded(f"{self.env.spec.id}: call reset before render")
-        return np.array(draw(*self._world, self._state))
+        return np.array(draw(*self._program, self._state))
 
 
 def _entry(value: np.ndarray) -> Any:
-    """One value of an info: a bool or a number where it has no axes (vectors collect those by their types)."""
+    """Convert one value of an info; a value without axes becomes a bool or a number, as vector environments expect."""
     if value.shape == ():
         return bool(value) if value.dtype == bool else value[()]
     return value
@@ -217,12 +217,12 @@ def _entry(value: np.ndarray) -> Any:
 
 
 class GymVectorEnv(VectorEnv):
-    """N environments that step as one program; the semantics are those of `gymnasium.vector.SyncVectorEnv`.
+    """N environments stepped by one program, with the semantics of `gymnasium.vector.SyncVectorEnv`.
 
-    autoreset_mode, of rows whose episode has ended:
+    `autoreset_mode` selects how environments whose episode has ended are reset:
         NextStep (default)  the next `step` resets them and ignores their action: reward 0, no info
         SameStep            the same `step` resets them; their last obs and info are `final_obs` and `final_info`
-        Disabled            `reset(options={"reset_mask": rows})` resets them, a `step` before raises ResetNeeded
+        Disabled            `reset(options={"reset_mask": rows})` resets them; a `step` before that raises ResetNeeded
     """
 
     def __init__(
@@ -235,7 +235,18 @@ class GymVectorEnv(VectorEnv):
         max_episode_steps: int | None = None,
         **fields: Any,
     ) -> None:
-        """env: a registered name, with values for its fields, or an object. max_episode_steps: a shorter time limit."""
+        """Make the adapter of N = `num_envs` environments.
+
+        Args:
+            env: A registered id (with values for its fields), or an environment object.
+            num_envs: Number of environments.
+            render_mode: "rgb_array" or None.
+            autoreset_mode: See the class.
+            max_episode_steps: A shorter time limit in steps; by default the environment's own.
+            **fields: Values for fields of the environment.
+
+        Raises ValueError for an unknown id or field, an unsupported render mode, or a count below 1.
+        """
         for name, count in [("num_envs", num_envs), ("max_episode_steps", max_episode_steps)]:
             if count is not None and count < 1:
                 raise ValueError(f"{name} must be at least 1, not {count}")
@@ -249,7 +260,7 @@ class GymVectorEnv(VectorEnv):
         self.single_action_space = spaces.outward(self.env.spec.action)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._world = split(self.env)
+        self._program = split(self.env)
         self._state: Tree = None
         self._obs: Tree = None
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
@@ -259,34 +270,36 @@ class GymVectorEnv(VectorEnv):
     def reset(  # type: ignore[override]
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Fresh episodes; environment i is seeded by `seed` + i, or by entry i of a list.
+        """Start episodes and return (obs, info).
 
-        options: `reset_mask` bool [N] names the rows to reset (default: all).
+        Args:
+            seed: Environment i is seeded with `seed` + i, or with entry i of a list.
+            options: `reset_mask`, bool [N], selects the environments to reset (default: all).
         """
         rows = np.ones(self.num_envs, bool) if options is None else options.get("reset_mask")
         rows = np.ones(self.num_envs, bool) if rows is None else np.asarray(rows)
         if rows.shape != (self.num_envs,) or rows.dtype != bool or not rows.any():
             raise ValueError(f"reset_mask must be {self.num_envs} booleans with a True among them, not {rows.tolist()}")
         if self._state is None and not rows.all():
-            raise ResetNeeded(f"{self.env.spec.id}: the first reset must be of all rows")
+            raise ResetNeeded(f"{self.env.spec.id}: the first reset must be of all environments")
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
         if seeds is not None and len(seeds) != self.num_envs:
-            raise ValueError(f"a list of seeds must have one for each of the {self.num_envs} rows, not {len(seeds)}")
+            raise ValueError(f"there must be one seed for each of the {self.num_envs} environments, not {len(seeds)}")
         for i, own in enumerate(seeds or []):
             if own is not None and rows[i]:
                 self._generators[i] = np_random(int(own))[0]
-        self._renew(rows)
+        self._restart(rows)
         return spaces.outward_obs(self.env.spec.obs, self._obs), {}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """(obs, reward float64 [N], terminated [N], truncated [N], info)."""
+        """Make a step and return (obs, reward float64 [N], terminated bool [N], truncated bool [N], info)."""
         ended = self._over.copy()
         if self._state is None or (ended.any() and self.autoreset_mode is not AutoresetMode.NEXT_STEP):
-            raise ResetNeeded(f"{self.env.spec.id}: rows {np.flatnonzero(ended).tolist()} wait for a reset")
+            raise ResetNeeded(f"{self.env.spec.id}: environments {np.flatnonzero(ended).tolist()} must be reset first")
         live = ~ended
         actions = spaces.outward_action(self.env.spec.action, actions, self.env.spec.id, live)
         self._time += 1
-        state, step = advance_all(*self._world, live, self._state, actions, self._seeds, self._time)
+        state, step = advance_all(*self._program, live, self._state, actions, self._seeds, self._time)
         self._state, self._obs, step = state, step.obs, jax.device_get(step)
         reward = np.where(live, step.reward, 0).astype(np.float64)
         terminated = step.terminated & live
@@ -294,33 +307,33 @@ class GymVectorEnv(VectorEnv):
         self._over, infos = terminated | truncated, {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
             infos, live = self._finals(step, self._over), live & ~self._over
-            self._renew(self._over)
+            self._restart(self._over)
         elif ended.any():
-            self._renew(ended)
+            self._restart(ended)
         infos |= _collect(step.info, live)
         return spaces.outward_obs(self.env.spec.obs, self._obs), reward, terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """A picture of each state; None, with a warning, without a render mode."""
+        """Draw each state, uint8 [height, width, 3]; without a render mode, warn and return None."""
         if self.render_mode is None:
-            return gymnasium.logger.warn(f"{self.env.spec.id}: make it with a render_mode to draw it")
+            return gymnasium.logger.warn(f"{self.env.spec.id}: make the environment with a render_mode to render it")
         if self._state is None:
             raise ResetNeeded(f"{self.env.spec.id}: call reset before render")
         row = lambda i: jax.tree.map(lambda x: x[i], self._state)  # noqa: E731
-        return tuple(np.array(draw(*self._world, row(i))) for i in range(self.num_envs))
+        return tuple(np.array(draw(*self._program, row(i))) for i in range(self.num_envs))
 
-    def _renew(self, rows: np.ndarray) -> None:
-        """Fresh episodes in these rows [N]."""
+    def _restart(self, rows: np.ndarray) -> None:
+        """Start new episodes where `rows` [N] is True."""
         for i in np.flatnonzero(rows):
             self._seeds[i], self._time[i] = episode_seed(self._generators[i]), 0
         if rows.all():
-            self._state, self._obs = begin_all(*self._world, self._seeds)
+            self._state, self._obs = begin_all(*self._program, self._seeds)
         else:
-            self._state, self._obs = begin_some(*self._world, rows, self._state, self._obs, self._seeds)
+            self._state, self._obs = begin_some(*self._program, rows, self._state, self._obs, self._seeds)
         self._over = self._over & ~rows
 
     def _finals(self, step: Step, rows: np.ndarray) -> dict[str, Any]:
-        """`final_obs` and `final_info` of the rows that end."""
+        """Return `final_obs` and `final_info` of the environments whose episode ends."""
         final = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(rows):
             final[i] = spaces.outward_obs(self.env.spec.obs, jax.tree.map(lambda x, i=i: x[i], step.obs))
@@ -329,7 +342,7 @@ class GymVectorEnv(VectorEnv):
 
 
 def _collect(info: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """A vector's info: for each name its values [N, ...], zero but in `rows`, and `rows`; nothing without rows."""
+    """Return a vector's info: for each name its values [N, ...], zero outside `rows`, and `rows`; {} without rows."""
     if not rows.any():
         return {}
     mask = {name: rows.reshape(rows.shape + (1,) * (value.ndim - 1)) for name, value in info.items()}

@@ -1,6 +1,6 @@
-"""Spaces, observations and actions, translated between Prospect and gymnasium. NumPy only.
+"""Conversion of spaces, observations and actions between Prospect and gymnasium, with NumPy only.
 
-A shape [*batch, ...] leads with the axes of a batch of environments, () for one.
+In a shape [*batch, ...], the leading axes are those of a batch of environments; () for one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prospect_rl.envs.api import Box, Dict, Discrete, Space, Tree
 
 
 def outward(space: Space) -> gymnasium.Space:
-    """The gymnasium space with the same members; bounds that an integer type cannot hold become its own."""
+    """Convert a space to gymnasium; bounds that an integer dtype cannot represent become that dtype's limits."""
     if isinstance(space, Discrete):
         return gymnasium.spaces.Discrete(space.n, start=space.start)
     if isinstance(space, Dict):
@@ -26,7 +26,7 @@ def outward(space: Space) -> gymnasium.Space:
 
 
 def outward_obs(space: Space, obs: Tree) -> Any:
-    """An observation [*batch, ...] as gymnasium has it: the caller's own arrays, integers as int64."""
+    """Convert an observation [*batch, ...] to gymnasium: new arrays, with choices as int64."""
     if isinstance(space, Dict):
         return {name: outward_obs(part, obs[name]) for name, part in space.items}
     if isinstance(space, Discrete):
@@ -35,10 +35,19 @@ def outward_obs(space: Space, obs: Tree) -> Any:
 
 
 def outward_action(space: Space, action: Any, who: str, live: np.ndarray) -> np.ndarray:
-    """An action [*batch, ...] as the environment takes it: within its bounds, to which it is clipped.
+    """Convert an action to Prospect, clipped to its bounds.
 
-    live: bool [*batch]; where it is False nobody looks at the action, and anything may stand there.
-    Raises ValueError, in one line, for a wrong shape, an integer out of range, and what is not finite.
+    Args:
+        space: The action space.
+        action: The action [*batch, ...].
+        who: Name of the environment, for errors.
+        live: Bool [*batch]; where it is False the action is ignored and may be anything.
+
+    Returns:
+        The action, int32 [*batch] or float [*batch, ...].
+
+    Raises:
+        ValueError: In one line, for a wrong shape, an integer out of range, or numbers that are not finite.
     """
     if isinstance(space, Dict):
         raise ValueError(f"{who}: an action must be a Box or Discrete, not a Dict")
@@ -63,20 +72,29 @@ def outward_action(space: Space, action: Any, who: str, live: np.ndarray) -> np.
 
 
 def inward(space: gymnasium.Space, who: str, make: str = "env") -> Space:
-    """The space of Prospect for a gymnasium one.
+    """Convert a gymnasium space to Prospect.
 
-    Real numbers become float32. Integers keep their type; of 64 bits they become int32 where their bounds allow it,
-    else float32. Bounds that differ between the components of an array with several axes become the widest ones.
-    Raises ValueError for what has no counterpart (Tuple, Text, Graph, ...), with a way round it.
-    make: Python code of the environment, for that advice.
+    Real numbers become float32. Integers keep their dtype, except that 64-bit integers become int32 if their bounds
+    allow it, else float32. If an array has several axes and its components' bounds differ, the widest bounds are used.
+
+    Args:
+        space: The gymnasium space.
+        who: Name of the environment, for errors.
+        make: Python code that makes the environment, for the advice in the error.
+
+    Returns:
+        The space.
+
+    Raises:
+        ValueError: If the space has no counterpart (Tuple, Text, Graph, ...); the message suggests a wrapper.
     """
     if strange := unknown(space):
-        raise ValueError(f"{who} has a space that Prospect does not know ({strange}): {advice(space, make)}")
+        raise ValueError(f"{who} has a space that Prospect does not support ({strange}): {advice(space, make)}")
     return counterpart(space)
 
 
 def counterpart(space: gymnasium.Space, exact: bool = False) -> Space:
-    """See `inward`; `exact` keeps the bounds of each component."""
+    """Convert a supported space as `inward` does; `exact` keeps the bounds of each component."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return Discrete(int(space.n), int(space.start))
     if isinstance(space, gymnasium.spaces.Dict):
@@ -88,7 +106,7 @@ def counterpart(space: gymnasium.Space, exact: bool = False) -> Space:
 
 
 def within(space: gymnasium.spaces.Box) -> str:
-    """The type of a Box's numbers within programs."""
+    """Return the dtype of a Box within programs."""
     if not np.issubdtype(space.dtype, np.integer):
         return "float32"
     if space.dtype.itemsize < 8:
@@ -98,7 +116,7 @@ def within(space: gymnasium.spaces.Box) -> str:
 
 
 def _bound(bound: np.ndarray, widest: Any, exact: bool) -> Any:
-    """A bound as one number, or as one each; what float32 cannot hold is none."""
+    """Return a bound as one number, or one for each component; bounds that exceed float32 become infinite."""
     if np.issubdtype(bound.dtype, np.floating):
         bound = np.where(np.abs(bound) >= np.finfo(np.float32).max, np.copysign(np.inf, bound), bound)
     if (exact or bound.ndim == 1) and np.any(bound != bound.flat[0]):
@@ -111,7 +129,7 @@ def _tuples(x: Any) -> Any:
 
 
 def unknown(space: gymnasium.Space) -> str:
-    """The parts of a space that have no counterpart, in words; empty where all have one."""
+    """Describe the parts of a space that have no counterpart; empty if all have one."""
     if isinstance(space, gymnasium.spaces.Dict):
         return ", ".join(f"{name}: {found}" for name, part in space.items() if (found := unknown(part)))
     known = gymnasium.spaces.Discrete, gymnasium.spaces.Box
@@ -119,11 +137,11 @@ def unknown(space: gymnasium.Space) -> str:
 
 
 def advice(space: gymnasium.Space, make: str) -> str:
-    """A way round a space without a counterpart, as Python code where one is sure to do."""
+    """Suggest a wrapper, as Python code, for a space without a counterpart."""
     wrapped = "envs.from_gymnasium(lambda: gymnasium.wrappers.{}, ...)".format
     try:
         flat = isinstance(gymnasium.spaces.flatten_space(space), gymnasium.spaces.Box)
-    except NotImplementedError:  # a space of somebody's own
+    except NotImplementedError:  # a custom space
         flat = False
     if flat:
         return "flatten it, " + wrapped(f"FlattenObservation({make})")
@@ -133,7 +151,7 @@ def advice(space: gymnasium.Space, make: str) -> str:
 
 
 def inward_action_space(space: gymnasium.Space, who: str) -> Space:
-    """The space of actions. Raises ValueError unless it is Discrete, or a Box of real numbers."""
+    """Convert an action space; raise ValueError unless it is Discrete or a Box of real numbers."""
     real = isinstance(space, gymnasium.spaces.Box) and np.issubdtype(space.dtype, np.floating)
     if real or isinstance(space, gymnasium.spaces.Discrete):
         return counterpart(space, exact=True)
@@ -143,7 +161,8 @@ def inward_action_space(space: gymnasium.Space, who: str) -> Space:
 def store(space: gymnasium.Space, buffer: Tree, index: int, obs: Any, who: str) -> None:
     """Write an observation into row `index` of `buffer` [B, ...].
 
-    Raises ValueError for a wrong shape, and for numbers that the declared type or the choices do not have.
+    Raises:
+        ValueError: If the observation has a wrong shape, or is not in the declared space.
     """
     if isinstance(space, gymnasium.spaces.Dict):
         for name, part in space.items():
@@ -151,27 +170,28 @@ def store(space: gymnasium.Space, buffer: Tree, index: int, obs: Any, who: str) 
         return
     given = np.asarray(obs)
     if given.shape != buffer.shape[1:]:
-        raise ValueError(f"{who} observes the shape {given.shape}, but declares {buffer.shape[1:]}")
+        raise ValueError(f"{who} returned an observation of shape {given.shape}, but declares {buffer.shape[1:]}")
     if isinstance(space, gymnasium.spaces.Discrete):
         given = given - space.start
     buffer[index] = given
     if np.issubdtype(buffer.dtype, np.integer) and np.any(buffer[index] != given):
-        raise ValueError(f"{who} observes {np.asarray(obs).ravel()[:4].tolist()}, which is not in its own {space}")
+        raise ValueError(f"{who} returned {np.asarray(obs).ravel()[:4].tolist()}, which is not in its own {space}")
     if isinstance(space, gymnasium.spaces.Discrete) and not 0 <= given < space.n:
-        raise ValueError(f"{who} observes {obs}, which is not in its own {space}")
+        raise ValueError(f"{who} returned {obs}, which is not in its own {space}")
 
 
 def empty(space: Space, size: int) -> Tree:
-    """A buffer of zeros for `size` observations, leading [size]."""
+    """Return a buffer of zeros for `size` observations, with leading axis [size]."""
     if isinstance(space, Dict):
         return {name: empty(part, size) for name, part in space.items}
     return np.zeros((size, *space.shape), np.int32 if isinstance(space, Discrete) else space.dtype)
 
 
 def inward_action(space: gymnasium.Space, action: np.ndarray, who: str) -> Any:
-    """One action as the gymnasium environment takes it: in its type, clipped to its bounds.
+    """Convert one action to gymnasium: in the space's dtype, clipped to its bounds.
 
-    Raises ValueError for one that is not finite.
+    Raises:
+        ValueError: If the action is not finite.
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return action + space.start

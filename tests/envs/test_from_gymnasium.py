@@ -181,7 +181,7 @@ def test_a_state_from_another_process_is_cut_where_it_stood(kernels):
     """Its episode is truncated without reward; the next one is a true one."""
     streams, _ = kernels.go_on(kernels.open(), 1)
     kernels.env.close()
-    with pytest.warns(UserWarning, match="gymnasium/Counter keeps its state to itself.*truncated where they stood"):
+    with pytest.warns(UserWarning, match="gymnasium/Counter has hidden state.*they are truncated"):
         _, steps = kernels.go_on(streams, 2)
     assert steps.truncated[0].all() and not steps.terminated[0].any() and not steps.reward[0].any()
     np.testing.assert_array_equal(steps.next_obs[0], steps.inputs.obs[0])
@@ -200,7 +200,7 @@ def test_one_environment_without_vmap():
     before = state
     state, step = env.step(state, jnp.zeros(2), jax.random.key(1))
     assert obs.shape == (2,) and step.obs.tolist() == [obs[0], 1] and not step.terminated
-    with pytest.raises(Exception, match="gymnasium/Counter keeps its state to itself.*not its newest"):
+    with pytest.raises(Exception, match="gymnasium/Counter has hidden state.*not its latest"):
         jax.block_until_ready(env.step(before, jnp.zeros(2), jax.random.key(1)))
 
 
@@ -300,7 +300,7 @@ def test_no_action_lies_outside():
 )  # fmt: skip
 def test_an_observation_that_its_space_does_not_hold_is_named(space, obs):
     buffer = spaces.empty(spaces.inward(space, "x"), 1)
-    with pytest.raises(ValueError, match="x observes .* which is not in its own"):
+    with pytest.raises(ValueError, match="x returned .* which is not in its own"):
         spaces.store(space, buffer, 0, np.asarray(obs), "x")
 
 
@@ -379,7 +379,7 @@ def test_a_registered_one_brings_its_limit():
 
 
 def test_what_cannot_be_is_one_line():
-    with pytest.raises(ValueError, match="gymnasium/Counter has no time limit that gymnasium knows: give a horizon"):
+    with pytest.raises(ValueError, match="gymnasium/Counter has no time limit in gymnasium: give a horizon"):
         envs.from_gymnasium(Counter, N)
     for name, value in [("num_envs", 0), ("num_envs", 2.5), ("num_envs", True), ("horizon", -5), ("horizon", 0)]:
         with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least 1, not {value}$"):
@@ -398,8 +398,8 @@ def test_what_makes_no_environment_is_one_line():
     with pytest.raises(ValueError, match="maze/hard is Prospect's own: train in 'maze/hard', without"):
         envs.from_gymnasium("maze/hard", 2)
     for nothing, line in [
-        (None, "give an id of gymnasium, .* not None"),
-        (dict, r"dict\(\) must give a gymnasium.Env"),
+        (None, "give a gymnasium id, .* not None"),
+        (dict, r"dict\(\) must return a gymnasium.Env"),
     ]:
         with pytest.raises(ValueError, match=line):
             envs.from_gymnasium(nothing, 2)
@@ -407,7 +407,7 @@ def test_what_makes_no_environment_is_one_line():
 
 def test_an_environment_where_many_are_made_is_one_line_that_helps():
     env = gymnasium.wrappers.TimeLimit(gymnasium.make("CartPole-v1", sutton_barto_reward=True), 7)
-    with pytest.raises(ValueError, match=r"give what makes an environment.*: envs.from_gymnasium\(env.spec, num_envs"):
+    with pytest.raises(ValueError, match=r"give an id, a spec or a function, not an environment: envs.from_gymnasium\(env.spec, num_envs"):
         envs.from_gymnasium(env, 2)
     again = envs.from_gymnasium(env.spec, 2)
     assert again.horizon == 7 and again.made["0 CartPoleEnv"]["kwargs"] == {"sutton_barto_reward": True}
@@ -430,7 +430,7 @@ def test_a_wrong_observation_is_named():
             return np.zeros(3)
 
     env = envs.from_gymnasium(Liar, 1, horizon=6)
-    with pytest.raises(Exception, match=re.escape("gymnasium/Liar observes the shape (3,), but declares (2,)")):
+    with pytest.raises(Exception, match=re.escape("Liar returned an observation of shape (3,), but declares (2,)")):
         jax.block_until_ready(env.reset(jax.random.key(0)))
 
 

@@ -266,7 +266,7 @@ def test_an_id_brings_its_limit():
 
 
 def test_a_horizon_beyond_the_limit_of_its_id_is_not_cut_in_silence():
-    line = "ends its episodes after 5 steps unless max_episode_steps is given, and these fields ask for 9"
+    line = "truncates its episodes after 5 steps unless max_episode_steps is given, but these fields set a horizon of 9"
     with pytest.raises(ValueError, match=line) as error:
         gymnasium.make_vec("prospect/ProbeLimit-v0", num_envs=2, horizon=9)
     with pytest.warns(UserWarning, match=line):
@@ -286,7 +286,7 @@ def test_unknown_names_and_fields():
         GymEnv("maze/hrad")
     with pytest.raises(ValueError, match="probe/limit: .*horizn"):
         gymnasium.make("prospect/ProbeLimit-v0", horizn=3)
-    with pytest.raises(ValueError, match="test/drunkard: fields are for registered names"):
+    with pytest.raises(ValueError, match="test/drunkard: fields can be given only with a registered id"):
         GymEnv(Drunkard(), named=True)
     assert gymnasium.make("prospect/ProbeLimit-v0", horizon=3).unwrapped.env.spec.horizon == 3
 
