@@ -331,7 +331,7 @@ def maker(id_or_fn: Any) -> tuple[Callable[[], Any], str]:
     """Return (function that makes one environment, the same as Python code); raise ValueError for anything else."""
     if isinstance(id_or_fn, gymnasium.Env):
         code = "env.spec" if id_or_fn.spec else f"lambda: {type(id_or_fn).__name__}(...)"
-        raise ValueError(f"give an id, a spec or a function, not an environment: envs.from_gymnasium({code}, num_envs=...)")
+        raise ValueError(f"give an id, spec or function, not an environment: envs.from_gymnasium({code}, num_envs=...)")
     if isinstance(id_or_fn, str | EnvSpec):
         if isinstance(id_or_fn, str) and id_or_fn in ENVS:
             raise ValueError(f"{id_or_fn} is Prospect's own: train in {id_or_fn!r}, without from_gymnasium")

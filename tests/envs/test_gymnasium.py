@@ -327,7 +327,7 @@ def test_a_vector_is_gymnasiums_sync_vector(mode, named):
         ended = mine[2] | mine[3]
         ends, kinds = ends + ended.sum(), kinds | set(mine[4])
         if mode is AutoresetMode.DISABLED and ended.any():
-            with pytest.raises(ResetNeeded, match=r"rows \["):
+            with pytest.raises(ResetNeeded, match=r"environments \["):
                 ours.step(action)
             again = [vec.reset(options={"reset_mask": ended.copy()}) for vec in (ours, theirs)]
             assert data_equivalence(*again, exact=True)
@@ -370,7 +370,7 @@ def test_a_vector_says_what_is_wrong():
         vec.step(np.zeros(2, int))
     with pytest.raises(ResetNeeded, match="first reset must be of all"):
         vec.reset(options={"reset_mask": np.array([True, False])})
-    with pytest.raises(ValueError, match="one for each of the 2 rows, not 3"):
+    with pytest.raises(ValueError, match="one seed for each of the 2 environments, not 3"):
         vec.reset(seed=[1, 2, 3])
     with pytest.raises(ValueError, match="reset_mask must be 2 booleans with a True among them"):
         vec.reset(options={"reset_mask": np.array([False, False])})
