@@ -79,7 +79,7 @@ test-rliable: ## Our statistics against rliable's, in .venv-rliable (it cannot l
 
 .PHONY: soak
 soak: $(STAMP) ## Kill sweeps at random for half an hour; each must end with the calm one's files [MINUTES=n]
-	@PYTHONPATH=tests $(BIN)/python tests/reliability/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m tests.reliability.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: kills
 kills: $(STAMP) ## Kill a node, a worker, the driver and the head of a cluster, again and again, three minutes a time [TIMES=n]

@@ -21,6 +21,8 @@ MAX_DEPTH = 5
 """How many levels of nesting are described: a list or mapping counts as one level, an object or a function as two."""
 MAX_ENTRIES = 100
 """A list with more entries is replaced by its hash."""
+MOVED = {"envs.small.": "envs.", "envs.data.": "envs."}
+"""Prefix of a module's current name -> prefix of its name when it first appeared in a run's hash."""
 
 
 def facts(value: Any, depth: int = MAX_DEPTH) -> Json:
@@ -85,8 +87,16 @@ def plain(value: Any) -> bool:
 
 def name_of(thing: Any) -> str:
     """Return the name of a class or function, with its module if that is in a package (that of a script varies)."""
-    module = getattr(thing, "__module__", None) or ""
+    module = home_of(getattr(thing, "__module__", None) or "")
     return f"{module}.{thing.__qualname__}" if "." in module else thing.__qualname__
+
+
+def home_of(module: str) -> str:
+    """Return the name of a module for run hashes; our modules keep their first name when they move."""
+    ours = module.removeprefix("prospect_rl.")
+    if ours == module:
+        return module
+    return next((ours.replace(now, first, 1) for now, first in MOVED.items() if ours.startswith(now)), ours)
 
 
 def code_of(code: types.CodeType) -> str:

@@ -11,7 +11,6 @@ os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "prospect-test-programs"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-sys.path.insert(0, str(Path(__file__).parent))  # for `toys`, which tests in several folders and processes share
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -1,4 +1,4 @@
-"""Digests of small runs, by processor and versions: `PYTHONPATH=. NPROC=1 python tests/golden.py` writes them.
+"""Digests of small runs, by processor and versions: `NPROC=1 python -m tests.golden` writes them.
 
 They tell when a change alters results that it was not meant to alter. Another processor or version has other last bits:
 there the digests of this machine are written beside those that are known.
@@ -10,10 +10,9 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import toys
-
 from prospect_rl import agents, envs
 from prospect_rl.experiments import train
+from tests import toy_runs
 
 PATH = Path(__file__).parents[1] / "results" / "golden.json"
 AGENTS = {
@@ -47,13 +46,13 @@ AGENTS = {
     ),  # fmt: skip
 }
 """Name -> (environment, budget, fields)."""
-CASES = (*toys.CASES, *AGENTS)
+CASES = (*toy_runs.CASES, *AGENTS)
 
 
 def digest(case: str) -> str:
     """What a small run comes to."""
-    if case in toys.CASES:
-        return toys.run(case, None).digest
+    if case in toy_runs.CASES:
+        return toy_runs.run(case, None).digest
     env, budget, fields = AGENTS[case]
     return train(agents.make(case, **fields), envs.make(env), budget=budget, evals=1, seeds=(0,)).digest
 

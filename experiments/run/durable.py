@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from prospect_rl.envs.identity import home_of
+
 UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 """What file systems say that cannot sync a folder (shares of other systems): there a crash may undo a rename."""
 Json = Any
@@ -125,7 +127,7 @@ def canonical(value: Any) -> Json:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"class": type(value).__name__, **fields_of(value)}
     if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{home_of(value.__module__)}.{value.__qualname__}"
     raise ValueError(f"a {type(value).__name__} cannot be written into a run's configuration")
 
 

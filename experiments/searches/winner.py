@@ -21,7 +21,7 @@ FILE = '''"""{title}.
 Written by `prospect search`; run it with: prospect run {path} --tier repro
 """
 
-from prospect_rl.experiments.api import load
+from prospect_rl.experiments.register import load
 from prospect_rl.experiments.searches.winner import compare
 
 EXPERIMENT = compare(

@@ -5,16 +5,16 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl.agents import AGENTS
 from prospect_rl.agents.api import Batches, wants_of
 from prospect_rl.envs.data import files
 from prospect_rl.envs.rollout import batches, first_inputs
+from tests import toy_envs
 
 SMALL = {"hidden": (8,), "batch_size": 8, "updates": 10, "warm_up": 5}
 ROWS = 40
-SPEC = toys.Point().spec
+SPEC = toy_envs.Point().spec
 
 
 def compiled(f):

@@ -12,7 +12,6 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Box, Discrete
@@ -20,6 +19,7 @@ from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.experiments import train
 from prospect_rl.experiments.run import players as shipping
 from prospect_rl.experiments.run.durable import canonical
+from tests import toy_agents, toy_envs, toy_runs
 from tests.agents.players import PICTURE, observations, spec
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +50,8 @@ def test_a_run_is_played_in_a_gymnasium_loop_as_it_was_evaluated(finished):
 
 
 def test_a_run_of_several_seeds_in_an_environment_of_the_users_own(tmp_path, monkeypatch):
-    monkeypatch.setitem(agents.AGENTS, "walker", toys.Walker)
-    result, env = toys.run("segments-seeds", tmp_path / "run"), toys.Point()
+    monkeypatch.setitem(agents.AGENTS, "walker", toy_agents.Walker)
+    result, env = toy_runs.run("segments-seeds", tmp_path / "run"), toy_envs.Point()
     for number, seed in enumerate((3, 5)):
         player = agents.load(tmp_path / "run", seed=seed, env=env)
         np.testing.assert_array_equal(player.behaviour["weights"], result.behaviour["weights"][number])
@@ -60,7 +60,7 @@ def test_a_run_of_several_seeds_in_an_environment_of_the_users_own(tmp_path, mon
     with pytest.raises(ValueError, match="not registered: give it"):
         agents.load(tmp_path / "run")
     with pytest.raises(ValueError, match="another version of Walker, or of its environment"):
-        agents.load(tmp_path / "run", env=toys.Point(noise=0.5))
+        agents.load(tmp_path / "run", env=toy_envs.Point(noise=0.5))
     with pytest.raises(ValueError, match="has no seed 4; it has 3, 5"):
         agents.load(tmp_path / "run", seed=4, env=env)
     with pytest.raises(ValueError, match="has no seed 3; it has 5"):
@@ -68,9 +68,9 @@ def test_a_run_of_several_seeds_in_an_environment_of_the_users_own(tmp_path, mon
 
 
 def test_an_offline_run_is_opened_without_its_dataset(tmp_path, monkeypatch):
-    monkeypatch.setitem(agents.AGENTS, "cloner", toys.Cloner)
-    result = toys.run("batches", tmp_path / "run")
-    player = agents.load(tmp_path / "run", env=toys.Point())
+    monkeypatch.setitem(agents.AGENTS, "cloner", toy_agents.Cloner)
+    result = toy_runs.run("batches", tmp_path / "run")
+    player = agents.load(tmp_path / "run", env=toy_envs.Point())
     np.testing.assert_array_equal(player.behaviour, result.behaviour)
 
 
@@ -208,7 +208,7 @@ def test_a_run_on_gymnasium_acts_there_as_it_was_trained(tmp_path):
 
 
 def test_agents_have_one_door_upwards():
-    named = [path for path in (ROOT / "agents").rglob("*.py") if '"experiments' in path.read_text()]
+    named = [path for path in (ROOT / "agents").rglob("*.py") if '"prospect_rl.experiments' in path.read_text()]
     assert named == [ROOT / "agents" / "__init__.py"]
 
 
@@ -217,7 +217,7 @@ def test_the_files_need_numpy_alone(finished, tmp_path):
     shipping.write_numpy(player, tmp_path / "out")
     assert {x.name for x in (tmp_path / "out").iterdir()} == {"policy.py", "policy.npz"}
     load = "from policy import Policy; player = Policy('policy.npz')"
-    found = elsewhere(load, ("jax", "flax", "agents", "envs", "experiments", "gymnasium"), seen, tmp_path / "out")
+    found = elsewhere(load, ("jax", "flax", "prospect_rl", "gymnasium"), seen, tmp_path / "out")
     np.testing.assert_allclose(found, [player(obs) for obs in seen], atol=1e-5)
 
 

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import MINIGRID, POPGYM
 
 from prospect_rl import envs
 from prospect_rl.envs.api import Box, Dict, Discrete, Spec
 from tests.contract import bad
+from tests.small_ids import MINIGRID, POPGYM
 
 SLOW = [f"mujoco/{name}" for name in (
     "half_cheetah", "half_cheetah_sparse", "half_cheetah_far", "hopper", "hopper_vel_sparse", "hopper_far", "walker2d",

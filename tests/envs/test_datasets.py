@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl import envs
 from prospect_rl.envs import cache
@@ -15,18 +14,19 @@ from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.minigrid import bank
 from prospect_rl.envs.rollout import batches
+from tests import toy_data
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch, tmp_path):
-    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {"delay": 3}))
+    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("tests.toy_data:Cues", {"delay": 3}))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
 
 def test_the_same_recipe_gives_the_same_bits_and_another_seed_does_not():
     first, card = datasets.make_with_card("test/cues", episodes=16)
-    again = toys.Cues(delay=3, episodes=16).build()
+    again = toy_data.Cues(delay=3, episodes=16).build()
     assert card["sha256"] == datasets.digest(again) == datasets.digest(first)
     assert datasets.make_with_card("test/cues", episodes=16, seed=1)[1]["sha256"] != card["sha256"]
 
@@ -53,7 +53,7 @@ def test_it_counts_what_was_paid():
 
 
 def test_what_is_paid_does_not_depend_on_scale_and_offset():
-    made = toys.Cues(episodes=8).build()
+    made = toy_data.Cues(episodes=8).build()
     for scale, offset in ((1, 0), (1, -1), (3, 7)):
         data = Dataset(made.rows | {"reward": scale * made.rows["reward"] + np.float32(offset)}, made.firsts)
         card = datasets.describe("test/cues", datasets.recipe("test/cues"), data)
@@ -63,7 +63,7 @@ def test_what_is_paid_does_not_depend_on_scale_and_offset():
 
 def test_it_is_built_once(monkeypatch):
     datasets.make("test/cues")
-    monkeypatch.setattr(toys.Cues, "build", lambda self: pytest.fail("built again"))
+    monkeypatch.setattr(toy_data.Cues, "build", lambda self: pytest.fail("built again"))
     made = datasets.make("test/cues")
     assert made.rows["obs"].shape == (32, 2) and made.firsts.tolist() == list(range(0, 32, 4))
     with pytest.raises(pytest.fail.Exception):
@@ -126,7 +126,7 @@ def test_rows_may_be_terminated_and_truncated():
 
 
 def steps(env, **flags):
-    made = toys.Steps(env=env).build()
+    made = toy_data.Steps(env=env).build()
     return Dataset(made.rows | {name: np.asarray(x, bool) for name, x in flags.items()}, made.firsts)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
 from safetensors import numpy as safetensors
 
 from prospect_rl import envs
@@ -14,6 +13,7 @@ from prospect_rl.envs import cache
 from prospect_rl.envs.api import Box
 from prospect_rl.envs.data import datasets, files
 from prospect_rl.experiments import train
+from tests import toy_envs
 
 ROWS = 30
 
@@ -245,7 +245,7 @@ def test_without_h5py_the_extra_is_named(monkeypatch):
 
 def test_actions_lie_within_the_bounds_and_may_touch_them():
     bounds = np.resize([[-1.0, 1.0], [1.0, -1.0]], (ROWS, 2))
-    spec = toys.Point().spec
+    spec = toy_envs.Point().spec
     datasets.check_fits(datasets.make(write("mine.npz", arrays(action=bounds))), spec)
     bounds[4, 1] = 1.0001
     beyond = r"action \[-1.0, 1.000\d+\] in row 4 exceeds the bounds of test/point, -1.0"
@@ -254,7 +254,7 @@ def test_actions_lie_within_the_bounds_and_may_touch_them():
 
 
 def test_bounds_are_compared_in_single_precision():
-    spec = toys.Point().spec.__class__(**toys.Point().spec.__dict__ | {"action": Box((2,), -0.4, (0.4, 0.1))})
+    spec = toy_envs.Point().spec.__class__(**toy_envs.Point().spec.__dict__ | {"action": Box((2,), -0.4, (0.4, 0.1))})
     at = np.tile([np.float32(-0.4), np.float32(0.1)], (ROWS, 1))
     datasets.check_fits(datasets.make(write("mine.npz", arrays(action=at))), spec)
 
@@ -281,5 +281,5 @@ def test_no_success_and_constant_features_are_no_errors():
         write("mine.npz", arrays(obs=obs, reward=np.zeros(ROWS), action=np.ones((ROWS, 2))))
     )
     assert card["successes"] == 0 and card["constant features"] == [1]
-    result = train(BC(hidden=(8,), batch_size=8, updates=5), toys.Point(), budget=10, evals=1, dataset=made)
+    result = train(BC(hidden=(8,), batch_size=8, updates=5), toy_envs.Point(), budget=10, evals=1, dataset=made)
     assert np.isfinite(result.rows[-1]["learn/loss"])

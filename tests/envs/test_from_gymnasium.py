@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toys
 from gymnasium.spaces import Box, Discrete, Text, Tuple
 from gymnasium.spaces import Dict as DictSpace
 
@@ -21,6 +20,7 @@ from prospect_rl.envs.api import Discrete as OurDiscrete
 from prospect_rl.envs.gymnasium import spaces
 from prospect_rl.experiments import train
 from prospect_rl.experiments.run import driver
+from tests import toy_agents
 
 N = 3
 
@@ -385,9 +385,9 @@ def test_what_cannot_be_is_one_line():
         with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least 1, not {value}$"):
             envs.from_gymnasium(Counter, **{"num_envs": N, "horizon": 6, name: value})
     with pytest.raises(ValueError, match="gymnasium/Counter was made for num_envs=4 streams, not 3"):
-        train(toys.Walker(), counters(4), budget=42)
+        train(toy_agents.Walker(), counters(4), budget=42)
     with pytest.raises(ValueError, match="gymnasium/Counter runs one seed at a time"):
-        train(toys.Walker(), counters(), seeds=(0, 1), budget=42)
+        train(toy_agents.Walker(), counters(), seeds=(0, 1), budget=42)
 
 
 def test_what_makes_no_environment_is_one_line():
@@ -451,9 +451,9 @@ def test_a_resumed_run_goes_on_and_says_what_it_lost(tmp_path, monkeypatch):
             raise KilledError
 
     with pytest.raises(KilledError):
-        train(toys.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run", progress=kill)
+        train(toy_agents.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run", progress=kill)
     with pytest.warns(UserWarning, match="the run will differ from one that was never interrupted"):
-        result = train(toys.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run")
+        result = train(toy_agents.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run")
     assert [row["used"] for row in result.rows] == [84, 168] and not result.interrupted
 
 

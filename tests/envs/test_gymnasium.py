@@ -14,7 +14,6 @@ from flax import struct
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from toys import MINIGRID, POPGYM
 
 from prospect_rl import envs
 from prospect_rl.envs import gymnasium as ours
@@ -22,6 +21,7 @@ from prospect_rl.envs.api import Box, Dict, Discrete, Env, Spec, Step, static
 from prospect_rl.envs.gymnasium import GymEnv, GymVectorEnv, spaces
 from prospect_rl.envs.gymnasium.outward import advance, part
 from prospect_rl.envs.gymnasium.outward import fps as fps_of
+from tests.small_ids import MINIGRID, POPGYM
 
 ROOT = Path(__file__).parents[2]
 IDS = ours.names()
@@ -85,11 +85,11 @@ def test_what_is_added_later_is_registered_on_request(monkeypatch):
 
 def test_a_string_is_enough_and_the_import_is_light():
     code = (
-        "import sys, gymnasium, envs.gymnasium as g\n"
+        "import sys, gymnasium, prospect_rl.envs.gymnasium as g\n"
         "assert 'prospect/MazeHard-v0' in gymnasium.registry and g.names()\n"
         "heavy = {'jax', 'flax', 'mujoco', 'torch', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "for name in [name for name in sys.modules if name.partition('.')[0] == 'envs']: del sys.modules[name]\n"
+        "for name in [name for name in sys.modules if name.partition('.')[0] == 'prospect_rl']: del sys.modules[name]\n"
         "gymnasium.registry.clear()\n"
         "print(gymnasium.make('prospect_rl.envs.gymnasium:prospect/PointSparse-v0').reset(seed=0)[0])"
     )

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import gymnasium
 import numpy as np
 import pytest
-import toys
 from flax import struct
 from gymnasium.spaces import Box, Discrete
 
 from prospect_rl import envs
 from prospect_rl.envs.api import Env
-from prospect_rl.envs.identity import facts
+from prospect_rl.envs.identity import facts, name_of
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder
+from tests import toy_agents, toy_envs
 
 
 class Lamp(gymnasium.Env):
@@ -64,7 +64,7 @@ MAKERS = {
 
 
 def run_in(env) -> Run:
-    return Run(toys.Walker(), env, budget=42)
+    return Run(toy_agents.Walker(), env, budget=42)
 
 
 def test_what_decides_is_in_the_hash_and_nothing_else():
@@ -114,10 +114,10 @@ class Wrapped(Env):
 
 
 def test_environments_of_prospect_say_what_they_wrap_and_hold():
-    made = [Plain(toys.Point(), 1), Plain(toys.Point(), 2), Plain(toys.Point(noise=0.5), 1)]
-    made += [Wrapped(toys.Point()), Wrapped(toys.Point(noise=0.5))]
+    made = [Plain(toy_envs.Point(), 1), Plain(toy_envs.Point(), 2), Plain(toy_envs.Point(noise=0.5), 1)]
+    made += [Wrapped(toy_envs.Point()), Wrapped(toy_envs.Point(noise=0.5))]
     assert len({run_in(env).hash for env in made}) == 5
-    assert run_in(Plain(toys.Point(), 1)).hash == run_in(made[0]).hash
+    assert run_in(Plain(toy_envs.Point(), 1)).hash == run_in(made[0]).hash
 
 
 @dataclass
@@ -160,3 +160,9 @@ def test_a_function_that_wraps_differently_each_time_is_one_line():
     line = r"^the function must make the same environment each time, not once .*Loud and once .*Loud, .*ClipReward$"
     with pytest.raises(ValueError, match=line):
         envs.from_gymnasium(wavering, 2)
+
+
+def test_a_module_that_has_moved_keeps_its_name_in_identities():
+    assert name_of(type(envs.make("point/sparse"))) == "envs.point.SparsePoint"
+    assert name_of(type(envs.make("maze/hard"))) == "envs.maze.hard.HardMaze"
+    assert name_of(gymnasium.wrappers.ClipReward).startswith("gymnasium.wrappers.")

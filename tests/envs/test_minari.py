@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl.envs import cache
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.data import minari as ours
+from tests import toy_data
 
 minari = pytest.importorskip("minari")
 from gymnasium import spaces  # noqa: E402
@@ -34,7 +34,7 @@ def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", refused)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(datasets.DATASETS, "test/steps", ("toys:Steps", {}))
+    monkeypatch.setitem(datasets.DATASETS, "test/steps", ("tests.toy_data:Steps", {}))
 
 
 ACTION = spaces.Box(-1, 1, (2,), np.float64)
@@ -189,7 +189,7 @@ def test_damage_is_one_line(harm, monkeypatch):
 )  # fmt: skip
 def test_what_cannot_go_out_whole_is_one_line_and_leaves_nothing(fields, line):
     with pytest.raises(ValueError, match=line):
-        ours.export(toys.Steps(**fields).build(), "mine/x-v0", "point/sparse")
+        ours.export(toy_data.Steps(**fields).build(), "mine/x-v0", "point/sparse")
     assert not ours.place("mine/x-v0").exists()
 
 

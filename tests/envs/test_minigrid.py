@@ -72,7 +72,7 @@ def test_minigrid_is_only_needed_to_make_levels(cache):
     bank.load(NAME, 0, 4)
     code = (
         "import sys; sys.modules['minigrid'] = None\n"
-        "import envs, jax\n"
+        "import jax\nfrom prospect_rl import envs\n"
         f"env = envs.make('minigrid/{NAME}', levels=4)\n"
         "print(env.mission(env.reset(jax.random.key(0))[0]))\n"
         f"try: jax.tree.leaves(envs.make('minigrid/{NAME}', levels=5))\n"

@@ -2,9 +2,9 @@
 
 import gymnasium
 import pytest
-from toys import MINIGRID
 
 from prospect_rl.envs import gymnasium as ours
+from tests.small_ids import MINIGRID
 
 sb3 = pytest.importorskip("stable_baselines3")
 check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env

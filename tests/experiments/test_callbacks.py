@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toys
 from flax import struct
 from PIL import Image
 
@@ -18,13 +17,14 @@ from prospect_rl.experiments.run.episode import watch
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.hooks import Audience, Callback
 from prospect_rl.experiments.run.video import Video
+from tests import toy_agents, toy_data, toy_envs, toy_runs
 
-RUN = Run(toys.Cloner(), toys.Point(), (), (3,), 200, 8, 2)
+RUN = Run(toy_agents.Cloner(), toy_envs.Point(), (), (3,), 200, 8, 2)
 
 
 def clone(folder, *watchers, **options):
     """Eight rows, at 25, 50 ... 200 updates; the loss falls from row to row."""
-    return toys.run("batches", folder, evals=8, callbacks=watchers, **options)
+    return toy_runs.run("batches", folder, evals=8, callbacks=watchers, **options)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_behaviour_and_the_state_of_a_moment_outlive_it(tmp_path):
     assert not np.array_equal(Keep.kept[0], Keep.kept[-1])
     np.testing.assert_array_equal(Keep.kept[-1], result.behaviour)
     Keep.kept.clear()
-    toys.run("segments-seeds", None, budget=42, evals=1, callbacks=[Keep()])
+    toy_runs.run("segments-seeds", None, budget=42, evals=1, callbacks=[Keep()])
     assert Keep.kept[-1]["weights"].shape == (2, 2), "of the first seed"
 
 
@@ -244,16 +244,16 @@ def kept(folder, metric="learn/pair"):
 def test_the_best_state_is_kept_and_a_crash_does_not_lose_it(fine, tmp_path):
     # The returns of eight rows: some go up, some down.
     options = {"evals": 8, "eval_episodes": 1}
-    calm = toys.run("rollouts", tmp_path / "calm", callbacks=[SaveBest()], **options)
+    calm = toy_runs.run("rollouts", tmp_path / "calm", callbacks=[SaveBest()], **options)
     returns = [(row["eval/return"], row["iteration"]) for row in calm.rows]
     best = max(returns, key=lambda pair: pair[0])
     path = checkpoint.steps(best_folder(tmp_path / "calm"))[-1]
     assert (checkpoint.score_of(path), int(path.name)) == best
     with pytest.raises(ZeroDivisionError):
-        toys.run("rollouts", tmp_path / "killed", callbacks=[SaveBest()], progress=crash_in_chunk(30), **options)
+        toy_runs.run("rollouts", tmp_path / "killed", callbacks=[SaveBest()], progress=crash_in_chunk(30), **options)
     for folder in checkpoint.steps(tmp_path / "killed" / "checkpoints")[1:]:
         (folder / "manifest.json").unlink()  # the run falls behind what is kept
-    toys.run("rollouts", tmp_path / "killed", callbacks=[SaveBest()], **options)
+    toy_runs.run("rollouts", tmp_path / "killed", callbacks=[SaveBest()], **options)
     assert kept(tmp_path / "killed", "eval/return") == kept(tmp_path / "calm", "eval/return") != {}
 
 
@@ -268,7 +268,7 @@ def test_the_best_is_a_whole_checkpoint(calm, tmp_path):
 
 
 @struct.dataclass
-class Drawn(toys.Point):
+class Drawn(toy_envs.Point):
     """Pays for every step, by where it is."""
 
     def step(self, state, action, key):
@@ -282,8 +282,8 @@ class Drawn(toys.Point):
 
 
 def film(folder, **options):
-    settings = {"seed": 3, "budget": 200, "evals": 8, "eval_episodes": 1, "dataset": toys.dataset(), **options}
-    return train(toys.Cloner(), Drawn(), callbacks=[Video(every=3, fps=10)], out=folder, **settings)
+    settings = {"seed": 3, "budget": 200, "evals": 8, "eval_episodes": 1, "dataset": toy_data.dataset(), **options}
+    return train(toy_agents.Cloner(), Drawn(), callbacks=[Video(every=3, fps=10)], out=folder, **settings)
 
 
 def test_films_stand_at_every_third_evaluation_and_show_its_episode(fine, tmp_path, monkeypatch):

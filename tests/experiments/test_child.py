@@ -53,9 +53,7 @@ def test_a_head_that_is_gone_ends_the_process_with_the_command(monkeypatch, caps
     workers.watch_head("127.0.0.1", 1)
     said = capsys.readouterr().err
     assert codes == [1] and said.count("\n") == 1
-    assert "127.0.0.1:1 is gone" in said and said.endswith(
-        "python -m prospect_rl.experiments run serene_maze --tier repro\n"
-    )
+    assert "127.0.0.1:1 is gone" in said and said.endswith("prospect run serene_maze --tier repro\n")
 
 
 def test_last_line():

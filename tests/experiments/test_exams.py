@@ -22,7 +22,7 @@ NEAR = Exam("near", {"delay": 1}, episodes=8)
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch, tmp_path):
-    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {}))
+    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("tests.toy_data:Cues", {}))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
 
 

@@ -16,7 +16,10 @@ from prospect_rl.experiments.register import EXPERIMENTS, load
 ROOT = Path(__file__).parents[2]
 GROUPS = {name.split("/")[0] for name in METRICS if "/" in name}
 WRITERS = sorted(
-    [*(ROOT / "agents").rglob("*.py"), *(ROOT / "experiments" / f"{name}.py" for name in ("driver", "ledger", "runs"))]
+    [
+        *(ROOT / "agents").rglob("*.py"),
+        *(ROOT / "experiments" / "run" / f"{name}.py" for name in ("driver", "ledger", "rows")),
+    ]
 )
 
 

@@ -158,7 +158,7 @@ def play(trial, scores, *, finished=False):
 
 
 def test_trials_are_runs_that_a_worker_can_make(study, monkeypatch):
-    monkeypatch.setattr("prospect_rl.experiments.sweeps.sweep.load", lambda name: experiment())
+    monkeypatch.setattr("prospect_rl.experiments.sweeps.job.load", lambda name: experiment())
     for trial in study.trials:
         run = resolve(json.loads(json.dumps(trial.job.payload)))
         assert run.hash == trial.job.hash and run.seeds == (1000,) and run.budget == 1000

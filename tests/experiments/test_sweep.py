@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import toys
 
 from prospect_rl.experiments import Run
 from prospect_rl.experiments.run.driver import NOT_FINITE
@@ -15,6 +14,7 @@ from prospect_rl.experiments.sweeps import job as jobs_of
 from prospect_rl.experiments.sweeps import work as worker
 from prospect_rl.experiments.sweeps.job import Job
 from prospect_rl.experiments.sweeps.sweep import Progress, sweep
+from tests import toy_agents, toy_envs
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,7 +125,7 @@ def test_progress_counts_budgets(tmp_path):
 
 
 def test_a_run_in_a_sweep_keeps_its_notices(tmp_path, monkeypatch):
-    broken = Run(toys.Evolver(), toys.Point(broken=-0.5), budget=20, evals=1)
+    broken = Run(toy_agents.Evolver(), toy_envs.Point(broken=-0.5), budget=20, evals=1)
     monkeypatch.setattr(worker, "resolve", lambda message: broken)
     monkeypatch.setattr("prospect_rl.experiments.run.machine.enable_compilation_cache", lambda: None)
     for _ in range(2):  # the second time it has finished

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import toys
 
 from prospect_rl.experiments.cli import main as cli
 from prospect_rl.experiments.run import driver, tracking
 from prospect_rl.experiments.run.tracking import TensorBoard, WandB
+from tests import toy_runs
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_figures_of_a_row():
 def test_tensorboard_shows_a_resumed_run_as_a_calm_one(fine, tmp_path):
     pytest.importorskip("tensorboardX")
     with pytest.raises(ZeroDivisionError):
-        toys.run("batches", tmp_path, callbacks=[TensorBoard()], progress=crash)
-    toys.run("batches", tmp_path, callbacks=[TensorBoard()])
+        toy_runs.run("batches", tmp_path, callbacks=[TensorBoard()], progress=crash)
+    toy_runs.run("batches", tmp_path, callbacks=[TensorBoard()])
     assert len(list((tmp_path / "tensorboard").iterdir())) == 2, "a file a process"
     shown = told_by(tmp_path / "tensorboard")
     counts = {f"data/{name}" for name in ("rows", "episodes", "paid", "paid_last")}
@@ -62,7 +62,7 @@ def test_tensorboard_shows_a_resumed_run_as_a_calm_one(fine, tmp_path):
 
 def test_several_seeds_are_told_apart(tmp_path):
     pytest.importorskip("tensorboardX")
-    toys.run("segments-seeds", None, budget=84, evals=2, callbacks=[TensorBoard(tmp_path)])
+    toy_runs.run("segments-seeds", None, budget=84, evals=2, callbacks=[TensorBoard(tmp_path)])
     shown = told_by(tmp_path)
     assert {tag.partition("/")[0] for tag in shown} == {"seed-3", "seed-5"}
     assert [step for step, _ in shown["seed-5/eval/return"]] == [42, 84]
@@ -76,7 +76,7 @@ def test_wandb_writes_a_folder_without_a_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.chdir(tmp_path)
-    result = toys.run("batches", tmp_path / "run", callbacks=[WandB("sparse")])
+    result = toy_runs.run("batches", tmp_path / "run", callbacks=[WandB("sparse")])
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     (record,) = folder.glob("run-*.wandb")
     data = record.read_bytes()
@@ -110,7 +110,8 @@ def test_wandb_is_told_each_row_once_and_in_order(fine, tmp_path, monkeypatch):
     for package in seen:
         monkeypatch.setattr(tracking, "_package", lambda name, package=package: package)
         try:
-            result = toys.run("batches", tmp_path, callbacks=[WandB()], progress=crash if package is seen[0] else None)
+            broken = crash if package is seen[0] else None
+            result = toy_runs.run("batches", tmp_path, callbacks=[WandB()], progress=broken)
         except ZeroDivisionError:
             continue
     assert [step for step, _ in seen[0].logged] == [50, 100]
@@ -136,9 +137,9 @@ def test_bad_settings_are_one_line():
 
 
 def test_nothing_of_the_extra_is_imported_by_itself():
-    code = "import experiments.run.tracking, experiments.cli.run, sys; "
+    code = "import prospect_rl.experiments.run.tracking, prospect_rl.experiments.cli.run, sys; "
     code += "print([m for m in ('wandb', 'tensorboardX', 'tensorboard') if m in sys.modules])"
-    root = Path(cli.__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
 

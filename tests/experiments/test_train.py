@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Batches, Rollouts, Segments, hyper
@@ -20,6 +19,7 @@ from prospect_rl.experiments.run import train as door
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.machine import runs_root
 from prospect_rl.experiments.run.program import Program
+from tests import toy_agents, toy_data, toy_envs, toy_runs
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def calm():
     known = {}
 
     def result(case):
-        known[case] = known.get(case) or toys.run(case, None)
+        known[case] = known.get(case) or toy_runs.run(case, None)
         return known[case]
 
     return result
@@ -85,8 +85,8 @@ def test_several_seeds_give_a_row_each(calm):
 
 
 def test_two_seeds_differ(calm):
-    other = toys.run("batches", None, seeds=(4,))
-    assert other.digest != calm("batches").digest == toys.run("batches", None).digest
+    other = toy_runs.run("batches", None, seeds=(4,))
+    assert other.digest != calm("batches").digest == toy_runs.run("batches", None).digest
 
 
 # --- what must not matter ----------------------------------------------------------------------------
@@ -96,14 +96,14 @@ def test_two_seeds_differ(calm):
 def test_chunks_do_not_matter(calm, case, monkeypatch):
     monkeypatch.setattr(driver, "GROWTH", 1)
     sizes = []
-    small = toys.run(case, None, progress=lambda told: sizes.append(told["iteration"]))
+    small = toy_runs.run(case, None, progress=lambda told: sizes.append(told["iteration"]))
     assert sizes == list(range(1, calm(case).rows[-1]["iteration"] + 1)), "one iteration a chunk"
     assert small.digest == calm(case).digest and small.rows == calm(case).rows
 
 
 @pytest.mark.parametrize("case", ["rollouts", "segments"])
 def test_evaluation_does_not_perturb_training(calm, case):
-    once = toys.run(case, None, evals=1, eval_episodes=5)
+    once = toy_runs.run(case, None, evals=1, eval_episodes=5)
     assert once.digest == calm(case).digest
 
 
@@ -111,19 +111,19 @@ def test_banks_and_seeds_are_arguments_of_the_program():
     class Plain:
         """Any object with spec, reset and step is an environment."""
 
-        point = toys.Point()
+        point = toy_envs.Point()
         spec, reset, step = point.spec, staticmethod(point.reset), staticmethod(point.step)
 
-    a = toys.run("segments", None, budget=42, evals=1)
-    b = train(toys.Walker(), Plain(), seed=3, budget=42, evals=1, eval_episodes=2)
+    a = toy_runs.run("segments", None, budget=42, evals=1)
+    b = train(toy_agents.Walker(), Plain(), seed=3, budget=42, evals=1, eval_episodes=2)
     assert a.digest == b.digest
-    agent = toys.Walker().bind(toys.Point().spec)
-    program = Program(agent, toys.Point(drift=jnp.full(2, 0.125)), (7,), eval_episodes=1, dataset=None)
+    agent = toy_agents.Walker().bind(toy_envs.Point().spec)
+    program = Program(agent, toy_envs.Point(drift=jnp.full(2, 0.125)), (7,), eval_episodes=1, dataset=None)
     assert program.banks[0].tolist() == [0.125, 0.125]
     run = program.init()
     text = program._advance.lower(run, program.seeds, program.world, 1, 1, phase=0).as_text()
     assert "1.250000e-01" not in text and "0.125" not in text
-    moved = train(toys.Walker(), toys.Point(drift=jnp.full(2, 0.125)), seed=3, budget=42, evals=1)
+    moved = train(toy_agents.Walker(), toy_envs.Point(drift=jnp.full(2, 0.125)), seed=3, budget=42, evals=1)
     assert moved.digest != a.digest
 
 
@@ -131,14 +131,14 @@ def test_banks_and_seeds_are_arguments_of_the_program():
 
 
 def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monkeypatch):
-    run = Run(toys.Walker(), toys.Point(), (), (3,), 21 * 45, 4, 2, name="a label")
+    run = Run(toy_agents.Walker(), toy_envs.Point(), (), (3,), 21 * 45, 4, 2, name="a label")
     assert Folder(tmp_path).result is None
-    first = toys.run("segments", tmp_path)
+    first = toy_runs.run("segments", tmp_path)
     assert first.digest == calm("segments").digest and first.rows == calm("segments").rows
     result = Folder(tmp_path).result
     assert result["finished"] and result["hash"] == run.hash
     monkeypatch.setattr(Program, "advance", None)
-    again = toys.run("segments", tmp_path)
+    again = toy_runs.run("segments", tmp_path)
     assert again.digest == first.digest and again.rows == first.rows
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"run.json", "metrics.jsonl", "timing.jsonl", "checkpoints", "report.npz", "result.json"}
@@ -149,11 +149,11 @@ def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monk
     for path in (tmp_path / "checkpoints").iterdir():
         driver.checkpoint.shutil.rmtree(path)
     with pytest.raises(ValueError, match="finished run whose checkpoints are gone"):
-        toys.run("segments", tmp_path)
+        toy_runs.run("segments", tmp_path)
 
 
 def test_the_report_holds_the_agents_arrays_and_the_ledgers(tmp_path):
-    result = toys.run("rollouts", tmp_path, budget=40, evals=1)
+    result = toy_runs.run("rollouts", tmp_path, budget=40, evals=1)
     with np.load(tmp_path / "report.npz", allow_pickle=False) as report:
         assert np.array_equal(report["genomes"], result.state["genomes"])
         assert np.array_equal(report["ledger/explored"], result.ledger.explored)
@@ -161,21 +161,21 @@ def test_the_report_holds_the_agents_arrays_and_the_ledgers(tmp_path):
 
 
 def test_another_configuration_is_refused_with_every_difference(tmp_path):
-    toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path)
     with pytest.raises(ValueError) as error:
-        toys.run("batches", tmp_path, budget=800, eval_episodes=3)
+        toy_runs.run("batches", tmp_path, budget=800, eval_episodes=3)
     assert str(error.value).endswith("another configuration: budget: 200 -> 800, eval_episodes: 2 -> 3")
     with pytest.raises(ValueError, match=r"agent\.rate: 0\.1 -> 0\.2"):
-        train(toys.Cloner(rate=0.2), toys.Point(), seed=3, budget=200, evals=4, eval_episodes=2, out=tmp_path,
-              dataset=toys.dataset())  # fmt: skip
+        train(toy_agents.Cloner(rate=0.2), toy_envs.Point(), seed=3, budget=200, evals=4, eval_episodes=2,
+              out=tmp_path, dataset=toy_data.dataset())  # fmt: skip
     with pytest.raises(ValueError, match=r"data\.bank: \w+ -> \w+"):
-        train(toys.Cloner(), toys.Point(drift=jnp.ones(2)), seed=3, budget=200, evals=4, eval_episodes=2, out=tmp_path,
-              dataset=toys.dataset())  # fmt: skip
+        train(toy_agents.Cloner(), toy_envs.Point(drift=jnp.ones(2)), seed=3, budget=200, evals=4, eval_episodes=2,
+              out=tmp_path, dataset=toy_data.dataset())  # fmt: skip
 
 
 def test_the_hash_is_of_values():
-    run = Run(toys.Walker(rate=1.0), "maze/hard", (("b", 1), ("a", 2.0)), (0,), 100)
-    same = Run(toys.Walker(rate=1), "maze/hard", (("a", 2), ("b", 1)), (0,), 100, name="other label")
+    run = Run(toy_agents.Walker(rate=1.0), "maze/hard", (("b", 1), ("a", 2.0)), (0,), 100)
+    same = Run(toy_agents.Walker(rate=1), "maze/hard", (("a", 2), ("b", 1)), (0,), 100, name="other label")
     assert run.hash == same.hash and len(run.hash) == 16
     assert run.hash != replace(run, budget=101).hash != replace(run, seeds=(1,)).hash
     assert run.config()["agent"] == {"name": "Walker", "rate": 1, "poison": -1}
@@ -195,63 +195,63 @@ def test_where_runs_live(monkeypatch):
 def test_a_loss_that_is_nan_stops_the_run_and_says_so_again(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match="learn/loss_step became NaN at iteration 31: the run has stopped"):
-            train(toys.Walker(poison=30), toys.Point(), budget=21 * 90, evals=2, out=tmp_path)
+            train(toy_agents.Walker(poison=30), toy_envs.Point(), budget=21 * 90, evals=2, out=tmp_path)
     assert (tmp_path / "checkpoints" / "000000000031").is_dir()
     assert (tmp_path / "metrics.jsonl").read_text() == "", "no mark was reached"
 
 
 def test_a_policy_that_earns_nan_never_pays():
-    result = train(toys.Evolver(), toys.Point(broken=0.3), seed=3, budget=200, evals=1)
+    result = train(toy_agents.Evolver(), toy_envs.Point(broken=0.3), seed=3, budget=200, evals=1)
     assert result.ledger.paid.tolist() == [0] and result.ledger.best[0] == -jnp.inf
     assert result.rows[-1]["ledger/best_0"] is None, "null in JSON"
     assert np.all(~np.isnan(result.state["fitness"]))
 
 
 def test_an_agent_that_evaluates_nothing_is_stopped(monkeypatch):
-    class Idle(toys.Evolver):
+    class Idle(toy_agents.Evolver):
         def explore(self, state, key, phase=0):
             behaviour, active = super().explore(state, key, phase)
             return behaviour, active & False
 
     monkeypatch.setattr(driver, "IDLE", 20)
     with pytest.raises(ValueError, match="nothing was evaluated in the last 20 iterations"):
-        train(Idle(), toys.Point(), budget=100, evals=1)
+        train(Idle(), toy_envs.Point(), budget=100, evals=1)
 
 
-class Mixed(toys.Evolver):
+class Mixed(toy_agents.Evolver):
     wants = (Rollouts(8), Batches(4, 1))
 
 
-class Widths(toys.Walker):
+class Widths(toy_agents.Walker):
     wants = (Segments(3, 7), Segments(4, 7))
 
 
-class Misfit(toys.Walker):
+class Misfit(toy_agents.Walker):
     def misfit(self, spec):
         return "it needs a cat"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drifting(toys.Walker):
+class Drifting(toy_agents.Walker):
     def learn(self, state, data, key, phase=0):
         state, metrics = super().learn(state, data, key, phase)
         return state | {"cursor": state["cursor"] * 1.0}, metrics
 
 
 BAD = {
-    "budget 20 is less than one iteration of Walker, which takes 21": (toys.Walker(), {"budget": 20}),
-    "budget 7 is less than one iteration of Evolver, which takes 8": (toys.Evolver(), {"budget": 7}),
-    "evals must be at least 1, not 0": (toys.Walker(), {"evals": 0}),
-    "eval_episodes must be at least 1": (toys.Walker(), {"eval_episodes": 0}),
-    "must lie between evals": (toys.Walker(), {"evals": 10**6}),
-    "seeds must be at least 1, not 0": (toys.Walker(), {"seeds": ()}),
-    "seeds must differ": (toys.Walker(), {"seeds": (1, 1)}),
-    "seeds must lie between": (toys.Walker(), {"seed": -1}),
-    "Evolver takes one seed a run, not 2": (toys.Evolver(), {"seeds": (1, 2)}),
+    "budget 20 is less than one iteration of Walker, which takes 21": (toy_agents.Walker(), {"budget": 20}),
+    "budget 7 is less than one iteration of Evolver, which takes 8": (toy_agents.Evolver(), {"budget": 7}),
+    "evals must be at least 1, not 0": (toy_agents.Walker(), {"evals": 0}),
+    "eval_episodes must be at least 1": (toy_agents.Walker(), {"eval_episodes": 0}),
+    "must lie between evals": (toy_agents.Walker(), {"evals": 10**6}),
+    "seeds must be at least 1, not 0": (toy_agents.Walker(), {"seeds": ()}),
+    "seeds must differ": (toy_agents.Walker(), {"seeds": (1, 1)}),
+    "seeds must lie between": (toy_agents.Walker(), {"seed": -1}),
+    "Evolver takes one seed a run, not 2": (toy_agents.Evolver(), {"seeds": (1, 2)}),
     "Misfit does not fit test/point: it needs a cat": (Misfit(), {}),
-    "unknown environment 'maze/hrd'; did you mean 'maze/hard'": (toys.Walker(), {"env": "maze/hrd"}),
-    "Cloner learns from a dataset: give one": (toys.Cloner(), {}),
-    "takes no dataset": (toys.Walker(), {"dataset": toys.dataset}),
+    "unknown environment 'maze/hrd'; did you mean 'maze/hard'": (toy_agents.Walker(), {"env": "maze/hrd"}),
+    "Cloner learns from a dataset: give one": (toy_agents.Cloner(), {}),
+    "takes no dataset": (toy_agents.Walker(), {"dataset": toy_data.dataset}),
     "several kinds": (Mixed(), {}),
     "different numbers of streams": (Widths(), {}),
 }
@@ -261,7 +261,7 @@ BAD = {
 def test_refused_in_one_line_before_anything_is_compiled(message, monkeypatch):
     agent, options = BAD[message]
     monkeypatch.setattr(Program, "init", None)
-    options = {"env": toys.Point(), "budget": 1000, **options}
+    options = {"env": toy_envs.Point(), "budget": 1000, **options}
     if "dataset" in options:
         options["dataset"] = options["dataset"]()
     with pytest.raises(ValueError) as error:
@@ -271,37 +271,38 @@ def test_refused_in_one_line_before_anything_is_compiled(message, monkeypatch):
 
 def test_sixty_four_bits_are_refused_in_one_line():
     with jax.enable_x64(True), pytest.raises(ValueError, match="unset JAX_ENABLE_X64"):
-        toys.run("rollouts", None)
+        toy_runs.run("rollouts", None)
 
 
 def test_what_is_not_finite_is_counted_and_told_once(monkeypatch):
     """However the iterations fall into chunks; an agent's own notices are told once too."""
-    monkeypatch.setattr(toys.Evolver, "notices", lambda self, row: ["it evolves"])
+    monkeypatch.setattr(toy_agents.Evolver, "notices", lambda self, row: ["it evolves"])
     options = {"budget": 80, "evals": 4, "seeds": (3,)}
-    result = train(toys.Evolver(), toys.Point(broken=-0.5), **options)
+    result = train(toy_agents.Evolver(), toy_envs.Point(broken=-0.5), **options)
     counted = [row["collect/invalid"] for row in result.rows]
     assert counted == sorted(counted) and 0 < counted[0] < counted[-1] < 80
     assert result.notices == ["it evolves", driver.NOT_FINITE]
     monkeypatch.setattr(driver, "GROWTH", 1)
-    assert [row["collect/invalid"] for row in train(toys.Evolver(), toys.Point(broken=-0.5), **options).rows] == counted
+    again = train(toy_agents.Evolver(), toy_envs.Point(broken=-0.5), **options)
+    assert [row["collect/invalid"] for row in again.rows] == counted
 
 
 def test_notices_are_told_where_no_chunk_comes_after_them(tmp_path, monkeypatch):
     heard = []
     hear = {"progress": lambda now: heard.extend(now["notices"])}
-    toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path)
     monkeypatch.setattr(Folder, "open", lambda *_: ["the bits may differ"])
-    toys.run("batches", tmp_path, **hear)  # finished before
+    toy_runs.run("batches", tmp_path, **hear)  # finished before
     assert heard == ["the bits may differ"]
     monkeypatch.setattr(driver._Driver, "_chunk", lambda self, state, phase: (state, (1, 0, 0, 0, 1)))
     with pytest.raises(ValueError, match="has stopped"):
-        toys.run("batches", tmp_path / "broken", **hear)
+        toy_runs.run("batches", tmp_path / "broken", **hear)
     assert heard == ["the bits may differ"] * 2
 
 
 def test_a_later_field_leaves_the_identity_of_what_was_published():
     @dataclass(frozen=True, kw_only=True)
-    class Grown(toys.Walker):
+    class Grown(toy_agents.Walker):
         clip: float = hyper(10.0, above=0, later=True)
 
     runs = [Run(Grown(**fields), "point/sparse") for fields in ({}, {"clip": 10.0}, {"clip": 5.0})]
@@ -311,7 +312,7 @@ def test_a_later_field_leaves_the_identity_of_what_was_published():
 
 def test_a_state_that_changes_its_type_is_refused_by_name():
     with pytest.raises(ValueError, match=r"Drifting\.learn \(phase 0\) turns \['cursor'\] from int32\[\] into float32"):
-        train(Drifting(), toys.Point(), budget=100)
+        train(Drifting(), toy_envs.Point(), budget=100)
 
 
 # --- what train takes --------------------------------------------------------------------------------
@@ -332,7 +333,7 @@ def test_warnings_of_an_environment_are_notices(monkeypatch):
 
     monkeypatch.setattr(Run, "make_env", warns)
     monkeypatch.setattr(driver._Driver, "go", lambda self, *_: self.notices)  # nothing is trained
-    run, progress = Run(toys.Evolver(), toys.Point(), budget=20), lambda now: None
+    run, progress = Run(toy_agents.Evolver(), toy_envs.Point(), budget=20), lambda now: None
     with pytest.warns(UserWarning, match="it is slow") as warned:
         assert driver.train_run(run) == ["it is slow"]
     assert len(warned) == 1
@@ -355,12 +356,12 @@ def gymnasiums():
     [
         ("sereen", "maze/hard", "unknown agent 'sereen'; did you mean 'serene'?"),
         (3, "maze/hard", "train takes an agent, its class or its registered name first, not 3"),
-        (toys.Point, "maze/hard", "train takes an agent, its class or its registered name first"),
+        (toy_envs.Point, "maze/hard", "train takes an agent, its class or its registered name first"),
         (agents.Serene, "maze/hrd", "unknown environment 'maze/hrd'; did you mean 'maze/hard'?"),
         (agents.TD3, "Pendulum-v1", f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=1)"),
         (agents.PPO, gymnasiums, f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=32)"),
         (agents.Serene, gymnasiums, f"{HOST}; agents that want Segments learn there, and Serene wants Rollouts"),
-        (agents.Serene, toys.Point, "train takes an environment, not its class: give Point()"),
+        (agents.Serene, toy_envs.Point, "train takes an environment, not its class: give Point()"),
         (agents.Serene, 3, "train takes a registered environment's id or an environment with a spec, not 3"),
     ],
 )
@@ -396,10 +397,10 @@ def test_a_dataset_may_be_a_name():
 
 def test_a_class_trains_with_a_bar_and_several_episodes_an_evaluation(tmp_path, capsys):
     words = {"budget": 20, "evals": 1, "out": tmp_path}
-    train(toys.Evolver, toys.Point(), progress=True, **words)
+    train(toy_agents.Evolver, toy_envs.Point(), progress=True, **words)
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines()[-1].startswith("test/point Evolver seed 0: 20/20 evaluations, return ")
     assert json.loads((tmp_path / "run.json").read_text())["config"]["eval_episodes"] == 5
-    train(toys.Evolver(), toys.Point(), progress=False, **words)  # the same run
+    train(toy_agents.Evolver(), toy_envs.Point(), progress=False, **words)  # the same run
     assert capsys.readouterr() == ("", "")

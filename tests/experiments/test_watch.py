@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toys
 from flax import struct
 from rich.console import Console
 
@@ -15,6 +14,7 @@ from prospect_rl.agents.floor import Floor
 from prospect_rl.experiments import train
 from prospect_rl.experiments.cli import watch
 from prospect_rl.experiments.run import episode
+from tests import toy_agents, toy_envs
 
 
 def test_an_episode_from_start_to_end():
@@ -28,7 +28,7 @@ def test_an_episode_from_start_to_end():
 
 
 @struct.dataclass
-class Paid(toys.Point):
+class Paid(toy_envs.Point):
     """Pays for every step, by where it is."""
 
     def step(self, state, action, key):
@@ -39,7 +39,9 @@ class Paid(toys.Point):
         return np.zeros((2, 2, 3), np.uint8)
 
 
-@pytest.mark.parametrize("agent", [toys.Evolver(), toys.Walker()], ids=["starts that are fixed", "fresh starts"])
+@pytest.mark.parametrize(
+    "agent", [toy_agents.Evolver(), toy_agents.Walker()], ids=["starts that are fixed", "fresh starts"]
+)
 def test_it_shows_the_episodes_of_the_evaluation(agent):
     result = train(agent, Paid(), seed=3, budget=60, evals=2, eval_episodes=2)
     seen = [episode.watch(result.agent, result.env, result.behaviour, 3, 1, e).facts for e in range(2)]

@@ -1,6 +1,6 @@
 """`make soak`: sweeps whose processes are killed at random, for half an hour; each must end with the calm one's files.
 
-    PYTHONPATH=tests python tests/reliability/soak.py [--minutes 30] [--seed N]
+    python -m tests.reliability.soak [--minutes 30] [--seed N]
 
 A sweep is serial or under Ray, by chance, and so is what is killed (a worker, the driver) and by which signal. Prints a
 line a sweep, and the seed that brings the same choices again. Exit code 1 where a file differs.
@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sweeping import SEEDS, begin, children, end_of, finished
+from tests.sweeping import SEEDS, begin, children, end_of, finished
 
 PAUSE = (0.5, 3.0)
 """Time from one blow to the next, drawn between these, in parts of what a run of the calm sweep takes."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 import pytest
-import toys
 
 from prospect_rl import envs
 from prospect_rl.agents import make
@@ -16,14 +15,15 @@ from prospect_rl.envs.api import Env
 from prospect_rl.envs.data import datasets
 from prospect_rl.experiments import train
 from prospect_rl.experiments.run import checkpoint
+from tests import toy_runs
 
-TESTS = Path(toys.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def digest_of(folder: Path, **variables: str) -> str:
     """What a toy run in a process of its own, with these variables, comes to."""
-    command = [sys.executable, str(TESTS / "toys.py"), "rollouts", str(folder), "0"]
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)} | variables
+    command = [sys.executable, "-m", "tests.toy_runs", "rollouts", str(folder), "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
@@ -57,7 +57,7 @@ def test_more_chunks_and_rows_compile_nothing_more(case, compiled):
     def compilations(evals: int) -> int:
         compiled.clear()
         jax.clear_caches()
-        toys.run(case, None, evals=evals)
+        toy_runs.run(case, None, evals=evals)
         return len(compiled)
 
     assert 0 < compilations(8) == compilations(2)
@@ -102,7 +102,7 @@ def test_a_pickle_in_the_place_of_arrays_is_refused_and_never_run(monkeypatch, t
     data, mark = pickle.dumps(Evil(tmp_path / "mark")), tmp_path / "mark"
     with pytest.raises(ValueError):
         checkpoint.unpacked(data)
-    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("toys:Cues", {}))
+    monkeypatch.setitem(datasets.DATASETS, "test/cues", ("tests.toy_data:Cues", {}))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
     datasets.make("test/cues")
     datasets.paths("test/cues", datasets.recipe("test/cues"))[0].write_bytes(data)

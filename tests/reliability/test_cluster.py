@@ -5,7 +5,8 @@ import signal
 import time
 
 import pytest
-from sweeping import SEEDS, Nodes, begin, children, end_of, finished, same, saved, wait_for
+
+from tests.sweeping import SEEDS, Nodes, begin, children, end_of, finished, same, saved, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

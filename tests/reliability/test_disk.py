@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
 
 from prospect_rl.experiments.cli import main as cli
 from prospect_rl.experiments.reports import records
 from prospect_rl.experiments.run import checkpoint, driver, durable, machine
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.sweeps.job import Job
+from tests import toy_runs
 
 ENDED = ("run.json", "metrics.jsonl", "report.npz", "result.json")
 
@@ -35,7 +35,7 @@ def fine(monkeypatch):
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calm")
-    toys.run("batches", folder)
+    toy_runs.run("batches", folder)
     return folder
 
 
@@ -53,7 +53,7 @@ def stopped(tmp_path_factory):
         patch.setattr(driver, "SAVE_SHARE", float("inf"))
         patch.setattr(driver, "GROWTH", 1)
         with pytest.raises(CrashError):
-            toys.run("batches", folder, progress=crash)
+            toy_runs.run("batches", folder, progress=crash)
     return folder
 
 
@@ -122,7 +122,7 @@ def test_what_can_be_spared_costs_no_bits(case, calm, stopped, tmp_path, monkeyp
     where, harm, notices = GOES_ON[case]
     folder = shutil.copytree(stopped, tmp_path / "run")
     harm(where(folder))
-    result = toys.run("batches", folder)
+    result = toy_runs.run("batches", folder)
     assert ended(folder) == ended(calm) and len(result.notices) == notices
     for line in (folder / "timing.jsonl").read_bytes().splitlines()[1:]:
         assert "seconds" in json.loads(line), "rows written after the harm are whole"
@@ -146,7 +146,7 @@ def test_what_cannot_be_spared_is_named(case, stopped, tmp_path):
     harm(folder / name)
     before = (folder / name).read_bytes()
     with pytest.raises(ValueError) as error:
-        toys.run("batches", folder)
+        toy_runs.run("batches", folder)
     assert said in str(error.value) and str(folder) in str(error.value) and "\n" not in str(error.value)
     assert (folder / name).read_bytes() == before, "nothing is made worse"
 
@@ -156,9 +156,9 @@ def test_a_damaged_result_is_written_anew_once_it_is_removed(harm, calm, tmp_pat
     folder = shutil.copytree(calm, tmp_path / "run")
     harm(folder / "result.json")
     with pytest.raises(ValueError, match=r"result\.json is not readable; remove it to write it anew"):
-        toys.run("batches", folder)
+        toy_runs.run("batches", folder)
     lose(folder / "result.json")
-    toys.run("batches", folder)
+    toy_runs.run("batches", folder)
     assert ended(folder) == ended(calm)
 
 
@@ -174,7 +174,7 @@ def half_a_line(path):
 def test_the_last_row_of_a_finished_run_is_written_anew(harm, calm, tmp_path):
     folder = shutil.copytree(calm, tmp_path / "run")
     harm(folder / "metrics.jsonl")
-    result = toys.run("batches", folder)
+    result = toy_runs.run("batches", folder)
     said = f"the last rows of {folder / 'metrics.jsonl'} were lost, and are written anew from result.json"
     assert result.notices == [said] and ended(folder) == ended(calm)
 
@@ -184,9 +184,9 @@ def test_more_rows_of_a_finished_run_are_lost_and_the_way_out_is_said(calm, tmp_
     for _ in range(2):
         last_line(folder / "metrics.jsonl")
     with pytest.raises(ValueError, match=f"rows are lost; move {folder} away, and the same command begins anew"):
-        toys.run("batches", folder)
+        toy_runs.run("batches", folder)
     folder.rename(tmp_path / "away")
-    toys.run("batches", folder)
+    toy_runs.run("batches", folder)
     assert ended(folder) == ended(calm)
 
 
@@ -319,16 +319,16 @@ def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(fine, tmp_path):
     short = {"budget": 40, "evals": 2}
     with pytest.MonkeyPatch.context() as patch:
         whole = Disk(patch, 10**9)
-        toys.run("batches", tmp_path / "calm", **short)
+        toy_runs.run("batches", tmp_path / "calm", **short)
     assert whole.used > 40
     for room in (1, 3, 12, whole.used // 2, whole.used - 1):
         folder = tmp_path / str(room)
         with pytest.MonkeyPatch.context() as patch:
             Disk(patch, room)
             with pytest.raises(OSError, match="No space left on device"):
-                toys.run("batches", folder, **short)
+                toy_runs.run("batches", folder, **short)
         assert not (folder / "lock.json").exists(), "the next start finds nobody in the way"
-        result = toys.run("batches", folder, **short)
+        result = toy_runs.run("batches", folder, **short)
         assert not result.notices, "a checkpoint is whole or absent"
         assert ended(folder) == ended(tmp_path / "calm")
         assert names(folder) == names(tmp_path / "calm"), "nothing half written is left"

@@ -2,8 +2,9 @@
 
 import os
 
-import golden
 import pytest
+
+from tests import golden
 
 CASES = [pytest.param(case, marks=[pytest.mark.slow] * (case in golden.AGENTS)) for case in golden.CASES]
 

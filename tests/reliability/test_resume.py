@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-import toys
 
 from prospect_rl.experiments.run import checkpoint, driver
 from prospect_rl.experiments.run.callbacks import SaveBest, best_folder
 from prospect_rl.experiments.run.lock import EXPIRY, Busy, Lock, namespace, started, this_process, verdict
+from tests import toy_runs
 
-TESTS = Path(toys.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 class CrashError(Exception):
@@ -52,7 +52,7 @@ def calm(tmp_path_factory):
     def result(case):
         if case not in known:
             folder = tmp_path_factory.mktemp(case)
-            known[case] = toys.run(case, folder).digest, (folder / "metrics.jsonl").read_bytes()
+            known[case] = toy_runs.run(case, folder).digest, (folder / "metrics.jsonl").read_bytes()
         return known[case]
 
     return result
@@ -62,59 +62,60 @@ def end(folder, digest):
     return digest, (folder / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("case", toys.CASES)
+@pytest.mark.parametrize("case", toy_runs.CASES)
 def test_resumed_equals_uninterrupted(case, calm, fine, tmp_path):
     # After 13 segments of seven steps episodes of ten are under way; after 29 generations the climbing phase is next.
     progress = crash_at([13, 29])
     for _ in range(2):
         with pytest.raises(CrashError):
-            toys.run(case, tmp_path, progress=progress)
-    result = toys.run(case, tmp_path, progress=progress)
+            toy_runs.run(case, tmp_path, progress=progress)
+    result = toy_runs.run(case, tmp_path, progress=progress)
     assert end(tmp_path, result.digest) == calm(case)
     assert not result.interrupted and [r["mark"] for r in result.rows] == sorted(r["mark"] for r in result.rows)
 
 
 def test_rows_after_the_checkpoint_are_written_again_and_not_twice(calm, fine, tmp_path, monkeypatch):
     with pytest.raises(CrashError):
-        toys.run("batches", tmp_path, progress=crash_at([30]))
+        toy_runs.run("batches", tmp_path, progress=crash_at([30]))
     with (tmp_path / "metrics.jsonl").open("a") as f:  # killed after the row and before the checkpoint, mid-line
         f.write('{"seed": 3, "mark": 200}\n{"seed"')
-    result = toys.run("batches", tmp_path)
+    result = toy_runs.run("batches", tmp_path)
     assert end(tmp_path, result.digest) == calm("batches")
 
 
 def test_lost_rows_are_an_error(fine, tmp_path):
     with pytest.raises(CrashError):
-        toys.run("batches", tmp_path, progress=crash_at([30]))
+        toy_runs.run("batches", tmp_path, progress=crash_at([30]))
     (tmp_path / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match="rows are lost"):
-        toys.run("batches", tmp_path)
+        toy_runs.run("batches", tmp_path)
 
 
 def test_a_damaged_checkpoint_costs_time_and_no_bits(calm, fine, tmp_path):
     with pytest.raises(CrashError):
-        toys.run("segments", tmp_path, progress=crash_at([40]))
+        toy_runs.run("segments", tmp_path, progress=crash_at([40]))
     last = checkpoint.steps(tmp_path / "checkpoints")[-1]
     os.truncate(last / checkpoint.STATE, 99)
-    result = toys.run("segments", tmp_path)
+    result = toy_runs.run("segments", tmp_path)
     assert end(tmp_path, result.digest) == calm("segments")
     assert len(result.notices) == 1 and f"skipped checkpoint {last}" in result.notices[0]
 
 
 def test_all_checkpoints_damaged_is_no_fresh_start(fine, tmp_path):
     with pytest.raises(CrashError):
-        toys.run("batches", tmp_path, progress=crash_at([30]))
+        toy_runs.run("batches", tmp_path, progress=crash_at([30]))
     for path in checkpoint.steps(tmp_path / "checkpoints"):
         (path / checkpoint.STATE).unlink()
     with pytest.raises(ValueError, match="checkpoints in .* are damaged"):
-        toys.run("batches", tmp_path)
+        toy_runs.run("batches", tmp_path)
 
 
 def test_other_versions_are_said(calm, tmp_path):
-    toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path)
     facts = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(facts | {"threads": 64}))
-    assert toys.run("batches", tmp_path).notices == ["the bits may differ from an uninterrupted run: threads: 64 -> 1"]
+    notices = toy_runs.run("batches", tmp_path).notices
+    assert notices == ["the bits may differ from an uninterrupted run: threads: 64 -> 1"]
 
 
 # --- a larger budget ---------------------------------------------------------------------------------
@@ -122,9 +123,9 @@ def test_other_versions_are_said(calm, tmp_path):
 
 @pytest.mark.parametrize("case", ["rollouts", "segments-seeds", "batches"])
 def test_a_run_that_goes_on_to_a_larger_budget_is_the_run_to_it(case, calm, tmp_path):
-    half = -(-toys.CASES[case][1] // 2)
-    toys.run(case, tmp_path, budget=half, evals=2, callbacks=[SaveBest("eval/length")])
-    result = toys.run(case, tmp_path)
+    half = -(-toy_runs.CASES[case][1] // 2)
+    toy_runs.run(case, tmp_path, budget=half, evals=2, callbacks=[SaveBest("eval/length")])
+    result = toy_runs.run(case, tmp_path)
     assert result.notices == [f"goes on from a run to budget {half}"]
     assert end(tmp_path, result.digest) == calm(case)
     facts, ended = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "result.json"))
@@ -134,8 +135,8 @@ def test_a_run_that_goes_on_to_a_larger_budget_is_the_run_to_it(case, calm, tmp_
 
 
 def test_rows_at_other_marks_stay_and_the_agent_is_the_same(calm, tmp_path):
-    toys.run("batches", tmp_path, budget=80, evals=4)
-    result = toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path, budget=80, evals=4)
+    result = toy_runs.run("batches", tmp_path)
     assert result.notices == [
         "goes on from a run to budget 80, whose rows stay: those of a run to 200 lie at other marks (the agent is the "
         "same)"
@@ -146,29 +147,29 @@ def test_rows_at_other_marks_stay_and_the_agent_is_the_same(calm, tmp_path):
 
 
 def test_a_larger_budget_that_is_used_already_has_its_last_row_too(tmp_path):
-    toys.run("segments", tmp_path, budget=22, evals=1)  # an iteration takes 21
-    result = toys.run("segments", tmp_path, budget=40, evals=2)
+    toy_runs.run("segments", tmp_path, budget=22, evals=1)  # an iteration takes 21
+    result = toy_runs.run("segments", tmp_path, budget=40, evals=2)
     assert [(row["mark"], row["used"]) for row in result.rows] == [(22, 42), (40, 42)]
-    assert toys.run("segments", tmp_path, budget=40, evals=2).rows == result.rows
+    assert toy_runs.run("segments", tmp_path, budget=40, evals=2).rows == result.rows
 
 
 def test_a_run_killed_while_it_goes_on_loses_nothing(calm, fine, tmp_path):
-    toys.run("batches", tmp_path, budget=100, evals=2)
+    toy_runs.run("batches", tmp_path, budget=100, evals=2)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(CrashError):
 
         def crash(*_):
             raise CrashError
 
         patch.setattr(checkpoint, "hand_over", crash)  # run.json is written, the checkpoints still lag behind
-        toys.run("batches", tmp_path)
+        toy_runs.run("batches", tmp_path)
     with pytest.raises(CrashError):
-        toys.run("batches", tmp_path, progress=crash_at([30]))
-    result = toys.run("batches", tmp_path)
+        toy_runs.run("batches", tmp_path, progress=crash_at([30]))
+    result = toy_runs.run("batches", tmp_path)
     assert end(tmp_path, result.digest) == calm("batches")
 
 
 def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
-    toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path)
     before = end(tmp_path, (tmp_path / "result.json").read_bytes())
     for options, said in [
         ({"budget": 100}, "holds a run to budget 200, which does not go back to 100: give another folder"),
@@ -176,7 +177,7 @@ def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
         ({"budget": 400, "eval_episodes": 3}, "another configuration: budget: 200 -> 400, eval_episodes: 2 -> 3"),
     ]:
         with pytest.raises(ValueError, match=said):
-            toys.run("batches", tmp_path, **options)
+            toy_runs.run("batches", tmp_path, **options)
     assert end(tmp_path, (tmp_path / "result.json").read_bytes()) == before
 
 
@@ -184,8 +185,8 @@ def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
 
 
 def start(case, folder, pause=0.03):
-    command = [sys.executable, str(TESTS / "toys.py"), case, str(folder), str(pause)]
-    environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    command = [sys.executable, "-m", "tests.toy_runs", case, str(folder), str(pause)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -222,7 +223,7 @@ def test_killed_three_times_and_none_the_worse(calm, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", toys.CASES)
+@pytest.mark.parametrize("case", toy_runs.CASES)
 def test_killed_ten_times_and_none_the_worse(case, calm, tmp_path):
     assert kill_often(case, tmp_path, 10, seed=2) == calm(case)
 
@@ -238,13 +239,13 @@ def test_a_signal_saves_and_exits_with_130(number, calm, tmp_path):
     assert time.monotonic() - asked < 15
     assert int(checkpoint.steps(tmp_path / "checkpoints")[-1].name) >= reached
     assert not (tmp_path / "lock.json").exists() and not (tmp_path / "result.json").exists()
-    result = toys.run("batches", tmp_path)
+    result = toy_runs.run("batches", tmp_path)
     assert end(tmp_path, result.digest) == calm("batches")
 
 
 def test_handlers_are_restored(tmp_path):
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    toys.run("batches", tmp_path)
+    toy_runs.run("batches", tmp_path)
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -283,7 +284,7 @@ def test_the_second_process_is_refused_in_one_line(tmp_path):
     with Lock(tmp_path) as lock:
         assert lock.held
         with pytest.raises(ValueError) as error:
-            toys.run("batches", tmp_path)
+            toy_runs.run("batches", tmp_path)
         said = f"{tmp_path} is in use by process {os.getpid()} on {socket.gethostname()}"
         assert str(error.value) == said
     assert not list(tmp_path.iterdir())
@@ -436,5 +437,5 @@ def test_a_lost_lock_stops_the_run(fine, tmp_path):
             write_lock(tmp_path, host="elsewhere", pid=1)
 
     with pytest.raises(ValueError, match="has been taken over by another process"):
-        toys.run("batches", tmp_path, progress=steal)
+        toy_runs.run("batches", tmp_path, progress=steal)
     assert json.loads((tmp_path / "lock.json").read_text())["token"] == "theirs"

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import toys
 
 from prospect_rl.envs import cache
 from prospect_rl.envs.data import datasets
@@ -17,6 +16,7 @@ from prospect_rl.experiments.cli import main as cli
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.run.machine import runs_root
 from prospect_rl.experiments.sweeps import workers
+from tests import toy_agents, toy_data, toy_envs
 
 # --- variables ---------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def test_a_bad_number_of_threads_is_one_line(bad, monkeypatch, capsys):
     said = f"NPROC must be a whole number of at least 1, not {bad!r}"
     assert capsys.readouterr() == ("", f"prospect: {said}\n")
     with pytest.raises(ValueError, match=said):
-        Run(toys.Walker(), toys.Point(), budget=100).check(None)
+        Run(toy_agents.Walker(), toy_envs.Point(), budget=100).check(None)
 
 
 def test_the_number_of_threads(monkeypatch):
@@ -81,7 +81,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     def refuse(path, *_):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    recipe = toys.Cues()
+    recipe = toy_data.Cues()
     monkeypatch.setattr(datasets, "recipe", lambda name: recipe)
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path))
     datasets.make("cues")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 PLACE = {"read_text": 0, "write_text": 1, "open": 2, "fdopen": 2, "TextIOWrapper": 1}
 """Where the encoding stands among the arguments of what reads and writes text."""
-STRAIGHT = {"experiments/sweeps/sweep.py", "experiments/sweeps/child.py"}
+STRAIGHT = {"experiments/sweeps/work.py"}
 """May write straight to its place: a traceback, which nothing reads, and a pipe."""
 
 

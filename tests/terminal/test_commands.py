@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-import toys
-from pseudo_terminal import CTRL_C, HIDE, LOOKS, ROOT, SIZES, Terminal, prospect
+
+from tests import toy_runs
+from tests.pseudo_terminal import CTRL_C, HIDE, LOOKS, ROOT, SIZES, Terminal, prospect
 
 AGENT = ["random_search", "point/sparse", "--population", "20"]
 TINY = [*AGENT, "--budget", "60", "--evals", "3"]
@@ -71,7 +72,7 @@ def test_a_notebook_gets_lines(monkeypatch, capsys):
     """Its shell is known to rich, its streams are no terminals."""
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setattr(builtins, "get_ipython", lambda: shell, raising=False)
-    toys.run("rollouts", None, progress=True)
+    toy_runs.run("rollouts", None, progress=True)
     said = capsys.readouterr()
     assert said.out == "" and "\x1b" not in said.err
     assert re.search(r"^test/point Evolver seed 3: 400/400 evaluations, return \S+, coverage \S+\n$", said.err, re.M)

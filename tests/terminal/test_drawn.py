@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pseudo_terminal import HIDE, LOOKS, ROOT, SIZES, Terminal, plain
+
+from tests.pseudo_terminal import HIDE, LOOKS, ROOT, SIZES, Terminal, plain
 
 SCRIPT = str(Path(__file__).parent / "drawn.py")
 ESCAPE = "\x1b"
