@@ -21,11 +21,11 @@ class ConcentrationState:
     """The state of an episode of Concentration."""
 
     kinds: Array
-    """[cards] int8 kind of the card in each place; -1 if it was not turned yet."""
+    """[cards] int8 kind of the card in each place; -1 if it is not known yet."""
     left: Array
     """[kinds] int32 number of cards of each kind that were not turned yet."""
     up: Array
-    """[cards] bool, whether the card was matched and stays face up."""
+    """[cards] bool, whether the card is matched and stays face up."""
     first: Array
     """[] int32 place of the first card of the current pair, or -1."""
     time: Array

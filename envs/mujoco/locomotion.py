@@ -28,8 +28,7 @@ Kind = Literal["dense", "velocity", "far"]
 def in_band(speed: Array, target: float, band: float) -> tuple[Array, Array]:
     """Return (reward [], whether inside the band []) of a speed [] in m/s; the limits count as inside.
 
-    The speed is compared with the limits themselves, because rounding preserves order: no speed inside the band is
-    classified as outside.
+    The speed is compared with the limits themselves: rounding preserves order, so none inside counts as outside.
     """
     inside = (speed >= target - band) & (speed <= target + band)
     return jnp.where(inside, 2 - jnp.abs(speed - target), 0.0), inside
@@ -37,10 +36,7 @@ def in_band(speed: Array, target: float, band: float) -> tuple[Array, Array]:
 
 @struct.dataclass
 class Robot(Simulation):
-    """Base class of the five robots.
-
-    `position` and `velocity` are observed; `speed` is the velocity along x (m/s), `place` the torso's position (m).
-    """
+    """Base class of the five robots; among the reads, `speed` is along x (m/s) and `place` is the torso's position (m)."""
 
     version: Literal["v4", "v5"] = static("v5")
     """Version of gymnasium's environment; HalfCheetah and Swimmer are the same in both."""
