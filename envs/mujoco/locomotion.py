@@ -36,7 +36,7 @@ def in_band(speed: Array, target: float, band: float) -> tuple[Array, Array]:
 
 @struct.dataclass
 class Robot(Simulation):
-    """Base class of the five robots; among the reads, `speed` is along x (m/s) and `place` is the torso's position (m)."""
+    """Base class of the five robots; the read `speed` is along x (m/s), and `place` is the torso's position (m)."""
 
     version: Literal["v4", "v5"] = static("v5")
     """Version of gymnasium's environment; HalfCheetah and Swimmer are the same in both."""
