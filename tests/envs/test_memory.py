@@ -133,7 +133,7 @@ def test_cards_are_drawn_from_those_that_are_left(kinds):
     def deal(key):
         def body(left, key):
             card = cards.draw(left, jax.random.bits(key))
-            return cards.without(left, card), card
+            return cards.removed(left, card), card
 
         left, dealt = jax.lax.scan(body, cards.full_deck(kinds, 1), jax.random.split(key, 52))
         return left, dealt

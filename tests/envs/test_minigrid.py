@@ -96,7 +96,7 @@ def test_training_levels_and_unseen_ones_are_disjoint(cache):
     other = env.unseen()
     assert (other.first_level, other.levels, other.view) == (1_000_000, 4, "onehot") and other.spec == env.spec
     assert not equal(env.bank.levels, other.bank.levels)
-    with pytest.raises(ValueError, match="below the level 1,000,000"):
+    with pytest.raises(ValueError, match="must all be below 1,000,000"):
         envs.make(f"minigrid/{NAME}", first_level=999_990)
 
 
