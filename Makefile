@@ -1,4 +1,4 @@
-# `make help` lists the targets. What follows `##` is a target's help text.
+# `make help` lists the targets. The text after `##` is a target's help text.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 RUN := $(BIN)/python -m prospect_rl.experiments
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-# Given on make's command line only: an environment variable of such a name is somebody else's.
+# Only set on make's command line: environment variables with these names are ignored.
 TIER :=
 SEEDS :=
 WORKERS :=
@@ -23,7 +23,7 @@ TRIALS :=
 DECLARED := $(shell grep -lE '^EXPERIMENT\b.*=' experiments/papers/*/*.py)
 EXPERIMENTS := $(notdir $(DECLARED:.py=))
 
-# A variable on the command line that a target does not take is a mistake, never ignored. Its help says which it takes.
+# A variable on the command line that a target does not take is an error. The target's help lists those it takes.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter line,$(origin $(name))),$(name)))
 TAKES = $(if $(filter $(1),$(EXPERIMENTS)),TIER SEEDS WORKERS AGENTS,$(shell awk -v goal='$(1):' ' \
   index($$0, goal) == 1 { known = 1; while (match($$0, /[A-Z]+=/)) { \
@@ -43,7 +43,7 @@ endif
 
 ##@ Start here
 .PHONY: help
-help: ## This list
+help: ## Show this list of targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -52,67 +52,67 @@ help: ## This list
 	  printf '  %-18s %s\n' "$$(basename $$file .py)" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' $$file | head -1)"; done
 
 .PHONY: setup
-setup: $(STAMP) ## Make .venv and install everything (uv where it is on the PATH, else pip); instant when done
+setup: $(STAMP) ## Create .venv and install everything (with uv if available, else pip); does nothing if up to date
 
 .PHONY: demo
-demo: $(STAMP) ## The main job, small: SERENE finds the rewards of the hard maze, a minute or two
+demo: $(STAMP) ## Train SERENE on the hard maze as a demonstration, one or two minutes
 	@$(RUN) run serene maze/hard --budget 100000
 
 .PHONY: doctor
-doctor: $(STAMP) ## Say what this machine has and what is missing
+doctor: $(STAMP) ## Check the installation on this machine and report what is missing
 	@$(RUN) doctor
 
 ##@ Check
 .PHONY: test
-test: $(STAMP) ## The fast tests, minutes [JOBS=n]
+test: $(STAMP) ## Run the fast tests, several minutes [JOBS=n]
 	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m "not slow"
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## The slow tests, more minutes [JOBS=n]
+test-slow: $(STAMP) ## Run the slow tests, longer than the fast ones [JOBS=n]
 	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m slow
 
 .PHONY: test-rliable
-test-rliable: ## Our statistics against rliable's, in .venv-rliable (it cannot live with what the rest needs)
+test-rliable: ## Compare our statistics with rliable's, in .venv-rliable (its dependencies conflict with ours)
 	@$(PYTHON) -m venv .venv-rliable
 	@.venv-rliable/bin/python -m pip install --quiet --disable-pip-version-check -r tests/rliable.txt
 	@.venv-rliable/bin/python -m pytest -q -p no:cacheprovider tests/parity/test_rliable.py
 
 .PHONY: soak
-soak: $(STAMP) ## Kill sweeps at random for half an hour; each must end with the calm one's files [MINUTES=n]
+soak: $(STAMP) ## Kill sweeps at random for 30 minutes; each must end with the files of an undisturbed sweep [MINUTES=n]
 	@$(BIN)/python -m tests.reliability.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: kills
-kills: $(STAMP) ## Kill a node, a worker, the driver and the head of a cluster, again and again, three minutes a time [TIMES=n]
+kills: $(STAMP) ## Repeat the tests that kill parts of a cluster, three minutes each time [TIMES=n]
 	@for i in $$(seq $(or $(TIMES),20)); do echo "$$i of $(or $(TIMES),20)"; \
 	  NPROC=1 $(BIN)/python -m pytest -q -m slow --durations=0 tests/reliability/test_cluster.py; done
 
 .PHONY: lint
-lint: $(STAMP) ## Style, format and types: ruff and pyright
+lint: $(STAMP) ## Check style, format and types with ruff and pyright
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet --diff .
 	@$(BIN)/pyright --warnings
 
 .PHONY: format
-format: $(STAMP) ## Put imports and layout right
+format: $(STAMP) ## Sort imports and format the code with ruff
 	@$(BIN)/ruff check --quiet --select I --fix .
 	@$(BIN)/ruff format --quiet .
 
 ##@ Measure
 .PHONY: sweep
-sweep: $(STAMP) ## An experiment's cells without a report; with RAY_ADDRESS, on that cluster [EXPERIMENT=it TIER=... SEEDS=n WORKERS=n AGENTS=a,b]
+sweep: $(STAMP) ## Run an experiment without a report, on the cluster at RAY_ADDRESS if set [EXPERIMENT=it TIER=... SEEDS=n WORKERS=n AGENTS=a,b]
 	@$(RUN) sweep $(EXPERIMENT) $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
 
 .PHONY: search
-search: $(STAMP) ## Search for an agent's settings, as an experiment declares it [EXPERIMENT=it TRIALS=n WORKERS=n]
+search: $(STAMP) ## Tune an agent's hyper-parameters as an experiment declares [EXPERIMENT=it TRIALS=n WORKERS=n]
 	@$(RUN) search $(EXPERIMENT) $(if $(TRIALS),--trials $(TRIALS)) $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: report
-report: $(STAMP) ## Write results/ anew from the committed tables, or one experiment's from its runs [NAME=it]
+report: $(STAMP) ## Rewrite results/ from the committed tables, or one experiment's report from its runs [NAME=it]
 	@$(RUN) report $(or $(NAME),--all)
 
 .PHONY: defaults
-defaults: $(STAMP) ## Measure every agent's own run against random and zero actions, hours; resumes [WORKERS=n]
+defaults: $(STAMP) ## Compare every agent's default run with random and zero actions, hours; resumes [WORKERS=n]
 	@$(RUN) defaults $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: bench
@@ -121,7 +121,7 @@ bench: $(STAMP) ## Measure speed and memory into results/bench/ [NAME=one of the
 
 ##@ Tidy up
 .PHONY: clean
-clean: ## Remove .venv, caches and builds; never results
+clean: ## Remove .venv, caches and builds, but never results
 	@rm -rf $(VENV) .venv-rliable build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	@find agents envs experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -130,7 +130,7 @@ $(EXPERIMENTS): $(STAMP)
 	@$(RUN) run $@ $(if $(TIER),--tier $(TIER)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(AGENTS),--agents $(AGENTS))
 
-# One stamp for all targets: `make -j test lint` sets up once, and an interrupted set-up starts again.
+# One stamp for all targets: `make -j test lint` runs the set-up once, and an interrupted set-up is repeated.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Prospect needs Python 3.11 or newer: try make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }

@@ -1,7 +1,8 @@
-"""Agents in JAX. `from agents import Serene`; `agents.AGENTS` names them all; start reading at `agents.api`."""
+"""Agents in JAX. `from prospect_rl.agents import Serene`; `agents.AGENTS` names them all; start at `agents.api`."""
 
 from __future__ import annotations
 
+from dataclasses import fields as fields_of
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from prospect_rl.agents.sequence.linoss import BCLinOSS
 from prospect_rl.agents.sequence.recurrent import BCGRU, BCLSTM, LatchBC
 from prospect_rl.agents.sequence.transformer import RMT, BCTransformer, TrXL
 from prospect_rl.agents.ship.player import Player
+from prospect_rl.envs.fields import aliases
 from prospect_rl.envs.names import unknown
 
 __all__ = [
@@ -136,25 +138,38 @@ AGENTS: dict[str, type[Agent]] = {
 
 
 def make(name: str, **fields: Any) -> Agent:
-    """The agent registered as `name`, with these hyper-parameters.
+    """The agent registered as `name`, with these hyper-parameters, by the names of its fields or by their aliases.
 
     Raises ValueError with one line (and the nearest name) for an unknown name, field or value.
     """
     if name not in AGENTS:
         raise unknown("agent", name, AGENTS)
-    try:
-        return AGENTS[name](**fields)
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}") from None
+    known = [*(f.name for f in fields_of(AGENTS[name])), *aliases(AGENTS[name])]
+    for field in fields:
+        if field not in known:
+            raise unknown(f"hyper-parameter of {name}", field, known)
+    return AGENTS[name](**fields)
 
 
 def load(path: Path | str, seed: int | None = None, *, env: Any = None) -> Player:
-    """The trained agent of a finished run's folder, or of one that `prospect export RUN --player` wrote.
+    """Load a trained agent from a finished run's folder, or from one that `prospect export RUN --player` wrote.
 
-    seed: of a run with several (default: its first). env: the environment object of a run in one that is not
-    registered. Raises ValueError, in one line, where there is no such run, it has not finished, or a file is damaged.
+    Args:
+        path: The folder.
+        seed: Seed to select in a run with several; by default its first.
+        env: The environment object, if the run's environment is not registered.
+
+    Returns:
+        The agent as a function of observations, which keeps the memory of its episode.
+
+    Raises:
+        ValueError: The folder contains no such run, the run has not finished, or a file is damaged.
+
+    Example:
+        >>> player = agents.load("my_run")
+        >>> action = player(obs)
     """
-    # Run folders are the driver's: this is the one door upwards, and nothing above is imported before the call.
+    # `experiments` reads run folders: the one import of a higher layer, made only when this is called.
     return import_module("prospect_rl.experiments.run.players").load(path, seed, env=env)
 
 

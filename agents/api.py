@@ -1,12 +1,12 @@
-"""The page to read first: what an agent is.
+"""The interface of an agent; the file to read first.
 
-An agent is a frozen dataclass of its hyper-parameters with pure methods; all that it learns is one pytree,
-its state. It says which experience it wants, and the driver (`experiments.train`) brings it:
+An agent is a frozen dataclass of its hyper-parameters with pure methods; everything it learns is one pytree,
+its state. It declares which experience it wants, and the driver (`experiments.train`) collects it:
 
     state = agent.init(key)
     repeat   phase = agent.phase(state)
              behaviour, active = agent.explore(state, key, phase)
-             data = what agent.wants[phase] asks for, gathered by a kernel of `envs.rollout`
+             data = what agent.wants[phase] asks for, collected by a kernel of `envs.rollout`
              state, metrics = agent.learn(state, data, key, phase)
 
 No agent has a training loop, a log, a seed or a file. Keys: every `key` argument is consumed by the call.
@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import jax.numpy as jnp
-import numpy as np
 
+from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.envs.api import (
+    Actor,
     Array,
     Batch,
     Box,
@@ -37,12 +38,12 @@ from prospect_rl.envs.api import (
     Tree,
 )
 from prospect_rl.envs.fields import bounded as hyper
-from prospect_rl.envs.fields import check
+from prospect_rl.envs.fields import check, without_aliases
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
     "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "cost", "hyper",
-    "not_bounded_vector",
+    "not_bounded_vector", "unwritable",
 ]  # fmt: skip
 
 # --- the three wants ---------------------------------------------------------------------------------
@@ -50,43 +51,50 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Segments:
-    """Continue `num_envs` streams for `length` steps. An iteration costs num_envs * length env steps."""
+    """Continue `num_envs` streams for `length` steps. An iteration costs num_envs * length environment steps."""
 
     num_envs: int
+    """Number of streams, each a copy of the environment."""
     length: int
+    """Number of steps of each stream."""
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Whole fresh episodes of `population` policies. An iteration costs one evaluation an active policy."""
+    """Whole new episodes of `population` policies. An iteration costs one evaluation for each active policy."""
 
     population: int
+    """Number of policies that are evaluated."""
     episodes: int = 1
-    """Episodes of each policy."""
+    """Number of episodes of each policy."""
     group: int = 1
-    """Members in a row that share their starts (with starts="fresh")."""
+    """Number of consecutive members that share their start states (with starts="fresh")."""
     starts: Literal["fixed", "fresh"] = "fixed"
-    """Fixed: the same starts in the whole run; fresh: new ones in every iteration."""
+    """Start states: `fixed` uses the same ones in the whole run, `fresh` new ones in every iteration."""
     shared: bool = False
-    """One policy for the whole population: the behaviour has no leading axis."""
+    """Whether the whole population is one policy, so that the behaviour has no leading axis."""
     keep_steps: bool = False
-    """Deliver every step too (P x T x obs in memory: ask only where trajectories are learned from)."""
+    """Whether to deliver every step too (P x T x obs in memory: only for agents that learn from trajectories)."""
     frames: int = 0
-    """Deliver this many env states of each episode, evenly spaced, for `env.frame`."""
+    """Number of environment states delivered from each episode, evenly spaced, for `env.frame`."""
     covers: bool = True
-    """Whether these evaluations count as exploration, hence towards coverage."""
+    """Whether these evaluations count towards exploration metrics (coverage)."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """`updates` batches of `size` dataset rows, or windows of `length`, and `starts` first rows of episodes."""
+    """`updates` batches of `size` dataset rows, or windows of `length`, and `starts` initial rows of episodes."""
 
     size: int
+    """Number of rows or windows in a batch."""
     updates: int
+    """Number of batches in an iteration."""
     length: int = 1
+    """Number of rows in a window."""
     whole: bool = False
-    """Windows begin with the first row of an episode, rather than anywhere."""
+    """Whether windows start at the first row of an episode rather than anywhere."""
     starts: int = 0
+    """Number of initial rows of episodes in a batch."""
 
 
 Want = Segments | Rollouts | Batches
@@ -104,25 +112,36 @@ def cost(want: Want) -> int:
 
 @dataclass(frozen=True)
 class DefaultRun:
-    """What `prospect run AGENT` does when nothing else is said: a task that the defaults learn in minutes."""
+    """The run of `prospect run AGENT` without further options: a task that the defaults learn in minutes."""
 
     env: str
-    """A registered id."""
+    """Registered id of the environment."""
     budget: int
-    """Env steps for `Segments`, evaluations of policies for `Rollouts`, updates for `Batches`."""
+    """Budget in environment steps for `Segments`, evaluations of policies for `Rollouts`, updates for `Batches`."""
     dataset: str | None = None
-    """The registered dataset that an agent that wants `Batches` learns from."""
+    """Registered dataset for an agent that wants `Batches`."""
+
+
+T = TypeVar("T")
+
+
+class AcceptsAliases(type):
+    """Constructors accept the aliases of fields (`hyper(..., alias=...)`) as keywords: `PPO(gae_lambda=0.9)`."""
+
+    def __call__(cls: type[T], *args: Any, **fields: Any) -> T:
+        """A new object, made with the names of its fields."""
+        return type.__call__(cls, *args, **without_aliases(cls, fields))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agent:
-    """Base of all agents. A subclass is a frozen dataclass, its fields are its hyper-parameters."""
+class Agent(metaclass=AcceptsAliases):
+    """Base of all agents. A subclass is a frozen dataclass whose fields are its hyper-parameters."""
 
     spec: Spec | None = field(default=None, repr=False)
-    """The environment's spec; set by `bind`, never by hand."""
+    """Spec of the environment; set by `bind`, never by hand."""
 
     vmap_seeds: ClassVar[bool] = True
-    """Seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+    """Whether seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
 
     default_run: ClassVar[DefaultRun | None] = None
     """The run of `prospect run AGENT`; None where the command line must name an environment."""
@@ -132,7 +151,7 @@ class Agent:
 
     @property
     def wants(self) -> Want | tuple[Want, ...]:
-        """The experience an iteration needs; a tuple where phases want different amounts."""
+        """The experience an iteration needs; a tuple where phases need different experience."""
         raise NotImplementedError
 
     def misfit(self, spec: Spec) -> str | None:
@@ -140,7 +159,7 @@ class Agent:
         return None
 
     def bind(self, spec: Spec) -> Self:
-        """A copy that knows the environment's shapes. Raises ValueError where they do not fit."""
+        """A copy of the agent bound to an environment's spec. Raises ValueError where they do not fit."""
         if reason := self.misfit(spec):
             raise ValueError(f"{type(self).__name__} does not fit {spec.id}: {reason}")
         return replace(self, spec=spec)
@@ -154,23 +173,23 @@ class Agent:
 
     @property
     def least_budget(self) -> int:
-        """The smallest budget in which something is learned: one iteration, after whatever comes before learning."""
+        """The smallest budget that trains the agent at all: the warm-up, if any, and one iteration."""
         return cost(wants_of(self)[0])
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """On the host, once, before training on a dataset: statistics, weights."""
+        """The dataset with statistics and weights added, on the host, once before training on it."""
         return dataset
 
     def init(self, key: Key) -> Tree:
-        """Everything learned: parameters, optimiser, replay, archive, counters. No key and no env state."""
+        """The initial state: parameters, optimiser, replay buffer, archive, counters. No key and no env state."""
         raise NotImplementedError
 
     def phase(self, state: Tree) -> Array | int:
-        """Which of `wants` comes next, int32 []."""
+        """The index of the next want in `wants`, int32 []."""
         return 0
 
     def explore(self, state: Tree, key: Key, phase: int = 0) -> tuple[Tree, Array]:
-        """What to run to gather data: (behaviour, active).
+        """The policy to collect data with: (behaviour, active).
 
         behaviour leads with [P] where the policies of `Rollouts` differ; active [P] marks the members that
         count (a scalar True for `Segments` and `Batches`).
@@ -178,39 +197,65 @@ class Agent:
         return self.exploit(state), jnp.ones((), bool)
 
     def exploit(self, state: Tree) -> Tree:
-        """The behaviour to evaluate and to ship (an archive agent: its best stored policy)."""
+        """The behaviour to evaluate and to ship (for an archive agent: its best stored policy)."""
         raise NotImplementedError
 
     def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """What is remembered at the start of an episode."""
+        """The memory at the start of an episode."""
         return ()
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
-        """ONE step of ONE stream: (action, memory, extras). Greedy or exploring is data of the behaviour."""
+        """ONE step of ONE stream: (action, memory, extras). Whether it is greedy is data of the behaviour.
+
+        Extras are stored for every step and contain no memory: learning replays a segment from its first memory.
+        """
         raise NotImplementedError
+
+    def fresh_memory(self, behaviour: Tree, memory: Tree, ended: Array, key: Key) -> Tree:
+        """The memory for the next step of ONE stream: as good as `memory(behaviour, key)` where an episode `ended` [].
+
+        A selection is right for every agent. Override it where a memory is emptied for less than a copy of all of it:
+        what a count says is not there may stay where it is.
+        """
+        return Actor.fresh_memory(self, behaviour, memory, ended, key)
 
     def learn(self, state: Tree, data: Any, key: Key, phase: int = 0) -> tuple[Tree, dict[str, Array]]:
         """One iteration: (state, metrics). `phase` is static; the state keeps its structure and dtypes."""
         raise NotImplementedError
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what it ships acts by more than the newest observation."""
+        return False
+
+    def to_numpy(self, behaviour: Tree) -> Policy:
+        """What `exploit` gave as a policy in NumPy alone, by the helpers of `agents.ship.to_numpy`.
+
+        Raises ValueError, in one line, where it cannot be written so; here it never can.
+        """
+        raise unwritable(self, "it keeps a memory" if self.remembers else "it is no feed-forward network known here")
+
     def notices(self, row: Mapping[str, Any]) -> list[str]:
-        """What people should know, on the host, after each row of metrics; the driver tells each text once."""
+        """Messages for the user after each row of metrics, made on the host; the driver reports each text once."""
         return []
 
     def report(self, state: Tree) -> dict[str, Array]:
-        """Arrays that pictures and exports need (an archive: genome, descriptor, fitness, area, ...)."""
+        """Arrays for pictures and exports (an archive: genome, descriptor, fitness, area, ...)."""
         return {}
+
+
+def unwritable(agent: Agent, why: str) -> ValueError:
+    """What `Agent.to_numpy` raises."""
+    return ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
 
 
 def not_bounded_vector(space: Any) -> str | None:
     """Why an action space is not a vector of bounded real numbers, in a few words; None if it is one."""
     if not isinstance(space, Box) or len(space.shape) != 1:
         return "it needs a vector of real numbers as action"
-    if not np.all(np.isfinite(space.low)) or not np.all(np.isfinite(space.high)):
-        return "it needs bounded actions"
-    return None
+    return None if space.bounded else "it needs bounded actions"
 
 
 def wants_of(agent: Agent) -> tuple[Want, ...]:
-    """`agent.wants` as a tuple with one entry a phase."""
+    """`agent.wants` as a tuple with one entry for each phase."""
     return agent.wants if isinstance(agent.wants, tuple) else (agent.wants,)

@@ -1,7 +1,7 @@
-"""What agents share that act by vectors of bounded real numbers, and what such a method gives.
+"""The base of agents with bounded real actions, and the methods that such an agent defines.
 
-A method is `begin`, `actor_of`, `policy` and `update`. It is fed from a replay that fills while it plays
-(`agents.online.off_policy`) or from a dataset (`agents.offline.base`) and does not know where its batches come from.
+An algorithm is `begin`, `actor_of`, `policy` and `update`. It learns from a replay buffer that fills while it acts
+(`agents.online.off_policy`) or from a dataset (`agents.offline.base`) and does not depend on the source of its batches.
 
 Shapes: B rows of a batch, O observation and A action components.
 """
@@ -12,19 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from prospect_rl.agents.api import Agent, Array, Box, Key, Spec, Tree, hyper, not_bounded_vector
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.to_numpy import feed_forward, layers_of
 
 Figures = dict[str, Array]
-"""Metrics of an update, each []."""
+"""Metrics of an update, each a scalar []."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous(Agent):
-    """Base of the agents with bounded real actions, which networks see in [-1, 1]."""
+    """Base of the agents with bounded real actions, which the networks see in [-1, 1]."""
 
     hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Number of neurons in each hidden layer of every network."""
@@ -41,33 +43,44 @@ class Continuous(Agent):
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """(O, A)."""
+        """(O, A): the numbers of observation and action components."""
         obs, action = self.bound.obs, self.bound.action
         assert isinstance(obs, Box) and isinstance(action, Box)
         return obs.size, action.size
 
-    @property
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(least, most) float32 [A] of each component of an action."""
-        space = self.bound.action
-        assert isinstance(space, Box)
-        low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
-        return low, high
-
     def within_bounds(self, chosen: Array) -> Array:
         """Actions [..., A] in [-1, 1] as the environment wants them."""
-        low, high = self.bounds
-        # rounding must not carry an action past its bounds
-        return jnp.clip((low + high) / 2 + (high - low) / 2 * chosen, low, high)
+        space = self.bound.action
+        assert isinstance(space, Box)
+        return space.scale(chosen)
 
-    # --- what a method gives -------------------------------------------------------------------------
+    def to_numpy(self, behaviour: Tree) -> Policy:
+        """The layers of the policy's network."""
+        layers, last = layers_of(self, self.actor_network, behaviour.actor), "tanh" if self.squashed else "none"
+        return feed_forward(self, layers, last=last, arrays=self.centring(behaviour))
+
+    def centring(self, behaviour: Tree) -> dict[str, Array]:
+        """`mean` and `std`, shaped as observations, by which these are normalised: none, here."""
+        return {}
+
+    # --- defined by each algorithm -------------------------------------------------------------------
+
+    @property
+    def actor_network(self) -> nn.Module:
+        """The policy's network: [..., O] -> what it makes an action of, [..., A] first."""
+        raise NotImplementedError
+
+    @property
+    def squashed(self) -> bool:
+        """Whether a greedy action is the tanh of what the network gives, rather than that, cut."""
+        return True
 
     def begin(self, key: Key) -> Tree:
-        """The learner: networks, targets, optimisers."""
+        """The initial learner: networks, target networks, optimiser states."""
         raise NotImplementedError
 
     def actor_of(self, learner: Tree) -> Tree:
-        """The policy's weights."""
+        """The policy's weights, taken from the learner."""
         return learner.actor
 
     def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
@@ -75,15 +88,15 @@ class Continuous(Agent):
         raise NotImplementedError
 
     def update(self, learner: Tree, batch: Any, key: Key) -> tuple[Tree, Figures]:
-        """One gradient step on a batch (an `Experience`, leading [B]): (learner, figures)."""
+        """One gradient step on a batch (an `Experience`, leading [B]): (learner, metrics)."""
         raise NotImplementedError
 
 
 def flat(obs: Array, lead: int) -> Array:
-    """Observations as float32 vectors [..., O], behind `lead` axes."""
+    """Observations as float32 vectors [..., O], after `lead` leading axes."""
     return obs.reshape(*obs.shape[:lead], -1).astype(jnp.float32)
 
 
-def when(condition: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
-    """`f(x)` where `condition` [] holds, else x. A loop of one trip or none: unlike a `cond`, it copies nothing."""
+def apply_if(condition: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
+    """`f(x)` where `condition` [] holds, else x. A loop with 0 or 1 iterations: unlike `cond`, it copies nothing."""
     return jax.lax.fori_loop(0, condition.astype(jnp.int32), lambda _, y: f(y), x)

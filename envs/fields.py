@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import field, fields
 from difflib import get_close_matches
 from functools import cache
@@ -33,19 +34,38 @@ def bounds(
     return {"above": above, "least": least, "below": below, "most": most}
 
 
-def bounded(default: T, *, later: bool = False, **limits: float) -> T:
+def bounded(default: T, *, later: bool = False, alias: str | None = None, **limits: float) -> T:
     """Declare a dataclass field with a default and bounds, to be checked by `check`.
 
     Args:
         default: The default value.
         later: Whether the field was added after results were published. At its default it is then left out of a run's
             hash, so that existing hashes stay valid; its default must never change, nor change existing results.
+        alias: Another name of an agent's field, as other libraries call it: accepted as keyword and flag, in no hash.
         **limits: `above`, `least`, `below`, `most`; see `bounds`.
 
     Returns:
         The field.
     """
-    return field(default=default, metadata={**bounds(**limits), "later": later})
+    return field(default=default, metadata={**bounds(**limits), "later": later, "alias": alias})
+
+
+@cache
+def aliases(cls: type) -> dict[str, str]:
+    """Alias -> field of a dataclass; a subclass that gives the field another default keeps its alias."""
+    found = (f for base in cls.__mro__ for f in base.__dict__.get("__dataclass_fields__", {}).values())
+    return {f.metadata["alias"]: f.name for f in found if f.metadata.get("alias")}
+
+
+def without_aliases(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments by the names of the fields. Raises ValueError where a field is given by both of its names."""
+    known, named = aliases(cls), {}
+    for name, value in given.items():
+        if (field_name := known.get(name, name)) in named:
+            other = next(x for x in given if x != name and known.get(x, x) == field_name)
+            raise ValueError(f"{other} and {name} are two names of one setting: give one of them")
+        named[field_name] = value
+    return named
 
 
 def check(config: Any) -> None:

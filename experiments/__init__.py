@@ -1,10 +1,11 @@
-"""Runs and experiments: `train` runs one agent in one environment, with callbacks; `Run` names a run.
+"""Runs and experiments: `train` trains one agent in one environment, with callbacks; `Run` configures a run.
 
     from prospect_rl.experiments import EarlyStop, train
     train("serene", "maze/hard", budget=100_000, out="run", callbacks=[EarlyStop("eval/return", threshold=0.9)])
 
-The rooms, each built on those before it: `run` (one run), `sweeps` (many), `reports` (what they say), `searches` (for
-settings), `site` (the pages), `cli` (the command line). `papers` holds the declared experiments, `bench` the benches.
+The subpackages, each of which imports only those before it: `run` (one run), `sweeps` (many runs), `reports` (tables,
+statistics, verdicts), `searches` (hyper-parameter search), `bench` (benchmarks), `site` (pages for a browser), `cli`
+(the command line). `papers` holds the declared experiments, `recipes` the datasets that need a trained agent.
 """
 
 from importlib import import_module
@@ -33,7 +34,7 @@ WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """The names above, imported when asked for: a sweep must start Ray before anything imports JAX."""
+    """Import a public name on first use: a sweep must start Ray before anything imports JAX."""
     if name not in WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"prospect_rl.experiments.run.{WHERE[name]}"), name)

@@ -1,4 +1,4 @@
-"""`python -m prospect_rl.experiments <command>`: the command line, see `experiments.cli.main`."""
+"""`python -m prospect_rl.experiments <command>` runs the command line, see `experiments.cli.main`."""
 
 import sys
 

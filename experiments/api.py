@@ -1,8 +1,8 @@
-"""What an experiment is: a declaration of agents x environments x seeds, and of the claims they are to test.
+"""Declaration of an experiment: agents x environments x seeds, and the claims that its runs test.
 
-A file under `papers/` with an `EXPERIMENT` is one (see `experiments.register`). `experiments.sweeps` runs its cells,
-`experiments.reports` writes its page and `experiments.searches` searches for settings.
-This module imports no JAX: a sweep must start Ray before JAX.
+Every file under `papers/` that assigns an `EXPERIMENT` declares one (see `experiments.register`). `experiments.sweeps`
+executes its runs, `experiments.reports` writes its report and `experiments.searches` tunes hyper-parameters.
+This module does not import JAX: a sweep must start Ray before JAX.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ TIERS = ("smoke", "repro", "paper")
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset by its name (see `envs.data.datasets`), with other values for some fields of its recipe."""
+    """A dataset by name (see `envs.data.datasets`), optionally with other values for fields of its recipe."""
 
     name: str
+    """Registered name, `minari/<id>`, or path of a file."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Of data that lies elsewhere `sha256` must be one, for it may change under its name: see `prospect data show`."""
+    """Recipe field -> value. External data must give its `sha256` (printed by `prospect data show`), because it may
+    change under the same name."""
 
     def check(self) -> None:
-        """Raise ValueError where name and fields do not decide what the data is."""
+        """Raise ValueError unless name and fields identify the data uniquely."""
         from prospect_rl.envs.data import datasets
 
         if datasets.is_external(self.name) and not self.fields.get("sha256"):
-            raise ValueError(f"{self.name} may change: give its sha256 among the fields (`prospect data show` says it)")
+            raise ValueError(f"{self.name} may change: add its sha256 to the fields (`prospect data show` prints it)")
 
     @property
     def identity(self) -> Data:
-        """What a run is compared by: data that lies elsewhere is its hash, under whatever name."""
+        """The dataset as it enters a run's hash: external data is identified by its SHA-256 alone, not by its name."""
         from prospect_rl.envs.data import datasets
 
         if not datasets.is_external(self.name) or not self.fields.get("sha256"):
@@ -48,7 +50,7 @@ class Data:
         return Data("elsewhere", {"sha256": self.fields["sha256"]})
 
     def make(self) -> Dataset:
-        """The data. Raises ValueError for an unknown name or field."""
+        """Build or read the data. Raises ValueError for an unknown name or field."""
         from prospect_rl.envs.data import datasets
 
         return datasets.make(self.name, **self.fields)
@@ -56,43 +58,64 @@ class Data:
 
 @dataclass(frozen=True)
 class Exam:
-    """What a finished agent must do with its environment changed, e.g. at a thousand times the length of training.
+    """A test of the finished agent in a changed environment, e.g. with episodes a thousand times longer.
 
-    It adds `exam/<name>/return`, `.../length` and `.../success` to the final row of metrics. It may last for long: each
-    is kept as soon as it is over, and an interrupted run goes on with the one that it was in.
+    It adds `exam/<name>/return`, `.../length` and `.../success` to the final metrics row. Exams may take long: the
+    result of each is saved as soon as it is complete, and an interrupted run resumes with the first incomplete exam.
     """
 
     name: str
+    """The exam's name within its metrics."""
     fields: Mapping[str, Any]
-    """Values of the environment's fields, where they differ from the run's."""
+    """Environment field -> value, for fields that differ from the run's environment."""
     episodes: int = 100
+    """Number of episodes, all run in parallel."""
     best: bool = False
-    """Also for the state that was first to reach the best `eval/success` of the run: `exam_best/<name>/...`."""
+    """Also test the first state that reached the run's best `eval/success`, as `exam_best/<name>/...`."""
 
 
 @dataclass(frozen=True)
 class Tier:
-    """How much of an experiment to run: every agent in every environment with seeds 0, 1, ..."""
+    """The size of an experiment: every agent in every environment with seeds 0, 1, ...
+
+    Args:
+        agents: Label -> agent, not bound to an environment. Tables and figures keep this order.
+        envs: Ids of registered environments.
+        seeds: Number of seeds, one for all agents or label -> number.
+        budget: Budget of each run, one for all environments or environment id -> budget; it counts environment steps,
+            evaluations or updates, depending on the agent.
+        evals: Number of metrics rows in a run.
+        eval_episodes: Episodes per evaluation.
+        env_fields: Environment id -> {field -> value}.
+        datasets: Label or environment id -> dataset, for agents that learn from data.
+        exams: Label -> exams of the finished agent.
+
+    Raises:
+        ValueError: A mapping names a label or an environment that the tier does not have, or misses one.
+
+    Example:
+        >>> Tier({"td3": TD3()}, ("mujoco/hopper",), seeds=3, budget=100_000)
+    """
 
     agents: Mapping[str, Agent]
-    """Label -> unbound agent; tables and pictures keep this order."""
+    """Label -> unbound agent; tables and figures keep this order."""
     envs: tuple[str, ...]
-    """Registered environment ids."""
+    """Ids of the registered environments, in the order of the tables."""
     seeds: int | Mapping[str, int]
-    """Number of seeds, or that of each label."""
+    """Number of seeds, one for all agents or one per label."""
     budget: int | Mapping[str, int]
-    """Env steps, evaluations or updates of a run, or that of each environment."""
+    """Environment steps, evaluations or updates of a run, one for all environments or one per environment id."""
     evals: int = 50
-    """Rows of metrics in a run, evenly spaced."""
+    """Number of metrics rows in a run, evenly spaced over the budget."""
     eval_episodes: int = 1
-    """Episodes of each evaluation of the exploiting behaviour."""
+    """Number of episodes per evaluation of the exploiting behaviour."""
     env_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Environment id -> values of its fields, where they differ from the defaults."""
+    """Environment id -> {field -> value}, for fields that differ from their defaults."""
     datasets: Mapping[str, Data | Callable[[int], Data]] = field(default_factory=dict)
-    """What agents learn from that want `Batches`: by label, or by environment id (the label's own comes first). A
-    function gives each seed data of its own."""
+    """Data of the agents that want `Batches`, by label or by environment id; an entry for the label takes precedence.
+    A function of the seed gives each seed its own data."""
     exams: Mapping[str, tuple[Exam, ...]] = field(default_factory=dict)
-    """Label -> what the finished agent must do besides."""
+    """Label -> exams that its finished agent takes."""
 
     def __post_init__(self) -> None:
         for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
@@ -114,43 +137,45 @@ class Tier:
         return self.budget if isinstance(self.budget, int) else self.budget[env]
 
     def data_of(self, label: str, env: str) -> Data | Callable[[int], Data] | None:
-        """What an agent learns from in an environment; None for one that gathers its own experience."""
+        """The data an agent learns from in an environment; None for an agent that collects its own experience."""
         from prospect_rl.agents.api import Batches, wants_of
 
         offline = isinstance(wants_of(self.agents[label])[0], Batches)
         return self.datasets.get(label, self.datasets.get(env)) if offline else None
 
     def dataset_of(self, label: str, env: str, seeds: Sequence[int]) -> Data | None:
-        """The same for the seeds of a run. Raises ValueError where they would need several datasets."""
+        """The dataset of one run over these seeds. Raises ValueError if they would need several datasets."""
         data = self.data_of(label, env)
         if not callable(data):
             return data
         if len(seeds) > 1:
-            raise ValueError(f"{label} has data of its own for each seed: one run cannot have {len(seeds)} seeds")
+            raise ValueError(f"{label} has separate data for each seed: one run cannot have {len(seeds)} seeds")
         return data(seeds[0])
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the values of a metric are: it decides how an interval of their mean is found (`experiments.reports`)."""
+    """The distribution of a metric's values; it decides which confidence interval the mean gets."""
 
     kind: Literal["real", "bounded", "skewed"]
-    """Real: any number, e.g. returns of robots, logarithms of counts. Bounded: between two known numbers, e.g.
-    successes, shares, returns of tasks that pay at most 1. Skewed: counts until something happens. One exception:
-    coverage and uniformity are real, though they lie between 0 and 1. They are means over thousands of cells, which
-    chance takes to no bound: few seeds that agree do tell their spread, as a few successes do not."""
+    """Real: any number, e.g. returns of robots, logarithms of counts. Bounded: between two known numbers, e.g. success
+    rates, shares, returns of tasks that pay at most 1. Skewed: counts until an event. One exception: coverage and
+    uniformity count as real although they lie between 0 and 1, because they are means over thousands of cells that
+    do not come near a bound by chance, so that the spread of a few seeds is informative."""
     low: float = -math.inf
+    """Lower bound of bounded scores."""
     high: float = math.inf
+    """Upper bound of bounded scores."""
 
     @classmethod
     def of(cls, metric: str, env: str) -> Scores:
-        """Those of a registered metric. Raises ValueError, with the nearest name, for another one."""
+        """The distribution of a registered metric. Raises ValueError, with the nearest name, for an unknown one."""
         known = metric_of(metric, env)
         return cls(known.kind, known.low, known.high) if known.kind == "bounded" else cls(known.kind)
 
     def __post_init__(self) -> None:
         if (self.kind == "bounded") != math.isfinite(self.high - self.low) or not self.low < self.high:
-            raise ValueError(f"bounded scores, and only they, have finite bounds low < high: not {self}")
+            raise ValueError(f"bounded scores, and no others, need finite bounds low < high: not {self}")
 
 
 REAL, SKEWED, SHARE = Scores("real"), Scores("skewed"), Scores("bounded", 0.0, 1.0)
@@ -158,39 +183,67 @@ REAL, SKEWED, SHARE = Scores("real"), Scores("skewed"), Scores("bounded", 0.0, 1
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that the runs can refute, with its test. Written down before the runs.
+    """A falsifiable statement about the runs, with its test, declared before the runs.
 
-    With d = left - part * right (the other way round where lower is better), averaged over seeds, and its 95 %
-    interval by the method that `scores` calls for: PASS when the whole interval lies above `margin`, FAIL when it lies
-    below, else INCONCLUSIVE. With `within` = (low, high): PASS when the interval lies inside, FAIL when wholly outside.
-    Without `right`, left's mean itself is compared: it must exceed `margin` (stay below it, where lower is better).
+    Let d = left - part * right (right * part - left where lower is better) be the difference of means over seeds, with
+    a 95 % confidence interval whose method follows from `scores`. The verdict is PASS if the whole interval lies above
+    `margin`, FAIL if it lies below, else INCONCLUSIVE. With `within` = (low, high) it is PASS if the interval lies
+    inside, FAIL if it lies wholly outside. Without `right` the mean of left itself is tested: it must exceed `margin`
+    (or stay below it where lower is better).
+
+    Args:
+        name: Short stable id.
+        text: The statement in one self-contained sentence.
+        source: Paper and place, or file of the official code.
+        metric: Name in the final metrics row, or in `Experiment.derived`.
+        env: Id of the environment.
+        left: Label of the agent that the claim is about.
+        right: Label of the agent that it is compared with.
+        part: Fraction of right's value that is compared.
+        margin: Bound of the difference, in the metric's unit.
+        within: Bounds (low, high) of the difference, in the metric's unit.
+        better: Which direction of the metric is better.
+        paper_budget: Budget behind the source's statement, in the unit of the tier's budgets.
+        kind: "paper" or "check".
+        scores: Distribution of the metric's values.
+
+    Raises:
+        ValueError: The metric is not registered and `scores` is not given.
+
+    Example:
+        >>> Claim("S td3", "TD3 ends above 2000.", "ours", "eval/return", "mujoco/hopper", "td3", margin=2000.0,
+        ...       kind="check")
     """
 
     name: str
-    """Short and stable: claims.csv and its history are searched by it."""
+    """Short and stable id; it identifies the claim in claims.csv and its history."""
     text: str
-    """The statement in one sentence that needs no other, with its numbers."""
+    """The statement in one self-contained sentence, with its numbers."""
     source: str
-    """Paper and place (section, equation, table, figure) or file of the official code that it comes from."""
+    """Paper and place (section, equation, table, figure), or file of the official code."""
     metric: str
     """A name in the final metrics row, or in `Experiment.derived`."""
     env: str
+    """Id of the environment that the claim is about."""
     left: str
-    """Label of the agent that the claim speaks of."""
+    """Label of the agent that the claim is about."""
     right: str | None = None
-    """Label of its rival."""
+    """Label of the agent that left is compared with."""
     part: float = 1.0
-    """How much of the rival's value is compared, e.g. .7 for `keeps 70 % of it`."""
+    """Fraction of right's value that is compared, e.g. .7 for `keeps 70 % of it`."""
     margin: float = 0.0
+    """Value that the difference, or left's mean without `right`, must exceed."""
     within: tuple[float, float] | None = None
+    """Bounds (low, high) that the interval must lie inside, in place of a margin."""
     better: Literal["higher", "lower"] = "higher"
+    """Whether higher or lower values of the metric are better."""
     paper_budget: int = 0
-    """The budget behind the source's statement; a run below it is marked `reduced`."""
+    """The budget behind the source's statement; verdicts of runs below it are marked `reduced`."""
     kind: Literal["paper", "check"] = field(kw_only=True)
-    """Paper: printed in one. Check: a sanity bound, or a reading of ours."""
+    """Paper: the statement is printed in a paper. Check: our own sanity bound or interpretation."""
     scores: Scores = field(default=None, kw_only=True)  # type: ignore[assignment]  # never None once it is made
-    """What the metric's values are: by default what `experiments.metrics` says of it in this environment. A metric of
-    your own has none there: give one."""
+    """Distribution of the metric's values. Default: what `experiments.metrics` declares for this metric and
+    environment; required for a metric that is not registered there."""
 
     def __post_init__(self) -> None:
         if self.scores is None:
@@ -199,30 +252,61 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything about an experiment. `smoke` lasts a minute, `repro` hours on two cores, `paper` as the source did."""
+    """A complete experiment: what to run at three sizes, what to report, and which claims to test.
+
+    Args:
+        name: Name on the command line, equal to the file's name.
+        title: Title of the report.
+        text: Introduction of the report.
+        source: Papers that the experiment follows.
+        smoke: Tier that takes about a minute.
+        repro: Tier that takes hours on two cores.
+        paper: Tier of the source's own size.
+        claims: Statements with their tests.
+        derived: Metric name -> function of a final metrics row.
+        metrics: Metrics of the report's table.
+        sums: Metrics that are summed over environments.
+        pictures: Figures of the report.
+        search: Hyper-parameter search of `prospect search`.
+        file: Python file, if the experiment is not registered.
+
+    Raises:
+        ValueError: A claim or the search names an agent, environment or field that a tier does not have.
+
+    Example:
+        >>> tier = Tier({"td3": TD3()}, ("mujoco/hopper",), seeds=3, budget=100_000)
+        >>> EXPERIMENT = Experiment("mine", "A title", "What is compared.", "ours", tier, tier, tier)
+    """
 
     name: str
+    """Name on the command line; it must equal the file's name."""
     title: str
+    """Title of the report and of listings."""
     text: str
-    """What is compared and why, for the head of the report."""
+    """What is compared and why; the introduction of the report."""
     source: str
+    """Papers or benchmarks that the experiment follows."""
     smoke: Tier
+    """A quick check that takes about a minute."""
     repro: Tier
+    """The size that runs within hours on two cores."""
     paper: Tier
+    """The size that the source used."""
     claims: tuple[Claim, ...] = ()
+    """Statements about the runs, each with its test."""
     derived: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
-    """Metric name -> its value from a final row, which also says `env` and `label`; NaN where it has none (an area that
-    was never reached)."""
+    """Metric name -> function of a final metrics row, which also holds `env` and `label`; NaN where the metric has no
+    value (e.g. for an area that was never reached)."""
     metrics: tuple[str, ...] = ()
-    """Metrics of the table, in order; default: all that are named `eval/...` or `ledger/...`, then the derived."""
+    """Metrics of the table, in order. Default: all `eval/...` and `ledger/...` metrics, then the derived ones."""
     sums: tuple[str, ...] = ()
-    """Metrics whose sum over all environments is in the report, where the source reports sums."""
+    """Metrics whose sum over all environments is reported, where the source reports sums."""
     pictures: tuple[str, ...] = ("curves", "archive")
-    """Pictures of the report: curves, archive, exams (whose names are numbers)."""
+    """Figures of the report: curves, archive, exams (for exams whose names are numbers)."""
     search: Search | None = None
-    """What `prospect search` tries."""
+    """The hyper-parameter search that `prospect search` runs."""
     file: str = ""
-    """Where it comes from, when it is not registered; set by `load`."""
+    """Path of an experiment that is not registered; set by `load`."""
 
     def __post_init__(self) -> None:
         if self.search:
@@ -242,11 +326,11 @@ class Experiment:
 
     @property
     def reference(self) -> str:
-        """What `load` finds it by: its name or its file."""
+        """The argument of `load` that returns this experiment: its name or its file."""
         return self.file or self.name
 
     def trial(self, settings: Mapping[str, Any]) -> Tier:
-        """The one cell of a trial of the search, as a tier. Raises ValueError where the agent refuses the settings."""
+        """A tier with the single run of a search trial. Raises ValueError if the agent rejects the settings."""
         if (search := self.search) is None:
             raise ValueError(f"{self.name} declares no search")
         agent, data = self.repro.agents[search.label], self.repro.data_of(search.label, search.env)
@@ -257,5 +341,5 @@ class Experiment:
 
 
 def seeds_name(seeds: Sequence[int]) -> str:
-    """`seed-3`, or `seeds-0-4` for several in one run."""
+    """Folder name of a run's seeds: `seed-3`, or `seeds-0-4` for several seeds in one run."""
     return f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"

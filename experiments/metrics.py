@@ -41,7 +41,7 @@ class Place:
     """What words say of one environment, or of all whose ids begin so."""
 
     areas: tuple[str, ...] = ()
-    """Its reward areas."""
+    """Names of its reward areas."""
     returns: tuple[float, float] | None = None
     """Bounds of an episode's return."""
     exam: str = "in exam {exam}"
@@ -67,7 +67,7 @@ PLACES: dict[str, Place] = {
 
 EVALUATE = ("experiments/run/program.py: Program._evaluate_of",)
 COLLECT = ("experiments/run/rows.py: row_of",)
-EXAM = ("experiments/run/exams.py: examine",)
+EXAM = ("experiments/run/exams.py: run_exams",)
 SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update")
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/serene.py: Serene._metrics",)
@@ -91,7 +91,7 @@ ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
 NEW = tuple(
     f"agents/online/exploration/{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE")
 )
-CDE_EDGE = ("agents/offline/cde/cde.py: CDE.edge_loss",)
+CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
 DATA = ("experiments/run/driver.py: _Driver", "envs/data/datasets.py: count")
 CLIMB = ("experiments/papers/serene/common.py: climb",)
@@ -214,7 +214,7 @@ _ALL = (
     Metric("learn/ratio_v", "density ratio by the state value, mean", "ratio", DICE),
     Metric("learn/ratio_e", "density ratio by the edge value, mean", "ratio", DICE),
     Metric("learn/log_c", "log weight of the entropy", "", DICE_POLICY),
-    _share("learn/outside_above", "share of unseen actions above the limit", CDE_EDGE),
+    _share("learn/outside_above", "share of unseen actions above the limit", CDE_E),
     Metric("data/rows", "rows of the data", "rows", DATA),
     Metric("data/episodes", "episodes of the data", "episodes", DATA),
     Metric("data/paid", "rewarded episodes of the data", "episodes", DATA),

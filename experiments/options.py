@@ -1,6 +1,6 @@
-"""Fields of a dataclass as options: the type, default and docstring of each.
+"""Command-line options from the fields of a dataclass: type, default and docstring of each.
 
-Only fields of simple types; others (a spec, a table of levels) are no options.
+Only fields of simple types become options; others (a spec, a table of levels) do not.
 """
 
 from __future__ import annotations
@@ -15,25 +15,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from prospect_rl.envs.fields import aliases
+
 SIMPLE: dict[Any, Callable[[str], Any]] = {int: int, float: float, str: str}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One field as a flag."""
+    """One field as a command-line flag."""
 
     name: str
+    """The name of the field."""
     default: Any
+    """The default value of the field."""
     text: str
-    """Its docstring, in one line."""
+    """The field's docstring in one line."""
     parse: Callable[[str], Any]
-    """From one command-line word; ValueError where it cannot."""
+    """Parses one command-line word; raises ValueError for a malformed one."""
     shown: str
-    """The form of its value, for the help."""
+    """Placeholder of the value in the help, e.g. `INT`."""
+    alias: str | None = None
+    """Another name that is accepted for the field."""
 
 
 def docs_of(cls: type) -> dict[str, str]:
-    """Field name -> the docstring under it, base classes included; read from the source."""
+    """Field name -> the docstring below it, including base classes; read from the source code."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         try:
@@ -50,7 +56,7 @@ def docs_of(cls: type) -> dict[str, str]:
 
 
 def parser_of(hint: Any) -> tuple[Callable[[str], Any], str] | None:
-    """(parse, form shown) for a type, or None where it is no flag."""
+    """(parser, placeholder) of a type, or None if the type cannot be an option."""
     if hint is bool:
         return parse_bool, "true|false"
     if hint in SIMPLE:
@@ -68,33 +74,34 @@ def parser_of(hint: Any) -> tuple[Callable[[str], Any], str] | None:
 
 
 def parse_bool(word: str) -> bool:
-    """`true` or `false`."""
+    """Parse `true` or `false`."""
     if word.lower() not in ("true", "false"):
-        raise ValueError(f"neither true nor false: {word!r}")
+        raise ValueError(f"must be true or false, not {word!r}")
     return word.lower() == "true"
 
 
 def parse_choice(word: str, choices: tuple[Any, ...]) -> Any:
-    """The choice that is written so."""
+    """Return the choice whose text equals `word`."""
     for choice in choices:
         if str(choice) == word:
             return choice
-    raise ValueError(f"not one of {', '.join(map(str, choices))}: {word!r}")
+    raise ValueError(f"must be one of {', '.join(map(str, choices))}, not {word!r}")
 
 
 def options_of(cls: type) -> list[Option]:
-    """The flags of a dataclass, in the order of its fields (the base's first)."""
+    """The options of a dataclass in the order of its fields (base class first)."""
     hints, docs, options = typing.get_type_hints(cls), docs_of(cls), []
+    alias_of = {field: alias for alias, field in aliases(cls).items()}
     for field in dataclasses.fields(cls):
         made = parser_of(hints[field.name])
         if not field.init or made is None or field.default is dataclasses.MISSING:
             continue
-        options.append(Option(field.name, field.default, docs.get(field.name, ""), *made))
+        options.append(Option(field.name, field.default, docs.get(field.name, ""), *made, alias_of.get(field.name)))
     return options
 
 
 def show(value: Any) -> str:
-    """A value as one would type it."""
+    """Format a value as it is typed on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) or value is None else f"{value}"

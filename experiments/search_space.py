@@ -1,6 +1,6 @@
-"""A search for settings as an experiment declares it: what to draw for which fields, how many trials, when to stop one.
+"""Declaration of a hyper-parameter search: distributions of the fields, number of trials, early stopping.
 
-Real numbers are drawn to three significant digits, so that the number that is written down is the one that ran.
+Real numbers are rounded to three significant digits when drawn, so that the printed value is the one that was used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ METRIC_KINDS = ("eval/", "unseen/", "collect/", "learn/", "ledger/")
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `options`, each as likely as the others."""
+    """A categorical distribution: one of `options` with equal probability."""
 
     options: tuple[Any, ...]
+    """Plain values, or tuples of plain values."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.options, tuple) or not self.options:
@@ -36,31 +37,33 @@ class Choice:
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Values that the agent must accept."""
+        """The extreme values, all of which the agent must accept."""
         return self.options
 
     def draw(self, random: np.random.Generator) -> Any:
-        """One value."""
+        """Draw one value."""
         return self.options[int(random.integers(len(self.options)))]
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """A real number between `low` and `high`."""
+    """A uniform distribution of real numbers between `low` and `high`."""
 
     low: float
+    """Smallest value that can be drawn."""
     high: float
+    """Largest value that can be drawn."""
 
     def __post_init__(self) -> None:
         _check_range(self)
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """Values that the agent must accept."""
+        """The extreme values, all of which the agent must accept."""
         return (float(self.low), float(self.high))
 
     def draw(self, random: np.random.Generator) -> float:
-        """One value."""
+        """Draw one value."""
         return self._rounded(random.uniform(self.low, self.high))
 
     def _rounded(self, value: float) -> float:
@@ -69,7 +72,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class LogUniform(Uniform):
-    """A positive real number, every order of magnitude between `low` and `high` as likely as the others."""
+    """A log-uniform distribution of positive real numbers between `low` and `high`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,29 +80,31 @@ class LogUniform(Uniform):
             raise ValueError(f"LogUniform needs low above 0, not {self.low:g}")
 
     def draw(self, random: np.random.Generator) -> float:
-        """One value."""
+        """Draw one value."""
         return self._rounded(math.exp(random.uniform(math.log(self.low), math.log(self.high))))
 
 
 @dataclass(frozen=True)
 class IntUniform:
-    """A whole number from `low` to `high`, both included."""
+    """A uniform distribution of integers from `low` to `high`, both included."""
 
     low: int
+    """Smallest value that can be drawn."""
     high: int
+    """Largest value that can be drawn."""
 
     def __post_init__(self) -> None:
         _check_range(self)
         if not isinstance(self.low, int) or not isinstance(self.high, int):
-            raise ValueError(f"IntUniform needs whole numbers, not {self.low!r} and {self.high!r}")
+            raise ValueError(f"IntUniform needs integers, not {self.low!r} and {self.high!r}")
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """Values that the agent must accept."""
+        """The extreme values, all of which the agent must accept."""
         return (self.low, self.high)
 
     def draw(self, random: np.random.Generator) -> int:
-        """One value."""
+        """Draw one value."""
         return int(random.integers(self.low, self.high, endpoint=True))
 
 
@@ -114,56 +119,57 @@ def _check_range(domain: Uniform | IntUniform) -> None:
 
 @dataclass(frozen=True)
 class Search:
-    """Which settings of an agent to try: the agent as it is, then draws from `space`; bad ones are stopped early.
+    """A hyper-parameter search: the agent with its own settings, then random draws; bad trials are stopped early.
 
-    A trial is judged at every row by asynchronous successive halving (ASHA): at rows grace, grace * reduction, ...
-    it goes on if it is among the best 1 / reduction of those that have been there.
+    Trials are stopped by asynchronous successive halving (ASHA): at rows grace, grace * reduction, ... a trial
+    continues if it is among the best 1 / reduction of the trials that have reached that row.
     """
 
     label: str
-    """The agent of the repro tier that is the base."""
+    """Label of the agent in the repro tier whose settings are varied."""
     env: str
-    """Environment of the repro tier, with its fields and episodes of evaluation."""
+    """Environment of the repro tier, used with its fields and evaluation episodes."""
     space: Mapping[str, Domain]
-    """Field of the agent -> what may be drawn for it."""
+    """Field of the agent -> distribution of its values."""
     budget: int
-    """Of a trial that is never stopped; in the units of the tiers."""
+    """Budget of a trial that is not stopped early, in the unit of the tiers' budgets."""
     metric: str = "eval/return"
     """A name in the metrics rows."""
     better: Literal["higher", "lower"] = "higher"
+    """Whether higher or lower values of the metric are better."""
     trials: int = 16
-    """How many, the agent as it is included. More of them extend a search."""
+    """Number of trials, including the agent with its own settings. A larger number extends a search."""
     seeds: int = 1
-    """Of each trial, which is judged by their mean. More than one only for agents that train them as one program."""
+    """Number of seeds per trial, whose mean is the trial's score. More than one only for agents with `vmap_seeds`."""
     evals: int = 20
-    """Rows of metrics in a trial, evenly spaced."""
+    """Number of metrics rows in a trial, evenly spaced over the budget."""
     grace: int = 2
-    """Rows before a trial may be stopped."""
+    """Number of rows before a trial may be stopped."""
     reduction: int = 3
-    """One of so many goes on."""
+    """Reduction factor of ASHA: the best 1 / reduction of the trials continue."""
     seed: int = 0
-    """Of the draws: the settings of trial i are a function of it and of i."""
+    """Seed of the draws: the settings of trial i are a function of this seed and i."""
 
     def __post_init__(self) -> None:
         counts = ("trials", "seeds", "budget", "evals", "grace")
         for name, least in {**dict.fromkeys(counts, 1), "reduction": 2, "seed": 0}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                raise ValueError(f"search: {name} must be a whole number from {least} up, not {value!r}")
+                raise ValueError(f"search: {name} must be an integer of at least {least}, not {value!r}")
         if self.grace > self.evals:
             raise ValueError(f"search: grace ({self.grace}) must not exceed evals ({self.evals})")
         if self.better not in ("higher", "lower"):
             raise ValueError(f"search: better must be 'higher' or 'lower', not {self.better!r}")
         if not self.metric.startswith(METRIC_KINDS):
-            raise ValueError(f"search: {self.metric!r} is no metric of a row; those are {', '.join(METRIC_KINDS)}...")
+            raise ValueError(f"search: {self.metric!r} is not a row's metric; those are {', '.join(METRIC_KINDS)}...")
         if not self.space:
             raise ValueError("search: the space is empty")
         for name, domain in self.space.items():
             if not isinstance(domain, Domain):
-                raise ValueError(f"search: {name} needs a domain (Choice, Uniform, ...), not {domain!r}")
+                raise ValueError(f"search: {name} needs a distribution (Choice, Uniform, ...), not {domain!r}")
 
     def check(self, agents: Mapping[str, Agent], envs: tuple[str, ...]) -> None:
-        """Raise ValueError, in one line, where a tier of these has no such base, or the agent no such field."""
+        """Raise ValueError if a tier with these agents and environments lacks the search's agent, field or env."""
         if self.label not in agents:
             raise unknown("agent of the search", self.label, agents)
         if self.env not in envs:
@@ -176,10 +182,10 @@ class Search:
             for value in domain.ends:
                 replace(agent, **{name: value})  # the agent checks its own bounds
         if self.seeds > 1 and not agent.vmap_seeds:
-            raise ValueError(f"search: {type(agent).__name__} takes one seed a run, hence its trials one seed")
+            raise ValueError(f"search: {type(agent).__name__} trains one seed per run, so its trials have one seed")
 
     def draw(self, trial: int) -> dict[str, Any]:
-        """The settings of a trial: none for trial 0, which is the agent as it is."""
+        """The settings of a trial; empty for trial 0, which keeps the agent's own settings."""
         if trial == 0:
             return {}
         random = np.random.default_rng([self.seed, trial])

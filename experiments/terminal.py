@@ -1,4 +1,4 @@
-"""What all commands share: consoles, tables, exit codes, kinds of arguments."""
+"""Terminal output shared by all commands: consoles, tables, exit codes, argument types."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ from rich.table import Column, Table
 from rich.text import Text
 
 FAILED, BAD_INPUT = 1, 2
+"""Exit codes of the commands."""
+WORKERS_HELP = "number of runs at the same time; 2 or more run under Ray (default: 1)"
+SEED_HELP = "seed to select in a run with several seeds (default: its first)"
 WIDTH = 10_000
-"""Columns where there is no terminal: no line is broken there."""
+"""Width in columns when the output is not a terminal, so that no line is wrapped."""
 
 
 def out() -> Console:
-    """Where results are printed."""
+    """The console for results (standard output)."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """Where progress is shown."""
+    """The console for progress (standard error)."""
     return _console(stderr=True)
 
 
 def _console(*, stderr: bool) -> Console:
-    """Prints texts as they are: `[...]` and `:...:` in them are no markup, and lines are not broken.
+    """A console that prints text literally: `[...]` and `:...:` are not markup, and lines are not wrapped.
 
-    It is interactive, so that it may move the cursor, in a terminal that can do so alone (in no notebook, and not
-    because of FORCE_COLOR).
+    It is interactive (may move the cursor) only in a terminal that supports this, never in a notebook or because of
+    FORCE_COLOR.
     """
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     able = terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
@@ -44,39 +47,39 @@ def _console(*, stderr: bool) -> Console:
 
 
 def table(*headers: str) -> Table:
-    """A table that loses no letter: words too long for their column go on in the next line."""
+    """A table that truncates nothing: words too long for their column continue on the next line."""
     return Table(*(Column(header, overflow="fold") for header in headers))
 
 
 def waiting(what: str) -> AbstractContextManager[Any]:
-    """Shows what is being done while it lasts, in a terminal."""
+    """Show a status message in an interactive terminal while the context is active."""
     console = err()
     return console.status(Text(what)) if console.is_interactive else nullcontext()
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
+    """Print one JSON value on standard output."""
     out().print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def print_what_can_be() -> None:
-    """Print `?` for what the terminal's encoding lacks, rather than end the command there."""
+def replace_unencodable() -> None:
+    """Print `?` for characters that the terminal's encoding lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def positive(word: str) -> int:
-    """A whole number from 1 up, as an argument."""
+    """Parse an integer of at least 1."""
     return _whole(word, 1)
 
 
 def natural(word: str) -> int:
-    """A whole number from 0 up, as an argument."""
+    """Parse an integer of at least 0."""
     return _whole(word, 0)
 
 
 def _whole(word: str, least: int) -> int:
     if not word.isdecimal() or int(word) < least:
-        raise ArgumentTypeError(f"must be a whole number from {least} up, not {word!r}")
+        raise ArgumentTypeError(f"must be an integer of at least {least}, not {word!r}")
     return int(word)

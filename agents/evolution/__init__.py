@@ -1,1 +1,1 @@
-"""Agents that evolve policies: they ask for whole episodes of a population (`Rollouts`)."""
+"""Agents that evolve policies: they evaluate a population in whole episodes (`Rollouts`)."""

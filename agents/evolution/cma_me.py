@@ -3,21 +3,21 @@
 Source: Fontaine et al. 2020 (arXiv 1912.02400), with the settings of SERENE's official code
 (GPaolo/SERENE, core/evolvers/cma_me.py).
 
-    a pool of emitters, each a normal distribution around a newborn
+    a pool of emitters, each a normal distribution around a random genome
     repeat   the emitters that have stored least sample a generation each; evaluate; insert into the grid
              an emitter that stored something learns from its generation
-             one that stored nothing begins anew around a random elite
+             an emitter that stored nothing restarts around a random elite
 
-`ranking` says what an emitter climbs. "optimising" is the one emitter of SERENE's official code, a weak form of
-CMA-ME: it climbs the reward, and a tie with the elite of a cell counts as stored. "improvement" is the emitter that
-the paper recommends and pyribs ships, the stronger rival: first what filled empty cells, by reward, then what
-raised a cell's reward, by how much; a tie counts as nothing.
+`ranking` is the objective of an emitter. "optimising" is the one emitter of SERENE's official code, a weak form of
+CMA-ME: it maximises the reward, and a tie with the elite of a cell counts as stored. "improvement" is the emitter that
+the paper recommends and pyribs ships, the stronger baseline: first the points that filled empty cells, by reward, then
+those that raised a cell's reward, by the gain; a tie does not count as stored.
 
 Deviations. (1) `parallel` emitters run at once; the official code runs one, which leaves a batch of 6 to evaluate
 (`parallel=1` is that). Within a batch the grid is filled in order, but the choice of emitters is made once.
-(2) Genes are clipped; the official bounds resample up to 100 times first. (3) Eigenvalues wait some generations
-(`eigen_every`). (4) An emitter that has run into the limits of float32 begins anew. (5) "improvement" learns from
-the better half of a generation, pyribs by default from whatever improved.
+(2) Genes are clipped; the official bounds resample up to 100 times first. (3) The eigendecomposition is made every few
+generations (`eigen_every`). (4) An emitter that reaches the limits of float32 restarts. (5) "improvement" learns from
+the better half of a generation, pyribs by default from the points that improved the grid.
 
 Shapes: G genes, E emitters of the pool, K = parallel of them running, B points each, P = K B.
 """
@@ -39,35 +39,37 @@ from prospect_rl.agents.ops import cmaes, grid
 
 @struct.dataclass
 class State:
-    """The grid and the pool."""
+    """The grid and the pool of emitters."""
 
     grid: grid.Grid
+    """The MAP-Elites grid with the elites."""
     emitters: cmaes.CMAES
-    """Every leaf leads with [E]."""
+    """The pool of CMA-ES states; every leaf leads with [E]."""
     stored: Array
-    """[E] int32 genomes that each emitter has stored since it began."""
+    """[E] int32 number of genomes that each emitter has stored since it started."""
     restarts: Array
-    """[] int32"""
+    """[] int32 number of emitter restarts so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CMAME(Neuroevolution):
-    """CMA-ME on a grid."""
+    """CMA-ME: evolution strategies that fill a MAP-Elites grid."""
 
     ranking: Literal["optimising", "improvement"] = "optimising"
-    """What emitters climb: the reward (SERENE's official rival), or the grid's improvement (the stronger one)."""
+    """What emitters maximise: the reward (SERENE's official baseline), or the improvement of the grid (the stronger
+    one)."""
     emitters: int = hyper(100, least=1)
-    """Emitters of the pool."""
+    """Number of emitters in the pool."""
     parallel: int = hyper(15, least=1)
-    """Emitters that run at once (official: 1)."""
-    batch: int = hyper(6, least=4)
-    """Points of an emitter's generation."""
+    """Number of emitters that run at once (official: 1)."""
+    batch: int = hyper(6, least=4, alias="batch_size")
+    """Number of policies in a generation of an emitter."""
     step_size: float = hyper(0.5, above=0)
-    """Standard deviation of a gene when an emitter begins."""
+    """Initial standard deviation of each network weight in a new emitter."""
     eigen_every: int = hyper(0, least=0)
-    """Generations of an emitter between two eigendecompositions; 0: as Hansen's tutorial advises for G and `batch`."""
+    """Number of generations of an emitter between two eigendecompositions; 0 means as Hansen's tutorial advises."""
     bins: int = hyper(50, least=2)
-    """Cells along each descriptor dimension."""
+    """Number of the grid's cells along each dimension of the descriptor."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +77,7 @@ class CMAME(Neuroevolution):
             raise ValueError(f"parallel must be at most the number of emitters ({self.emitters}), not {self.parallel}")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs a behaviour descriptor of few dimensions."""
+        """Needs a behaviour descriptor with few dimensions."""
         return super().misfit(spec) or grid.unfit(spec.descriptor, self.bins)
 
     @property
@@ -84,13 +86,13 @@ class CMAME(Neuroevolution):
         return Rollouts(self.parallel * self.batch)
 
     def init(self, key: Key) -> State:
-        """An empty grid; emitters around newborns (which are themselves not evaluated, as in the official code)."""
-        emitters = jax.vmap(lambda mean: cmaes.init(mean, self.step_size))(self.newborn(key, self.emitters))
+        """An empty grid, and emitters around random genomes, which are not evaluated (as in the official code)."""
+        emitters = jax.vmap(lambda mean: cmaes.init(mean, self.step_size))(self.random_genomes(key, self.emitters))
         cells = grid.empty(self.bound.descriptor, self.bins, self.genes)
         return State(cells, emitters, jnp.zeros(self.emitters, jnp.int32), jnp.int32(0))
 
     def running(self, state: State) -> Array:
-        """[K] the emitters that have stored least; of equals the first."""
+        """[K] the emitters that have stored the fewest genomes; ties go to the first."""
         return jax.lax.top_k(-state.stored, self.parallel)[1]
 
     def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Array, Array]:
@@ -101,11 +103,11 @@ class CMAME(Neuroevolution):
         return points.reshape(-1, self.genes), jnp.ones(self.parallel * self.batch, bool)
 
     def exploit(self, state: State) -> Array:
-        """The fittest elite [G]."""
+        """The elite with the highest fitness [G]."""
         return grid.best(state.grid)
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
-        """Insert the batch, then let each running emitter learn or begin anew."""
+        """Insert the batch into the grid, then update or restart each running emitter."""
         rows, shape = rows_of(data), (self.parallel, self.batch)
         before = state.grid.rows["fitness"][grid.cells(state.grid, rows["descriptor"])]
         cells, added = grid.insert(state.grid, rows, data.active)
@@ -115,18 +117,18 @@ class CMAME(Neuroevolution):
         stored = jnp.sum(added.reshape(shape), axis=1, dtype=jnp.int32)
 
         running = self.running(state)
-        told = jax.vmap(cmaes.tell)(take(state.emitters, running), rows["genome"].reshape(*shape, -1), score)
-        told = decompose_due(told, self.eigen_every or cmaes.decompose_every(self.genes, self.batch))
+        updated = jax.vmap(cmaes.tell)(take(state.emitters, running), rows["genome"].reshape(*shape, -1), score)
+        updated = decompose_due(updated, self.eigen_every or cmaes.decompose_every(self.genes, self.batch))
         k_elite, k_new = jax.random.split(key)
-        elites = jnp.where(cells.size > 0, grid.draw(cells, k_elite, shape[0]), self.newborn(k_new, shape[0]))
+        elites = jnp.where(cells.size > 0, grid.draw(cells, k_elite, shape[0]), self.random_genomes(k_new, shape[0]))
         fresh = jax.vmap(lambda mean: cmaes.init(mean, self.step_size))(elites)
-        anew = (stored == 0) | jax.vmap(cmaes.stopped)(told)
+        restarted = (stored == 0) | jax.vmap(cmaes.stopped)(updated)
         emitters = jax.tree.map(
-            lambda pool, a, b: pool.at[running].set(jnp.where(anew.reshape(-1, *[1] * (a.ndim - 1)), a, b)),
-            state.emitters, fresh, told,
+            lambda pool, a, b: pool.at[running].set(jnp.where(restarted.reshape(-1, *[1] * (a.ndim - 1)), a, b)),
+            state.emitters, fresh, updated,
         )  # fmt: skip
-        count = jnp.where(anew, 0, state.stored[running] + stored)
-        restarts = state.restarts + jnp.sum(anew, dtype=jnp.int32)
+        count = jnp.where(restarted, 0, state.stored[running] + stored)
+        restarts = state.restarts + jnp.sum(restarted, dtype=jnp.int32)
         state = State(cells, emitters, state.stored.at[running].set(count), restarts)
         metrics = {"learn/stored": jnp.sum(stored), "learn/restarts": restarts}
         return state, {**grid.summary(cells, self.bound.areas), **metrics}
@@ -137,15 +139,17 @@ class CMAME(Neuroevolution):
 
 
 def take(tree: Tree, index: Array) -> Tree:
-    """Rows `index` of every leaf."""
+    """The rows `index` of every leaf."""
     return jax.tree.map(lambda x: x[index], tree)
 
 
 def improvement(fitness: Array, before: Array, added: Array) -> tuple[Array, Array]:
-    """What improved the grid [K, B], and the rank of each point within its generation [K, B] (higher is better).
+    """Which points improved the grid, and the rank of each point in its generation [K, B] each (higher is better).
 
-    before: fitness of the point's cell, -inf where it was empty. Points that filled an empty cell come first, by
-    fitness; then those that raised one, by the gain; then the rest, by the gain too (the paper's improvement emitter).
+    before: fitness of the point's cell, -inf where it was empty. Points that filled an empty cell rank first, by
+    fitness; then those that raised a cell's fitness, by the gain; then the rest, by the gain too (the paper's
+    improvement
+    emitter).
     """
     new = added & ~jnp.isfinite(before)
     better = added & (fitness > before)
@@ -155,9 +159,9 @@ def improvement(fitness: Array, before: Array, added: Array) -> tuple[Array, Arr
 
 
 def decompose_due(emitters: cmaes.CMAES, every: int) -> cmaes.CMAES:
-    """Renew the eigenvalues of the emitters [K] whose last were `every` generations ago.
+    """Update the eigendecomposition of the emitters [K] whose last one was `every` generations ago or earlier.
 
-    A loop over just those: under `vmap` a condition would compute all of them.
+    A loop over those emitters only: under `vmap` a condition would compute all of them.
     """
     due = emitters.generation - emitters.decomposed >= every
     order = jnp.argsort(~due, stable=True)

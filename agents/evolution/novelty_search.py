@@ -1,4 +1,4 @@
-"""Novelty search: keep the policies whose behaviour is unlike anything seen, whatever they earn.
+"""Novelty search: keeps the policies whose behaviour differs most from all seen so far, regardless of reward.
 
 Source: Lehman & Stanley 2011, as SERENE's official code does it (GPaolo/SERENE, core/evolvers/ns.py and
 base_evolver.py). A generation:
@@ -21,24 +21,26 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
 from prospect_rl.agents.evolution.neuroevolution import Neuroevolution
-from prospect_rl.agents.evolution.rows import Rows, archive_metrics, best_genome, full_up, join, rows_of, take
+from prospect_rl.agents.evolution.rows import Rows, archive_metrics, best_genome, full_notice, join, rows_of, take
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops.archive import Archive
 
 
 @struct.dataclass
 class State:
-    """Population and archive."""
+    """Population and novelty archive."""
 
     population: Rows
+    """The current population, rows as in `agents.evolution.rows`."""
     archive: Archive
+    """The novelty archive of sampled children."""
     started: Array
-    """Whether the first population has been evaluated."""
+    """[] bool whether the first population has been evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoveltySearch(Neuroevolution):
-    """Novelty search with an archive of random offspring."""
+    """Novelty search with an archive of sampled offspring."""
 
     population: int = hyper(100, least=2)
     """Number of policies in the population (M in the paper)."""
@@ -49,9 +51,9 @@ class NoveltySearch(Neuroevolution):
     neighbours: int = hyper(15, least=1)
     """Number of nearest neighbours whose mean distance is a policy's novelty (k in the paper)."""
     selection: Literal["random", "best"] = "random"
-    """Which children enter the archive: `random` draws them, `best` takes the most novel."""
+    """Which children enter the archive: `random` samples them, `best` takes the most novel."""
     archive_capacity: int = hyper(16384, least=1)
-    """Most policies that the novelty archive can hold; later ones are dropped and counted as `archive/overflow`."""
+    """Largest number of policies in the novelty archive; later ones are dropped and counted as `archive/overflow`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +61,7 @@ class NoveltySearch(Neuroevolution):
             raise ValueError(f"additions must be at most the {most} offspring of a generation, not {self.additions}")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs a behaviour descriptor too."""
+        """Needs a flat observation, bounded real actions and a behaviour descriptor."""
         return super().misfit(spec) or (None if spec.descriptor else "it needs a behaviour descriptor")
 
     @property
@@ -69,34 +71,34 @@ class NoveltySearch(Neuroevolution):
 
     @property
     def dimensions(self) -> int:
-        """How many dimensions a descriptor has (d)."""
+        """Number of descriptor dimensions (d)."""
         assert self.bound.descriptor is not None
         return self.bound.descriptor.size
 
-    def nobody(self, count: int) -> Rows:
+    def empty_rows(self, count: int) -> Rows:
         """Rows of policies that have not been evaluated."""
         return archives.empty(count, self.genes, self.dimensions).rows
 
     def init(self, key: Key) -> State:
-        """Random genomes, an empty archive."""
-        population = self.nobody(self.population) | {"genome": self.newborn(key, self.population)}
+        """A population of random genomes and an empty archive."""
+        population = self.empty_rows(self.population) | {"genome": self.random_genomes(key, self.population)}
         return State(
             population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool)
         )
 
     def phase(self, state: State) -> Array:
-        """0 until the first population is known."""
+        """0 until the first population has been evaluated, then 1."""
         return state.started.astype(jnp.int32)
 
     def explore(self, state: Tree, key: Key, phase: int = 0) -> tuple[Tree, Array]:
-        """The first population, or its children."""
+        """The first population, or mutated children of the population."""
         genomes = state.population["genome"]
         if phase == 1:
             genomes = self.mutate(key, jnp.repeat(genomes, self.offspring, axis=0))
         return genomes, jnp.ones(genomes.shape[0], bool)
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
-        """One generation."""
+        """One generation of novelty search."""
         if phase == 0:
             state = State(rows_of(data), state.archive, jnp.ones((), bool))
         else:
@@ -115,25 +117,25 @@ class NoveltySearch(Neuroevolution):
         references = [(both["descriptor"], both["fitness"].shape[0]), (archive.rows["descriptor"], archive.count)]
         novelty = archives.novelty(both["descriptor"], [*references, *more], self.neighbours)
         novelty = jnp.where(jnp.isfinite(both["fitness"]), novelty, -jnp.inf)  # a failed episode is not novel
-        archive = self.remember(archive, children, novelty[-children["fitness"].shape[0] :], key)
+        archive = self.add_to_archive(archive, children, novelty[-children["fitness"].shape[0] :], key)
         return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
 
-    def remember(self, archive: Archive, children: Rows, novelty: Array, key: Key) -> Archive:
-        """The archive with `additions` of the children, none of them a failed one."""
-        sound, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
+    def add_to_archive(self, archive: Archive, children: Rows, novelty: Array, key: Key) -> Archive:
+        """The archive with `additions` of the children; children with a failed episode are never added."""
+        valid, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
         rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty)
-        rank = rank[jnp.argsort(~sound[rank], stable=True)[: self.additions]]
-        return archives.append(archive, {name: children[name][rank] for name in archive.rows}, sound[rank])
+        rank = rank[jnp.argsort(~valid[rank], stable=True)[: self.additions]]
+        return archives.append(archive, {name: children[name][rank] for name in archive.rows}, valid[rank])
 
     def exploit(self, state: Tree) -> Tree:
-        """The stored policy with the highest fitness (while none is stored, a sound one of the population)."""
+        """The archived policy with the highest fitness; while none is archived, a valid one of the population."""
         first = jnp.argmax(jnp.isfinite(state.population["fitness"]))
         return jnp.where(state.archive.count > 0, best_genome(state.archive), state.population["genome"][first])
 
     def notices(self, row: Mapping[str, Any]) -> list[str]:
-        """A full archive."""
+        """A notice where the archive is full."""
         full = row["archive/overflow"] > 0 and row["archive/size"] >= self.archive_capacity
-        return [full_up("novelty archive", "archive_capacity", self.archive_capacity)] if full else []
+        return [full_notice("novelty archive", "archive_capacity", self.archive_capacity)] if full else []
 
     def report(self, state: State) -> dict[str, Array]:
         """The archive, and which of its rows are filled."""

@@ -1,12 +1,12 @@
-"""NSGA-II on (novelty, reward): keep the policies that no other beats in both, evenly spread.
+"""NSGA-II on (novelty, reward): keeps the policies that no other dominates in both, evenly spread.
 
 Source: Deb et al. 2002 with novelty as an objective; settings of SERENE's official code (GPaolo/SERENE,
-core/evolvers/nsga_ii.py). It is novelty search (see there for children, novelty and archive) but for one step:
+core/evolvers/nsga_ii.py). It is novelty search (see there for children, novelty and archive) except for one step:
 
     P <- P + O by Pareto fronts of (novelty, reward); the last front that fits in part, by crowding distance
 
-As long as nothing is rewarded the fronts are single points in the order of novelty, and this is novelty search.
-Novelty is computed anew for all in every generation, hence fronts move: no dominated policy is remembered as such.
+While nothing is rewarded the fronts are single points in the order of novelty, and this is novelty search.
+Novelty is recomputed for all policies in every generation, so fronts change and dominance is not stored.
 
 Shapes: M population, n = population + children, G genes, d descriptor dimensions.
 """
@@ -28,10 +28,11 @@ from prospect_rl.agents.ops.archive import Archive
 
 @dataclass(frozen=True, kw_only=True)
 class NSGA2(NoveltySearch):
-    """Novelty search that selects by novelty and reward together."""
+    """Novelty search that selects by novelty and reward together (NSGA-II)."""
 
     official_crowding: bool = False
-    """The crowding distance with the mistake of SERENE's official code (see `agents.ops.pareto.crowding`)."""
+    """Whether to repeat a mistake in the crowding distance of SERENE's official code (see
+    `agents.ops.pareto.crowding`)."""
 
     def generation(
         self, population: Rows, children: Rows, archive: Archive, more: Sequence[tuple[Array, Array]], key: Key
@@ -46,7 +47,7 @@ class NSGA2(NoveltySearch):
         rank = pareto.fronts(values, valid, enough=self.population)
         spread = pareto.crowding(values, rank, official=self.official_crowding)
         survivors = jnp.lexsort((-spread, rank))[: self.population]
-        archive = self.remember(archive, children, novelty[-children["fitness"].shape[0] :], key)
+        archive = self.add_to_archive(archive, children, novelty[-children["fitness"].shape[0] :], key)
         return take(both, survivors), archive
 
     def exploit(self, state: State) -> Array:

@@ -1,4 +1,4 @@
-"""Random search: fresh random policies in every generation. The floor under every archive agent."""
+"""Random search: evaluates new random policies in every generation; the baseline of all archive agents."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ class State:
     """The best policy so far."""
 
     genome: Array
+    """[G] genome of the best policy so far."""
     fitness: Array
+    """[] fitness of the best policy so far."""
     best: Array
     """[areas] best fitness in each reward area."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomSearch(Neuroevolution):
-    """`population` newborn policies a generation; the best is kept."""
+    """Random search: `population` random policies in each generation, of which the best is kept."""
 
     population: int = hyper(200, least=1)
-    """Policies in a generation."""
+    """Number of random policies in a generation."""
 
     @property
     def wants(self) -> Rollouts:
@@ -37,19 +39,19 @@ class RandomSearch(Neuroevolution):
         return Rollouts(self.population)
 
     def init(self, key: Key) -> State:
-        """No policy yet."""
+        """A state without a policy."""
         return State(jnp.zeros(self.genes), jnp.float32(-jnp.inf), jnp.zeros(max(self.bound.areas, 1)))
 
     def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Tree, Array]:
-        """A fresh generation."""
-        return self.newborn(key, self.population), jnp.ones(self.population, bool)
+        """New random genomes for a generation."""
+        return self.random_genomes(key, self.population), jnp.ones(self.population, bool)
 
     def exploit(self, state: State) -> Tree:
         """The best policy so far."""
         return state.genome
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
-        """Keep the best."""
+        """Keep the best policy so far."""
         top = jnp.argmax(data.fitness)
         better = data.fitness[top] > state.fitness
         found = Archive({"fitness": data.fitness, "area": areas_of(data)}, jnp.int32(self.population), jnp.int32(0))

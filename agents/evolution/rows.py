@@ -1,4 +1,4 @@
-"""Evaluated policies as rows of an archive, and what every agent with an archive reports."""
+"""Evaluated policies as rows of an archive, and the metrics of every agent with an archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rows = dict[str, Array]
 def rows_of(data: Episodes) -> Rows:
     """The evaluated policies of a rollout, as rows of an archive.
 
-    Without a finite descriptor the fitness is -inf, as it is without a finite return: nothing selects or stores it.
+    Without a finite descriptor or a finite return the fitness is -inf: such a policy is never selected or stored.
     """
     known = jnp.all(jnp.isfinite(data.descriptor), axis=1)
     return {
@@ -28,7 +28,7 @@ def rows_of(data: Episodes) -> Rows:
 
 
 def join(*parts: Rows) -> Rows:
-    """Rows one after another."""
+    """The rows of all parts, concatenated."""
     return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
 
@@ -37,9 +37,9 @@ def take(rows: Rows, index: Array) -> Rows:
     return jax.tree.map(lambda x: x[index], rows)
 
 
-def full_up(what: str, field: str, capacity: int) -> str:
-    """The notice that a table has no room left."""
-    return f"the {what} is full, and what no longer fits is lost (archive/overflow); raise {field} above {capacity}"
+def full_notice(what: str, field: str, capacity: int) -> str:
+    """The notice that an archive or a table is full."""
+    return f"the {what} is full and drops new entries (archive/overflow); raise {field} above {capacity}"
 
 
 def best_genome(archive: Archive) -> Array:
@@ -48,7 +48,7 @@ def best_genome(archive: Archive) -> Array:
 
 
 def archive_metrics(spec: Spec, archive: Archive) -> dict[str, Array]:
-    """The figures that every archive agent reports."""
+    """The metrics that every agent with an archive reports."""
     return {
         "archive/size": archive.count,
         "archive/overflow": archive.overflow,
@@ -57,5 +57,5 @@ def archive_metrics(spec: Spec, archive: Archive) -> dict[str, Array]:
 
 
 def areas_of(data: Episodes) -> Array:
-    """[P] the area that paid each policy, or -1 (also where the environment has no areas)."""
+    """[P] the reward area that rewarded each policy, or -1 (also where the environment has no areas)."""
     return data.area if "area" in data.info else jnp.full(data.active.shape, -1, jnp.int32)

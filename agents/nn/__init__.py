@@ -1,1 +1,1 @@
-"""Networks, written for one example."""
+"""Neural networks, written for a single example; callers `vmap`."""

@@ -1,4 +1,4 @@
-"""Pairs of critics: Q(s, a) of an observation and an action, and their squared error."""
+"""Twin critics: Q(s, a) of an observation and an action, and their squared error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prospect_rl.agents.nn.networks import MLP
 
 
 def critic_network(agent: Continuous) -> MLP:
-    """[O + A] -> [1]."""
+    """The network of one critic: [O + A] -> [1]."""
     return MLP((*agent.hidden, 1), torch_init=True)
 
 
 def begin_critics(agent: Continuous, key: Key) -> tuple[Tree, Tree]:
-    """Two random critics, apart from each other: on a CPU, products with a leading axis of two cost transposes."""
+    """Two random critics as separate trees: on a CPU, products with a leading axis of two cost transposes."""
     one, two = (critic_network(agent).init(k, jnp.zeros(sum(agent.sizes))) for k in jax.random.split(key))
     return one, two
 

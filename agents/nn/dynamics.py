@@ -1,6 +1,6 @@
-"""A learned model of an environment: a Gaussian over (s' - s, r), given (s, a).
+"""A learned dynamics model: an ensemble of Gaussians over (s' - s, r), given (s, a).
 
-Source: Chua et al. 2018 (PETS, arXiv 1805.12114), Janner et al. 2019 (MBPO, arXiv 1906.08253); for what MEX makes of
+Source: Chua et al. 2018 (PETS, arXiv 1805.12114), Janner et al. 2019 (MBPO, arXiv 1906.08253); for MEX's use of
 them agentification/MEX, MEX_MB/mbrl/models/gaussian_mlp.py.
 
 Shapes: E members, F elites, D inputs (observation and action), K outputs (change of the observation, reward).
@@ -20,70 +20,71 @@ from prospect_rl.agents.nn.networks import MLP
 from prospect_rl.envs.api import Array, Tree
 
 LOG_VAR = (-10.0, 0.5)
-"""Soft bounds of the logarithm of the variance."""
+"""Soft bounds of the log variance."""
 
 
 class Dynamics(nn.Module):
-    """[..., D] -> (mean, log variance), both [..., K]."""
+    """The network of one member: [..., D] -> (mean, log variance), both [..., K]."""
 
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     size: int
-    """K."""
+    """Number of predicted numbers (K)."""
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """The distribution for normalised inputs [..., D]."""
+        """The predicted distribution for normalised inputs [..., D]."""
         mean, raw = jnp.split(MLP((*self.hidden, 2 * self.size), activation=nn.silu)(x), 2, axis=-1)
         return mean, squashed(raw)
 
 
 @struct.dataclass
 class Model:
-    """What is learned of the dynamics by an ensemble."""
+    """The state of a learned dynamics ensemble."""
 
     members: Tree
-    """Weights, leading [E]."""
+    """Weights of all members, leading [E]."""
     optimiser: Tree
+    """State of the optimiser of all members."""
     centre: Array
     """[D] mean of the inputs."""
     scale: Array
-    """[D] their standard deviation."""
+    """[D] standard deviation of the inputs."""
     error: Array
-    """[E] mean squared error on held-out rows, at the newest training."""
+    """[E] mean squared error on held-out rows in the last training."""
     elites: Array
-    """[F] int32 members with the least error, best first."""
+    """[F] int32 members with the lowest error, best first."""
     epochs: Array
-    """[] int32 length of the newest training."""
+    """[] int32 number of epochs of the last training."""
     figures: dict[str, Array]
-    """Of its last gradient step."""
+    """Metrics of the last gradient step."""
 
 
 def squashed(raw: Array) -> Array:
-    """Any numbers, between the bounds of the log variance; far from these they stay as they are."""
+    """Numbers softly bounded to the range of the log variance; those well inside it stay almost unchanged."""
     low, high = LOG_VAR
     return low + nn.softplus(high - nn.softplus(high - raw) - low)
 
 
 def outcome(obs: Array, next_obs: Array, reward: Array) -> Array:
-    """What the model predicts [..., K], from observations [..., O] and rewards [...]."""
+    """The model's target [..., K] for observations [..., O] and rewards [...]."""
     return jnp.concatenate([next_obs - obs, reward[..., None]], axis=-1)
 
 
 def negative_log_likelihood(mean: Array, log_var: Array, target: Array) -> Array:
-    """[] the mean of (mean - target)^2 / var + log var, all [..., K]: twice the likelihood's, without its constant."""
+    """[] mean of (mean - target)^2 / var + log var, all [..., K]: twice the NLL, up to a constant."""
     return jnp.mean(jnp.square(mean - target) * jnp.exp(-log_var) + log_var)
 
 
 def log_density(mean: Array, log_var: Array, x: Array) -> Array:
-    """The logarithm of N(x; mean, var), each component by itself [..., K]."""
+    """The log density of N(x; mean, var) of each component on its own [..., K]."""
     return -0.5 * (jnp.square(x - mean) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi))
 
 
 def moments(read: Callable[[Array], Array], count: Array, size: int = 256) -> tuple[Array, Array]:
-    """(mean, standard deviation), both [D], of rows 0 to count - 1, which `read` fetches by number, `size` at a time.
+    """(mean, standard deviation), both [D], of rows 0 to count - 1, which `read` fetches by index, `size` at a time.
 
-    The deviation of what does not vary is 1. The time goes with the count, whatever the capacity.
+    The deviation of a constant component is 1. The cost grows with the count, not with the capacity.
     """
 
     def mean_of(f: Callable[[Array], Array]) -> Array:
@@ -97,5 +98,5 @@ def moments(read: Callable[[Array], Array], count: Array, size: int = 256) -> tu
 
     mean = mean_of(lambda rows: rows)
     deviation = jnp.sqrt(mean_of(lambda rows: jnp.square(rows - mean)))
-    # a constant deviates by the rounding of its mean, which is no scale to divide by
+    # a constant component has the rounding error of its mean as deviation: not a scale to divide by
     return mean, jnp.where(deviation > 1e-5 * jnp.abs(mean), deviation, 1.0)

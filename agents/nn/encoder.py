@@ -1,14 +1,14 @@
-"""From an observation of any space to a vector; written for one example, callers `vmap`.
+"""Encodes an observation of any space as a vector; written for one example, callers `vmap`.
 
-    real numbers       as they are, flat
+    real numbers       unchanged, flattened
     Discrete           one-hot
-    small integers     codes of categories (MiniGrid's object, colour, state): one-hot each
-    pictures of codes  one-hot each, an embedding a cell, then a dense layer over all cells and its activation
-    other integers     divided by the largest magnitude within their bounds, flat; as they are where these are those of
-                       a type of 32 bits, which say nothing of their size
-    Dict               its parts one after the other
+    small integers     category codes (MiniGrid's object, colour, state): one-hot each
+    images of codes    one-hot each, an embedding for each cell, then a dense layer over all cells and its activation
+    other integers     divided by the largest magnitude within their bounds, flattened; unchanged where the bounds are
+                       those of a 32-bit type, which say nothing about the scale
+    Dict               its parts, concatenated
 
-An embedding is a matrix product with one-hot codes, the same for all cells: with it PPO's loop on MiniGrid's pictures
+An embedding is a matrix product with one-hot codes, the same for all cells: with it PPO's loop on MiniGrid's images
 takes three quarters of the time that a dense layer over all one-hot codes takes.
 """
 
@@ -24,26 +24,28 @@ import numpy as np
 
 from prospect_rl.envs.api import Array, Box, Dict, Discrete, Space, Tree
 
-CODES = 32
-"""Integers below this are taken for codes of categories, in pictures and in vectors that are no longer than this."""
+MAX_CODES = 32
+"""Integers below this are treated as category codes, in images and in vectors no longer than this."""
 
 
-CELL = 8
-"""Size of the embedding of a cell of a picture of codes; the same for all cells."""
+CELL_EMBEDDING = 8
+"""Size of the embedding of one cell in an image of codes; the same for all cells."""
 
 
 def codes_of(space: Box) -> tuple[int, ...] | None:
-    """How many codes each component of the last axis has [C]; None where the components are no codes."""
-    if not np.issubdtype(np.dtype(space.dtype), np.integer) or not (len(space.shape) == 3 or 0 < space.size <= CODES):
+    """Number of codes of each component of the last axis [C]; None where the components are not category codes."""
+    if not np.issubdtype(np.dtype(space.dtype), np.integer) or not (
+        len(space.shape) == 3 or 0 < space.size <= MAX_CODES
+    ):
         return None
     low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
-    if np.any(low < 0) or not np.all(high < CODES):
+    if np.any(low < 0) or not np.all(high < MAX_CODES):
         return None
     return tuple(int(x) + 1 for x in high.reshape(-1, space.shape[-1]).max(axis=0))
 
 
 def scale_of(space: Box) -> float:
-    """What numbers that are no codes are divided by; 1 for real ones."""
+    """The divisor of numbers that are not category codes; 1 for real numbers."""
     most = float(max(np.max(np.abs(x).astype(np.float64)) for x in (np.asarray(space.low), np.asarray(space.high))))
     bounded = np.issubdtype(np.dtype(space.dtype), np.integer) and 0 < most < 2**31 - 1
     return most if bounded else 1.0
@@ -55,25 +57,25 @@ def one_hot_codes(x: Array, codes: tuple[int, ...]) -> Array:
 
 
 def blank(space: Space) -> Tree:
-    """ONE observation of zeros."""
+    """ONE observation that is all zeros."""
     if isinstance(space, Dict):
         return {name: blank(part) for name, part in space.items}
     return jnp.zeros(space.shape, jnp.int32 if isinstance(space, Discrete) else space.dtype)
 
 
 class Encoder(nn.Module):
-    """An observation as a vector [F]."""
+    """An encoder network: an observation of any space -> [F]."""
 
     space: Space
-    """Of observations."""
+    """Space of the observations."""
     width: int = 128
-    """Of the dense layer behind a picture of codes."""
+    """Width of the dense layer after an image of codes."""
     activation: Callable[[Array], Array] = nn.relu
-    """Of that layer."""
+    """Activation function of that dense layer."""
 
     @nn.compact
     def __call__(self, obs: Tree) -> Array:
-        """The vector [F] of ONE observation."""
+        """The features [F] of ONE observation."""
         if isinstance(self.space, Dict):
             parts = [Encoder(s, self.width, self.activation, name=name)(obs[name]) for name, s in self.space.items]
             return jnp.concatenate(parts)
@@ -83,7 +85,7 @@ class Encoder(nn.Module):
         if codes is not None:
             cells = one_hot_codes(obs, codes)
             if len(self.space.shape) == 3:
-                cells = nn.Dense(CELL, use_bias=False, kernel_init=nn.initializers.orthogonal())(cells)
+                cells = nn.Dense(CELL_EMBEDDING, use_bias=False, kernel_init=nn.initializers.orthogonal())(cells)
             flat = cells.ravel()
             if len(self.space.shape) < 3:
                 return flat

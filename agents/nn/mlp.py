@@ -1,7 +1,7 @@
-"""The evolved policy of SERENE: a small tanh network with one scalar bias a layer, kept as a flat genome.
+"""The evolved policy of SERENE: a small tanh network with one scalar bias per layer, stored as a flat genome.
 
 Source: official code GPaolo/SERENE, core/controllers/neural_controller.py (activation 2 sigmoid(z) - 1 = tanh(z / 2) on
-every layer, the output too).
+every layer, including the output).
 Shapes: G genes.
 """
 
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from prospect_rl.envs.api import Array
 
 NARROW = 32
-"""The widest input that is multiplied row by row: XLA fuses these sums into a rollout's step, where a matrix product
-is a call of its own (5-5-5-2 policies step up to twice as fast)."""
+"""Widest input that is multiplied row by row: XLA fuses these sums into a rollout's step, where a matrix product is a
+separate call (5-5-5-2 policies step up to twice as fast)."""
 
 
 def genes(sizes: Sequence[int]) -> int:
-    """G of a network with these layer sizes, input and output included."""
+    """Number of genes (G) of a network with these layer sizes, input and output included."""
     return sum(a * b + 1 for a, b in zip(sizes[:-1], sizes[1:], strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Agents that learn from a dataset alone: what they share (base.py), TD3+BC, IQL, CQL and AWAC; CDE is in agents/cde.
+"""Agents that learn from a dataset alone: their base (base.py), TD3+BC, IQL, CQL, AWAC and BC; CDE is in offline/cde.
 
 See docs/methods/offline.md.
 """

@@ -1,9 +1,9 @@
-"""AWAC: an actor-critic whose actor clones the data's actions, each by the weight of its advantage.
+"""AWAC: an actor-critic whose actor clones the data's actions, weighted by their advantage.
 
 Source: Nair et al. 2020, arXiv 2006.09359; conventions of CORL (see docs/methods/offline.md).
     y     r + gamma (1 - terminated) min_i Q_i,targ(s', a'),  a' ~ pi(s'), clipped
     Q_i   sum_i mean (Q_i(s, a) - y)^2
-    A     min_i Q_i(s, a) - min_i Q_i(s, a~),  a~ ~ pi(s), by the new critics
+    A     min_i Q_i(s, a) - min_i Q_i(s, a~),  a~ ~ pi(s), by the updated critics
     pi    -mean min(exp(A / temperature), 100) log pi(a | s)
 Then target critics move by tau.
 
@@ -13,7 +13,6 @@ Shapes: B rows of a batch, A action components.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +28,18 @@ from prospect_rl.agents.ops.replay import Experience
 
 @struct.dataclass
 class Learner:
-    """Networks, target critics, optimisers."""
+    """Networks, target critics and optimiser states."""
 
     actor: Tree
+    """Weights of the policy network."""
     critics: Tree
-    """A pair."""
+    """Weights of the two critics."""
     target_critics: Tree
+    """Weights of the two target critics."""
     actor_optimiser: Tree
+    """Optimiser state of the actor."""
     critic_optimiser: Tree
+    """Optimiser state of both critics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,38 +51,43 @@ class AWAC(Weighted):
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Number of neurons in each hidden layer of all networks."""
     temperature: float = hyper(0.1, above=0)
-    """Number by which advantages are divided: .1 in mazes, 1 elsewhere (lambda in CORL)."""
+    """Divisor of the advantages: .1 in mazes, 1 elsewhere (lambda in CORL)."""
 
-    squashed_mean: ClassVar[bool] = False
+    @property
+    def squashed(self) -> bool:
+        """Means are cut."""
+        return False
 
     def begin(self, key: Key) -> Learner:
-        """Random networks; the targets are equal to the critics."""
+        """Random networks; the target critics equal the critics."""
         k_actor, k_critics = jax.random.split(key)
         actor, critics = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0])), begin_critics(self, k_critics)
         return Learner(actor, critics, critics, self.optimiser.init(actor), self.optimiser.init(critics))
 
-    def least(self, critics: Tree, obs: Array, action: Array) -> Array:
-        """min_i Q_i(s, a) [B]."""
+    def min_value(self, critics: Tree, obs: Array, action: Array) -> Array:
+        """The smaller value of the two critics, min_i Q_i(s, a) [B]."""
         return jnp.min(critic_values(self, critics, obs, action), axis=0)
 
     def sampled(self, actor: Tree, obs: Array, key: Key) -> Array:
-        """Actions [B, A] of the policy."""
+        """Actions [B, A] sampled from the policy."""
         return self.policy(actor, obs, jnp.ones(()), key)
 
     def target(self, learner: Learner, batch: Experience, key: Key) -> Array:
         """The target y [B]; no gradient passes through it."""
-        following = self.least(learner.target_critics, batch.next_obs, self.sampled(learner.actor, batch.next_obs, key))
+        following = self.min_value(
+            learner.target_critics, batch.next_obs, self.sampled(learner.actor, batch.next_obs, key)
+        )
         return batch.reward + self.gamma * (1 - batch.terminated) * following
 
     def critic_loss(self, critics: Tree, batch: Experience, target: Array) -> tuple[Array, Figures]:
-        """(sum_i mean (Q_i - y)^2 [], figures)."""
+        """(sum_i mean (Q_i - y)^2 [], metrics)."""
         values = critic_values(self, critics, batch.obs, batch.action)
         loss = squared_error(values, target)
         return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
 
     def actor_loss(self, actor: Tree, critics: Tree, batch: Experience, sampled: Array) -> Array:
-        """See above []; `sampled` [B, A] are the policy's own actions."""
-        advantage = self.least(critics, batch.obs, batch.action) - self.least(critics, batch.obs, sampled)
+        """The weighted cloning loss [] (see the module's docstring); `sampled` [B, A] are the policy's own actions."""
+        advantage = self.min_value(critics, batch.obs, batch.action) - self.min_value(critics, batch.obs, sampled)
         return self.cloning(actor, batch.obs, batch.action, advantage, self.temperature)
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:

@@ -1,12 +1,11 @@
-"""Behaviour cloning: act as the data did, by supervised learning.
+"""Behaviour cloning: learns to act as the data by supervised learning.
 
-Source: Pomerleau 1989; the floor under every offline agent.
+Source: Pomerleau 1989; the baseline of all offline agents.
 
-    real actions      the mean squared error of actions scaled to (-1, 1); the network ends in a tanh.
-                      Without bounds: of the actions as they are, and no tanh
+    real actions      the mean squared error of actions scaled to (-1, 1), or as they are where they have no bounds
     discrete actions  the cross entropy of logits; it acts by the largest
 
-Shapes: B rows of a batch, U batches of an iteration, A action components or choices.
+Shapes: B rows of a batch, U batches of an iteration, A action components or discrete actions.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from flax import struct
 
 from prospect_rl.agents.api import (
-    Agent,
     Array,
     Batch,
     Batches,
@@ -33,19 +29,14 @@ from prospect_rl.agents.api import (
     Tree,
     hyper,
 )
+from prospect_rl.agents.cloning import Cloning, State
 from prospect_rl.agents.nn.networks import MLP
-
-
-@struct.dataclass
-class State:
-    """What is learned."""
-
-    params: Tree
-    optimiser: Tree
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.to_numpy import feed_forward, layers_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class BC(Agent):
+class BC(Cloning):
     """Behaviour cloning with a feed-forward network."""
 
     default_run = DefaultRun("popgym/HigherLowerEasy", 5_000, "popgym/HigherLowerEasy/oracle")
@@ -60,81 +51,56 @@ class BC(Agent):
     """Number of gradient steps in an iteration (U)."""
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs an observation of numbers, and one vector or one choice as action."""
+        """Needs an observation of numbers, and a vector or a discrete action."""
         if not isinstance(spec.obs, Box):
             return "it needs one array of numbers as observation"
-        if isinstance(spec.action, Discrete):
-            return None
-        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
-            return "it needs a vector of real numbers or a choice as action"
-        finite = np.isfinite(np.append(spec.action.low, spec.action.high))
-        return None if finite.all() or not finite.any() else "it needs actions with all bounds or none"
+        return super().misfit(spec)
 
     @property
     def wants(self) -> Batches:
-        """Rows of a dataset."""
+        """Batches of rows of a dataset."""
         return Batches(self.batch_size, self.updates)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam."""
+        """The Adam optimiser of the network."""
         return optax.adam(self.learning_rate)
 
     @property
     def network(self) -> MLP:
-        """From a flat observation to A outputs."""
+        """The policy network, from a flat observation to A outputs."""
         action = self.bound.action
         assert isinstance(action, Box | Discrete)
         return MLP((*self.hidden, action.n if isinstance(action, Discrete) else action.size))
 
     def init(self, key: Key) -> State:
-        """Random weights."""
+        """A network with random weights."""
         obs = self.bound.obs
         assert isinstance(obs, Box)
         params = self.network.init(key, jnp.zeros(obs.size))
         return State(params, self.optimiser.init(params))
 
     def output(self, params: Tree, obs: Array) -> Array:
-        """[A] logits, or the action (scaled to (-1, 1) where it has bounds), for ONE observation of any shape."""
-        out = self.network.apply(params, jnp.ravel(obs).astype(jnp.float32))
-        assert isinstance(out, jax.Array)
-        return out if self.scale is None else jnp.tanh(out)
-
-    @property
-    def scale(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """(centre, half width) [A] of bounded real actions, else None."""
-        action = self.bound.action
-        if not isinstance(action, Box) or not np.all(np.isfinite(action.low)):
-            return None
-        low, high = (np.broadcast_to(np.asarray(x, np.float32), action.shape) for x in (action.low, action.high))
-        return (low + high) / 2, (high - low) / 2
-
-    def exploit(self, state: State) -> Tree:
-        """The network's weights."""
-        return state.params
+        """[A] what the network gives for ONE observation of any shape."""
+        return jnp.asarray(self.network.apply(params, jnp.ravel(obs).astype(jnp.float32)))
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
         """What the data would most likely do."""
-        out = self.output(behaviour, inputs.obs)
-        if isinstance(self.bound.action, Discrete):
-            return jnp.argmax(out).astype(jnp.int32), memory, ()
-        if self.scale is not None:
-            centre, half = self.scale
-            out = jnp.asarray(centre) + jnp.asarray(half) * out
-        return out, memory, ()
+        return self.likeliest(self.output(behaviour, inputs.obs)), memory, ()
+
+    def to_numpy(self, behaviour: Tree) -> Policy:
+        """The network's layers."""
+        return feed_forward(self, layers_of(self, self.network, behaviour), last="tanh" if self.squashed else "none")
 
     def loss(self, params: Tree, obs: Array, action: Array) -> Array:
-        """[] of ONE row: the squared error (mean over components) or the cross entropy."""
+        """The loss [] of ONE row: the squared error (mean over components) or the cross entropy."""
         out = self.output(params, obs)
         if isinstance(self.bound.action, Discrete):
             return optax.softmax_cross_entropy_with_integer_labels(out, action)
-        if self.scale is not None:
-            centre, half = self.scale
-            action = (action - centre) / half
-        return jnp.mean((out - action) ** 2)
+        return self.distance(out, action)
 
     def learn(self, state: State, data: Batch, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
-        """U gradient steps, one a batch."""
+        """U gradient steps, one for each batch."""
 
         def batch_loss(params: Tree, rows: dict[str, Array], valid: Array) -> Array:
             losses = jax.vmap(self.loss, (None, 0, 0))(params, rows["obs"], rows["action"])
@@ -142,8 +108,7 @@ class BC(Agent):
 
         def update(state: State, batch: tuple[dict[str, Array], Array]) -> tuple[State, Array]:
             loss, gradient = jax.value_and_grad(batch_loss)(state.params, *batch)
-            change, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
-            return State(optax.apply_updates(state.params, change), optimiser), loss
+            return self.trained(state, gradient), loss
 
         rows = {name: data.rows[name] for name in ("obs", "action")}
         state, losses = jax.lax.scan(update, state, (rows, data.valid))

@@ -1,6 +1,6 @@
-"""Behaviour cloning of the best episodes alone (k % BC in the tables of others).
+"""Behaviour cloning of the best episodes only ("k % BC" in other papers' tables).
 
-It is the floor under every agent that is told which episodes earned most.
+It is the baseline of all agents that can tell which episodes have the highest returns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prospect_rl.agents.api import Dataset, DefaultRun, hyper
-from prospect_rl.agents.offline.base import kept, returns_of, spread
+from prospect_rl.agents.offline.base import per_row, returns_of, select_rows
 from prospect_rl.agents.offline.bc import BC
 
 
@@ -22,13 +22,13 @@ class FilteredBC(BC):
     default_run = DefaultRun("maze2d/large", 100_000, "maze2d/large/waypoints")
 
     keep: float = hyper(0.1, above=0, most=1)
-    """The share of the data's episodes that is cloned, at least one; of equal returns the earlier ones."""
+    """Share of the data's episodes that is cloned (0-1), at least one; of equal returns the earlier ones."""
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """The episodes to be cloned."""
+        """The dataset with the best episodes only."""
         returns = returns_of(dataset)
         if self.keep < 1 and len(returns) > 1 and returns.min() == returns.max():
             warnings.warn(f"all returns are {returns[0]:g}: the first episodes are cloned, not the best", stacklevel=2)
         best = np.zeros(len(returns), bool)
         best[np.argsort(-returns, kind="stable")[: max(1, round(self.keep * len(returns)))]] = True
-        return kept(dataset, spread(dataset, best))
+        return select_rows(dataset, per_row(dataset, best))

@@ -1,4 +1,4 @@
-"""IQL: values of the best actions that the data holds, by expectiles, without asking for any others.
+"""IQL: values of the best actions in the data, by expectile regression, without evaluating other actions.
 
 Source: Kostrikov, Nair, Levine 2021, arXiv 2110.06169; conventions of CORL (see docs/methods/offline.md).
     A      min_i Q_i,targ(s, a) - V(s)
@@ -13,7 +13,7 @@ Shapes: B rows of a batch, O observation components.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,28 +34,33 @@ stop = jax.lax.stop_gradient
 
 @struct.dataclass
 class Networks:
-    """What is updated together."""
+    """The networks that are updated together."""
 
     actor: Tree
+    """Weights of the policy network."""
     critics: Tree
-    """A pair."""
+    """Weights of the two critics."""
     v: Tree
+    """Weights of the state-value network V."""
 
 
 @struct.dataclass
 class Learner:
-    """Networks, target critics, optimiser."""
+    """Networks, target critics and optimiser state."""
 
     networks: Networks
+    """Actor, critics and state-value network."""
     target_critics: Tree
+    """Weights of the two target critics."""
     optimiser: Tree
+    """Optimiser state of all networks."""
     updates: Array
-    """[] int32 so far."""
+    """[] int32 number of updates so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IQL(Weighted):
-    """Implicit Q-learning."""
+    """Implicit Q-learning: offline learning without evaluating actions outside the data."""
 
     default_run = DefaultRun("maze2d/large", 30_000, "maze2d/large/waypoints")
 
@@ -64,14 +69,12 @@ class IQL(Weighted):
     beta: float = hyper(3.0, least=0)
     """Inverse temperature of the policy: 0 is behaviour cloning."""
     decay: int = hyper(0, least=0)
-    """Number of updates in which the policy's learning rate falls to 0 along a cosine; 0 means that it stays."""
+    """Number of updates in which the policy's learning rate falls to 0 along a cosine; 0 means that it is constant."""
     scale_rewards: bool = False
-    """Whether rewards are divided by the range of the data's returns, times 1000, as for MuJoCo's robots."""
-
-    squashed_mean: ClassVar[bool] = True
+    """Whether rewards are multiplied by 1000 and divided by the range of the data's returns, as for MuJoCo's robots."""
 
     def rewards(self, dataset: Dataset) -> np.ndarray:
-        """As they are, or scaled; data whose returns are all alike stays as it is."""
+        """The rewards, unchanged or scaled; data whose returns are all equal is never scaled."""
         reward, returns = super().rewards(dataset), returns_of(dataset)
         width = float(np.ptp(returns))
         differ = width > ROUNDING * np.abs(returns).max()
@@ -79,11 +82,11 @@ class IQL(Weighted):
 
     @property
     def value_network(self) -> MLP:
-        """[..., O] -> [..., 1]."""
+        """The network of V: [..., O] -> [..., 1]."""
         return MLP((*self.hidden, 1), torch_init=True)
 
     def begin(self, key: Key) -> Learner:
-        """Random networks; the targets are equal to the critics."""
+        """Random networks; the target critics equal the critics."""
         k_actor, k_critics, k_v = jax.random.split(key, 3)
         obs, critics = jnp.zeros(self.sizes[0]), begin_critics(self, k_critics)
         networks = Networks(self.actor_network.init(k_actor, obs), critics, self.value_network.init(k_v, obs))
@@ -95,11 +98,11 @@ class IQL(Weighted):
         return learner.networks.actor
 
     def value(self, v: Tree, obs: Array) -> Array:
-        """V(s) [B]."""
+        """The state value V(s) [B]."""
         return jnp.asarray(self.value_network.apply(v, obs))[..., 0]
 
     def loss(self, networks: Networks, targets: Tree, batch: Experience) -> tuple[Array, Figures]:
-        """The sum [] of the three losses: no weight has a gradient of two of them."""
+        """The sum [] of the three losses: each weight has a gradient of only one of them."""
         best = jnp.min(critic_values(self, targets, batch.obs, batch.action), axis=0)
         advantage = best - self.value(networks.v, batch.obs)
         loss_v = expectile_loss(advantage, self.expectile)
@@ -107,7 +110,7 @@ class IQL(Weighted):
         target = batch.reward + self.gamma * (1 - batch.terminated) * following
         values = critic_values(self, networks.critics, batch.obs, batch.action)
         loss_q = squared_error(values, target) / 2
-        # a temperature of 1 / 0 would be no number
+        # beta multiplies here, as a temperature of 1 / beta would be infinite for beta = 0
         loss_pi = self.cloning(networks.actor, batch.obs, batch.action, self.beta * advantage, 1.0)
         figures = {
             "learn/loss_v": loss_v, "learn/loss_critic": loss_q, "learn/loss_actor": loss_pi,
@@ -116,7 +119,7 @@ class IQL(Weighted):
         return loss_v + loss_q + loss_pi, figures
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
-        """One update of all."""
+        """One update of all networks and of the target critics."""
         gradient, figures = jax.grad(self.loss, has_aux=True)(learner.networks, learner.target_critics, batch)
         change, optimiser = self.optimiser.update(gradient, learner.optimiser)
         assert isinstance(change, Networks)
@@ -127,7 +130,7 @@ class IQL(Weighted):
         return Learner(networks, targets, optimiser, learner.updates + 1), figures
 
     def rate(self, updates: Array) -> Array:
-        """The policy's learning rate [] after so many updates, as a share of its first."""
+        """The policy's learning rate [] after so many updates, as a share of its initial value."""
         if not self.decay:
             return jnp.ones(())
         return (1 + jnp.cos(jnp.pi * jnp.minimum(updates / self.decay, 1.0))) / 2

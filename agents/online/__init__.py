@@ -1,1 +1,1 @@
-"""Agents that learn by gradients from the steps that they play themselves (`Segments`)."""
+"""Agents that learn by gradient steps from the environment steps that they take themselves (`Segments`)."""

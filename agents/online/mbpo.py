@@ -1,11 +1,11 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
 Source: Janner et al. 2019, arXiv 1906.08253; conventions (not defaults) of the Hopper runs of MEX's code
-(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which stands on mbrl-lib. Every `model_every`
+(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which builds on mbrl-lib. Every `model_every`
 env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
-    `rollouts` rollouts of the scheduled length, from states of the replay and with actions of the policy: each step
-    is drawn from one of the best members; they end where the environment's own rule says
+    `rollouts` rollouts of the scheduled length, from states of the replay buffer and with actions of the policy: each
+    step is sampled from one of the best members; they end by the environment's own termination rule
 Every env step: `updates_per_step` updates of SAC on transitions of these rollouts.
 
 Shapes: B rows of a batch, R rollouts, E members, F elites, O observation and A action components, D = O + A inputs and
@@ -35,21 +35,22 @@ from prospect_rl.agents.ops.fitting import FOLD
 from prospect_rl.agents.ops.replay import Experience, Replay
 
 EPOCH = 1000
-"""Env steps of an epoch of the schedule."""
+"""Number of environment steps in an epoch of the schedule."""
 
 
 @struct.dataclass
 class State(off_policy.State):
-    """What is learned, and what it is learned from."""
+    """SAC's state, the model, and the transitions of its rollouts."""
 
     model: Model
+    """The learned dynamics model (an ensemble)."""
     imagined: Replay
-    """Transitions of model rollouts."""
+    """Replay buffer of transitions from model rollouts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MBPO(SAC):
-    """Model-based policy optimisation. A variant with another fit of the model overrides `model_loss`."""
+    """Model-based policy optimisation. A subclass with another training of the model overrides `model_loss`."""
 
     default_run = DefaultRun("mujoco/reacher", 8_000)
 
@@ -60,20 +61,21 @@ class MBPO(SAC):
     updates_per_step: float = hyper(5.0, above=0)
     """Number of gradient steps of SAC for each environment step; N * T times this must be a whole number."""
     alpha: float = hyper(0.2, above=0)
-    """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
+    """Temperature (weight of the entropy): its initial value, or its fixed value where it is not tuned."""
     tune_alpha: bool = True
     """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
     dimensions."""
     target_every: int = hyper(1, least=1)
     """Number of updates of SAC for each update of its target networks."""
     explore_with_mean: bool = True
-    """Whether the policy's mean action is played after the warm-up, as the official code does, instead of a sample."""
+    """Whether to explore with the policy's mean action after the warm-up, as the official code does, instead of a
+    sample."""
     real_ratio: float = hyper(0.0, least=0, most=1)
-    """Share of SAC's batches that comes from the environment; the rest comes from the model."""
+    """Share of SAC's batches that comes from the environment (0-1); the rest comes from the model."""
     members: int = hyper(5, least=1)
-    """Number of networks in the model's ensemble (E); each of several learns from its own bootstrap sample."""
+    """Number of networks in the model's ensemble (E); if several, each learns from its own bootstrap sample."""
     elites: int = hyper(5, least=1)
-    """Number of ensemble members, the best on held-out data, that predict (F)."""
+    """Number of ensemble members used for rollouts, the best on held-out data (F)."""
     model_hidden: tuple[int, ...] = hyper((200, 200), least=1)
     """Number of neurons in each hidden layer of the model."""
     model_learning_rate: float = hyper(1e-3, above=0)
@@ -85,57 +87,56 @@ class MBPO(SAC):
     model_every: int = hyper(250, least=1)
     """Number of environment steps between two trainings of the model."""
     model_epochs: int = hyper(100, least=1)
-    """Most passes over the data in a training of the model."""
+    """Largest number of passes over the data in a training of the model."""
     patience: int = hyper(5, least=1)
-    """Number of epochs without progress (1 % less error) after which a training of the model ends."""
+    """Number of epochs without progress (1 % lower error) after which a training of the model ends."""
     rollouts: int = hyper(10_000, least=1)
     """Number of model rollouts after each training of the model (R), a multiple of `elites`; the official setting is
     400 for each environment step."""
     schedule: tuple[int, int, int, int] = hyper((20, 150, 1, 1), least=0)
-    """Length of model rollouts as (e0, e1, l0, l1): l0 steps up to epoch e0 (of 1000 environment steps), then in a
-    straight line to l1 steps at epoch e1."""
+    """Length of model rollouts as (e0, e1, l0, l1): l0 steps up to epoch e0 (of 1000 environment steps), then changing
+    linearly to l1 steps at epoch e1."""
     retain: int = hyper(4, least=1)
-    """Number of trainings of the model whose rollouts are kept to learn from."""
+    """Number of trainings of the model whose rollouts are kept in the replay buffer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.schedule[0] >= self.schedule[1] or min(self.schedule[2:]) < 1:
             raise ValueError(f"schedule must be two rising epochs and two lengths of at least 1, not {self.schedule}")
         if self.elites > self.members:
-            raise ValueError(f"elites {self.elites} are more than the {self.members} members")
+            raise ValueError(f"elites must be at most the {self.members} members, not {self.elites}")
         if self.rollouts % self.elites:
-            raise ValueError(f"rollouts {self.rollouts} is not a multiple of the {self.elites} elites")
+            raise ValueError(f"rollouts must be a multiple of the {self.elites} elites, not {self.rollouts}")
         if self.capacity < FOLD:
             raise ValueError(f"capacity must be at least {FOLD}, the rows that a model needs, not {self.capacity}")
 
     def misfit(self, spec: Spec) -> str | None:
         """As SAC; and it must be known when an imagined episode ends."""
-        if spec.termination is None:
-            return "it needs a known rule of termination (spec.termination)"
-        return super().misfit(spec)
+        unknown = "it needs a known rule of termination (spec.termination)"
+        return super().misfit(spec) if spec.termination else unknown
 
     @property
     def least_budget(self) -> int:
-        """As SAC's, and at least the rows that the model's first training needs."""
+        """SAC's least budget, and at least the rows that the first training of the model needs."""
         played = self.num_envs * self.train_every
         return max(super().least_budget, -(-FOLD // played) * played)
 
-    # --- SAC, and how it acts ------------------------------------------------------------------------
+    # --- SAC and how it acts -------------------------------------------------------------------------
 
     def init(self, key: Key) -> State:
-        """Random networks and empty rings."""
+        """Random networks and empty replay buffers."""
         k_sac, k_model = jax.random.split(key)
         base = super().init(k_sac)
         imagined = replays.empty(self.rollouts * self.retain * max(self.schedule[2:]), *self.sizes)
         return State(base.learner, base.replay, base.steps, self.begin_model(k_model, base.learner), imagined)
 
     def explore(self, state: off_policy.State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
-        """Samples of the untrained policy first; then see `explore_with_mean`."""
+        """Samples of the untrained policy first, then as `explore_with_mean` says."""
         sampling = (state.steps < self.learning_starts) | (not self.explore_with_mean)
         return replace(self.exploit(state), noise=sampling.astype(jnp.float32)), jnp.ones((), bool)
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
-        """SAC's, with targets that move at every `target_every`-th update."""
+        """SAC's update, with target networks that change at every `target_every`-th update."""
         after, figures = super().update(learner, batch, key)
         if self.target_every > 1:
             moves = optax.tree_utils.tree_get(after.critic_optimiser, "count") % self.target_every == 0
@@ -144,22 +145,22 @@ class MBPO(SAC):
         return after, figures
 
     def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, Figures]:
-        """Stores what was played; after the warm-up trains the model and rolls out, where due, and updates SAC."""
-        k_rethink, k_updates = jax.random.split(key)
+        """Store the segment; after the warm-up train the model and roll it out, where due, and update SAC."""
+        k_retrain, k_updates = jax.random.split(key)
         learner, replay = state.learner, replays.add(state.replay, experience_of(data))
         played, since = self.num_envs * self.train_every, state.steps - self.learning_starts
         marked = (-since % self.model_every < played) | (state.imagined.count == 0)
 
-        def rethink(zero: Array, pair: tuple[Model, Replay]) -> tuple[Model, Replay]:
-            # all here hangs on the loop's counter: what did not, XLA would take out of the loop and do at every step
+        def retrain(zero: Array, pair: tuple[Model, Replay]) -> tuple[Model, Replay]:
+            # everything here depends on the loop index: XLA would hoist the rest and compute it at every step
             data = replace(replay, count=replay.count + zero)
-            k_model, k_start, k_imagine = jax.random.split(fold_in(k_rethink, zero), 3)
+            k_model, k_start, k_imagine = jax.random.split(fold_in(k_retrain, zero), 3)
             model = self.train_model(pair[0], data, learner, k_model)
             starts = replays.sample(data, k_start, self.rollouts).obs
             return model, self.imagine(model, pair[1], learner, starts, self.length(since), k_imagine)
 
         due = (since >= 0) & (replay.count >= FOLD) & marked
-        model, imagined = jax.lax.fori_loop(0, due.astype(jnp.int32), rethink, (state.model, state.imagined))
+        model, imagined = jax.lax.fori_loop(0, due.astype(jnp.int32), retrain, (state.model, state.imagined))
 
         count = jnp.where((since >= 0) & (imagined.count > 0), self.updates, 0)
         learner, figures = self.improve(learner, partial(self.mixed, replay, imagined), count, k_updates)
@@ -170,7 +171,7 @@ class MBPO(SAC):
         return State(learner, replay, state.steps + played, model, imagined), figures | model.figures | more
 
     def mixed(self, replay: Replay, imagined: Replay, key: Key) -> Experience:
-        """A batch [B] of SAC's, see `real_ratio`."""
+        """A batch [B] for SAC, mixed as `real_ratio` says."""
         real, (k_real, k_imagined) = round(self.real_ratio * self.batch_size), jax.random.split(key)
         parts = replays.sample(imagined, k_imagined, self.batch_size - real), replays.sample(replay, k_real, real)
         return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
@@ -179,16 +180,16 @@ class MBPO(SAC):
 
     @property
     def network(self) -> Dynamics:
-        """One member."""
+        """The network of one member."""
         return Dynamics(self.model_hidden, self.sizes[0] + 1)
 
     @property
     def model_optimiser(self) -> optax.GradientTransformation:
-        """Adam, which sees the decay of weights as part of the gradient."""
+        """Adam with weight decay added to the gradient."""
         return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.adam(self.model_learning_rate))
 
     def begin_model(self, key: Key, learner: Learner) -> Model:
-        """Random members, whose inputs are taken as they are."""
+        """Random members, without normalisation of their inputs."""
         inputs = jnp.zeros(sum(self.sizes))
         members = jax.vmap(self.network.init, (0, None))(jax.random.split(key, self.members), inputs)
         optimiser, error = self.model_optimiser.init(members), jnp.zeros(self.members)
@@ -206,13 +207,13 @@ class MBPO(SAC):
     def model_loss(
         self, member: Tree, model: Model, batch: Experience, learner: Learner, key: Key
     ) -> tuple[Array, Figures]:
-        """(loss [], figures) of ONE member on its batch [B]. Variants may look at the learner and draw from `key`."""
+        """(loss [], metrics) of ONE member on its batch [B]. Subclasses may use the learner and `key`."""
         mean, log_var = self.predict(member, model, batch.obs, batch.action)
         loss = negative_log_likelihood(mean, log_var, outcome(batch.obs, batch.next_obs, batch.reward))
         return loss, {"learn/loss_model": loss}
 
     def train_model(self, model: Model, replay: Replay, learner: Learner, key: Key) -> Model:
-        """The model after a training on the replay. Minibatches are drawn with replacement."""
+        """The model after a training on the replay buffer; minibatches are drawn with replacement."""
         k_fold, k_bootstrap, k_epochs = jax.random.split(key, 3)
         count, fold = replay.count // FOLD * (FOLD - 1), jax.random.randint(k_fold, (), 0, FOLD)
         resamples = jax.random.split(k_bootstrap, self.members)
@@ -229,7 +230,9 @@ class MBPO(SAC):
                 slots = jax.random.randint(k_slots, (self.members, self.model_batch_size), 0, count)
                 if self.members > 1:
                     slots = jax.vmap(fitting.resampled, (0, 0, None))(resamples, slots, count)
-                return self.update_model(model, replays.take(replay, fitting.kept(slots, fold)), learner, k_update)
+                return self.update_model(
+                    model, replays.take(replay, fitting.training_rows(slots, fold)), learner, k_update
+                )
 
             return jax.lax.fori_loop(0, -(-count // self.model_batch_size), minibatch, model)
 
@@ -241,7 +244,7 @@ class MBPO(SAC):
         return replace(last, members=members, error=error, elites=elites, epochs=epochs)
 
     def update_model(self, model: Model, batch: Experience, learner: Learner, key: Key) -> Model:
-        """One gradient step of all members, each on a batch of its own [E, B]."""
+        """One gradient step of all members, each on its own batch [E, B]."""
 
         def total(members: Tree) -> tuple[Array, Figures]:
             one = jax.vmap(self.model_loss, (0, None, 0, None, 0))
@@ -254,21 +257,18 @@ class MBPO(SAC):
 
     def model_error(self, model: Model, replay: Replay, fold: Array) -> Array:
         """Mean squared error [E] of the members' means on the rows that are held out."""
-        count, size = replay.count // FOLD, self.model_batch_size
 
-        def add(i: Array, total: Array) -> Array:
-            slots = i * size + jnp.arange(size)
-            rows = replays.take(replay, fitting.held_out(jnp.minimum(slots, count - 1), fold))
+        def squares(index: Array) -> Array:
+            rows = replays.take(replay, index)
             mean, _ = jax.vmap(self.predict, (0, None, None, None))(model.members, model, rows.obs, rows.action)
-            squares = jnp.mean(jnp.square(mean - outcome(rows.obs, rows.next_obs, rows.reward)), axis=2)
-            return total + jnp.sum(jnp.where(slots < count, squares, 0), axis=1)
+            return jnp.mean(jnp.square(mean - outcome(rows.obs, rows.next_obs, rows.reward)), axis=2)
 
-        return jax.lax.fori_loop(0, -(-count // size), add, jnp.zeros(self.members)) / count
+        return fitting.mean_held_out(squares, self.members, replay.count // FOLD, fold, self.model_batch_size)
 
-    # --- its rollouts --------------------------------------------------------------------------------
+    # --- model rollouts ------------------------------------------------------------------------------
 
     def length(self, since: Array) -> Array:
-        """Steps [] int32 of rollouts, so many env steps after the warm-up."""
+        """Length [] int32 of model rollouts after `since` environment steps from the end of the warm-up."""
         first, last, short, long = self.schedule
         passed = jnp.clip(since // EPOCH + 1 - first, 0, last - first)
         return short + (long - short) * passed // (last - first)
@@ -282,13 +282,13 @@ class MBPO(SAC):
     def imagine(
         self, model: Model, imagined: Replay, learner: Learner, starts: Array, length: Array, key: Key
     ) -> Replay:
-        """The ring with the transitions of a rollout from each of `starts` [R, O], up to their ends."""
+        """The buffer with the transitions of a model rollout from each of `starts` [R, O], up to their ends."""
         elites, limit = jax.tree.map(lambda x: x[model.elites], model.members), self.rollouts * self.retain * length
 
         def step(t: Array, carry: tuple[Replay, Array, Array]) -> tuple[Replay, Array, Array]:
             imagined, obs, live = carry
             k_mix, k_action, k_model = jax.random.split(fold_in(key, t), 3)
-            if self.elites > 1:  # which elite predicts a rollout is drawn anew at every step, the same number for each
+            if self.elites > 1:  # new random elites at every step, each for equally many
                 mixed = jax.random.permutation(k_mix, self.rollouts)
                 obs, live = obs[mixed], live[mixed]
             action, _ = self.sampled(learner.actor, obs, k_action)

@@ -1,14 +1,14 @@
-"""PPO: a clipped policy gradient on segments of experience; the base of the exploring and the critiqued agents.
+"""PPO: a clipped policy gradient on segments of experience; the base of the exploration agents.
 
 Source: Schulman et al. 2017, arXiv 1707.06347, eq. 7 and 9; conventions of stable-baselines3 (value loss without 1/2).
-    play T steps of N streams;  r = rewards(...)      <- THE HOOK: variants override `rewards`, and little else
+    take T steps of N streams;  r = rewards(...)      <- THE HOOK: subclasses override `rewards`, and little else
     A   = GAE(r, V),  R = A + V                       a termination ends, a time limit is bootstrapped
     `epochs` passes in shuffled minibatches, Adam on
         - mean min(rho A, clip(rho, 1 - eps, 1 + eps) A),   rho = pi(a | s) / pi_old(a | s)
         + value_weight mean (V - R)^2  -  entropy mean H(pi(. | s))
-A recurrent policy replays each stream from the memory it had at step 0; its minibatches are whole streams.
+A recurrent policy recomputes each stream from its memory at step 0, V(next_obs) too; its minibatches are whole streams.
 
-One value head: a variant's bonus is discounted with gamma and ends with its episode.
+There is one value head: a subclass's bonus is discounted with gamma and ends with its episode.
 Shapes: T steps, N streams, B rows of a minibatch (streams where recurrent), A action components.
 """
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,69 +38,75 @@ from prospect_rl.agents.api import (
     hyper,
     not_bounded_vector,
 )  # fmt: skip
-from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
+from prospect_rl.agents.nn.actor_critic import ActorCritic, replay, successors
 from prospect_rl.agents.nn.encoder import blank
-from prospect_rl.agents.nn.trunk import Trunk
+from prospect_rl.agents.nn.networks import ACTIVATIONS
+from prospect_rl.agents.nn.trunk import Trunk, emptied
 from prospect_rl.agents.ops import normalise
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
 from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.ops.returns import advantages
-
-ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.to_numpy import encoder, feed_forward, layers_of
 
 
 @struct.dataclass
 class Behaviour:
-    """How to act."""
+    """Policy weights and how to act with them."""
 
     params: Tree
+    """Weights of policy and value network."""
     seen: normalise.Moments | None
-    """Of observations, where these are normalised."""
+    """Running moments of the observations, if these are normalised."""
     greedy: Array
-    """[] bool: the likeliest action instead of a drawn one."""
+    """[] bool whether to take the most likely action instead of a sample."""
 
 
 @struct.dataclass
 class State:
-    """What is learned."""
+    """Weights, optimiser state, running statistics and the state of the reward hook."""
 
     params: Tree
+    """Weights of policy and value network."""
     optimiser: Tree
+    """State of the Adam optimiser."""
     seen: normalise.Moments | None
-    """Of observations, where these are normalised."""
+    """Running moments of the observations, if these are normalised."""
     scale: normalise.Scale | None
-    """Of rewards, where these are."""
+    """Running scale of the rewards, if these are normalised."""
     steps: Array
-    """[] int32 env steps so far."""
+    """[] int32 number of environment steps so far."""
     variant: Tree
-    """What a variant keeps (see `PPO.begin`)."""
+    """State of a subclass's reward hook (see `PPO.begin`)."""
 
 
 @struct.dataclass
 class Extras:
-    """What acting leaves for learning."""
+    """Values stored while acting, for learning."""
 
     choice: Array
-    """The action as it was drawn: [A] before it is brought into its bounds, or the choice []."""
+    """Sampled action: [A] before it is scaled and clipped to its bounds, or a discrete action []."""
     log_prob: Array
+    """[] log probability of the sampled action."""
     value: Array
-    memory: Tree
-    """After this step."""
+    """[] predicted value of the observation."""
 
 
 @struct.dataclass
 class Rows:
-    """What a pass learns from: leading [T * N], or [N, T] where recurrent."""
+    """Training data of a pass, some of it as in `Extras`: leading [T * N], or [N, T] where recurrent."""
 
     obs: Tree
     first: Array
+    """Whether an episode starts with this step."""
     choice: Array
     log_prob: Array
     value: Array
     advantage: Array
+    """Advantages estimated by GAE (A)."""
     target: Array
-    """R."""
+    """Targets of the value network (R)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,31 +115,31 @@ class PPO(Agent):
 
     default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
 
-    num_envs: int = hyper(32, least=1)
-    """Number of copies of the environment that are stepped side by side (N)."""
-    length: int = hyper(128, least=1)
+    num_envs: int = hyper(32, least=1, alias="n_envs")
+    """Number of copies of the environment that are stepped in parallel (N)."""
+    length: int = hyper(128, least=1, alias="n_steps")
     """Number of steps of each copy in an iteration (T)."""
-    epochs: int = hyper(4, least=1)
+    epochs: int = hyper(4, least=1, alias="n_epochs")
     """Number of passes over the steps of an iteration."""
     minibatches: int = hyper(8, least=1)
     """Number of minibatches in a pass; it must divide num_envs * length (num_envs, if recurrent)."""
     learning_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimiser."""
     anneal_steps: int = hyper(0, least=0)
-    """Number of environment steps in which the learning rate falls to 0 in a straight line; 0 means that it stays."""
+    """Number of environment steps in which the learning rate falls linearly to 0; 0 means that it is constant."""
     gamma: float = hyper(0.99, least=0, most=1)
     """Discount factor of future rewards, for each step."""
-    lam: float = hyper(0.95, least=0, most=1)
-    """Lambda of the generalised advantage estimate: 0 trusts the values, 1 the returns."""
-    clip: float = hyper(0.2, above=0)
-    """How far the probability ratio of an action may move from 1 in an iteration (epsilon in the paper)."""
-    clip_value: float = hyper(0.0, least=0)
-    """How far a value may move in an iteration (the larger error counts, with and without this bound); 0 means without
-    a bound."""
-    entropy: float = hyper(0.0, least=0)
+    lam: float = hyper(0.95, least=0, most=1, alias="gae_lambda")
+    """Lambda of generalised advantage estimation: 0 relies on predicted values, 1 on observed returns."""
+    clip: float = hyper(0.2, above=0, alias="clip_range")
+    """Largest change of an action's probability ratio from 1 in an iteration (epsilon in the paper)."""
+    clip_value: float = hyper(0.0, least=0, alias="clip_range_vf")
+    """Largest change of a value in an iteration (the larger error counts, with and without this bound); 0 means no
+    bound."""
+    entropy: float = hyper(0.0, least=0, alias="ent_coef")
     """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
-    value_weight: float = hyper(0.5, least=0)
-    """Weight of the value loss in the whole loss."""
+    value_weight: float = hyper(0.5, least=0, alias="vf_coef")
+    """Weight of the value loss in the total loss."""
     max_grad_norm: float = hyper(0.5, above=0)
     """Largest norm of a gradient; longer gradients are scaled down to it."""
     normalise_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
@@ -144,32 +149,31 @@ class PPO(Agent):
     hidden: tuple[int, ...] = hyper((64, 64), least=1)
     """Number of neurons in each hidden layer of the policy and of the value network."""
     encoding: int = hyper(128, least=1)
-    """Number of features of the encoder's dense layer, for observations that are pictures of codes."""
+    """Number of features of the encoder's dense layer, for observations that are images of codes."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation function of all layers."""
     recurrent: int = hyper(0, least=0)
-    """Number of units of the GRU (the policy's memory); 0 means without memory."""
+    """Number of units of the GRU (the policy's memory); 0 means no memory."""
     normalise_obs: bool = False
-    """Whether real-valued observations are normalised by their running mean and standard deviation, and cut at 10."""
+    """Whether real-valued observations are normalised by their running mean and standard deviation, and clipped at
+    10."""
     normalise_rewards: bool = False
     """Whether rewards are divided by the running standard deviation of their discounted sums."""
     reward_clip: float = hyper(10.0, above=0, later=True)
-    """Normalised rewards (see normalise_rewards) are cut at plus and minus this."""
+    """Normalised rewards (see normalise_rewards) are clipped to plus and minus this value."""
     greedy: bool = False
-    """Whether the likeliest action is taken in evaluation and by the shipped policy, instead of a drawn one."""
+    """Whether evaluation and the shipped policy take the most likely action instead of a sample."""
 
     vmap_seeds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rows, name = (
-            (self.num_envs, "num_envs") if self.remembers else (self.num_envs * self.length, "num_envs * length")
-        )
-        if rows % self.minibatches:
+        steps, name = (1, "num_envs") if self.remembers else (self.length, "num_envs * length")
+        if (rows := self.num_envs * steps) % self.minibatches:
             raise ValueError(f"minibatches must divide the {rows} rows ({name}) of a pass, {self.minibatches} do not")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs one choice or a bounded vector as action, and numbers to normalise where it normalises."""
+        """Needs a discrete action or a bounded vector, and real observations if it normalises them."""
         if self.normalise_obs and not (isinstance(spec.obs, Box) and spec.obs.dtype == "float32"):
             return "normalise_obs needs one array of real numbers as observation"
         return None if isinstance(spec.action, Discrete) else not_bounded_vector(spec.action)
@@ -179,26 +183,26 @@ class PPO(Agent):
         """T steps of N streams."""
         return Segments(self.num_envs, self.length)
 
-    # --- what variants override ----------------------------------------------------------------------
+    # --- for subclasses to override ------------------------------------------------------------------
 
     def begin(self, key: Key) -> Tree:
-        """What a variant keeps beside the policy, as it stands before the first step."""
+        """The initial state of a subclass's reward hook; empty here."""
         return ()
 
     @property
     def core(self) -> Trunk | None:
-        """What remembers in the place of a GRU."""
+        """A memory module in place of the GRU; None here."""
         return None
 
     def rewards(self, state: State, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
-        """(the rewards [T, N] to learn from, `state.variant` from now on, figures). Here: the rewards as they came."""
+        """(rewards [T, N] to learn from, the new `state.variant`, metrics). Here the rewards are unchanged."""
         return data.steps.reward, state.variant, {}
 
     # --- acting --------------------------------------------------------------------------------------
 
     @property
     def network(self) -> ActorCritic:
-        """Policy and value."""
+        """The network of policy and value."""
         action = self.bound.action
         assert isinstance(action, Box | Discrete)
         discrete = isinstance(action, Discrete)
@@ -210,7 +214,7 @@ class PPO(Agent):
 
     @property
     def remembers(self) -> bool:
-        """Whether there is a memory."""
+        """Whether the policy has a memory."""
         return self.recurrent > 0 or self.core is not None
 
     def outputs(self, params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Array, Array]:
@@ -219,7 +223,7 @@ class PPO(Agent):
         return out
 
     def init(self, key: Key) -> State:
-        """Random weights."""
+        """A network with random weights, and empty statistics."""
         k_params, k_variant = jax.random.split(key)
         params = self.network.init(k_params, None, blank(self.bound.obs))
         seen = normalise.moments(np.shape(blank(self.bound.obs))) if self.normalise_obs else None
@@ -227,55 +231,69 @@ class PPO(Agent):
         return State(params, self.optimiser.init(params), seen, scale, jnp.int32(0), self.begin(k_variant))
 
     def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
-        """The policy, drawing its actions."""
+        """The policy with sampled actions."""
         return Behaviour(state.params, state.seen, jnp.zeros((), bool)), jnp.ones((), bool)
 
     def exploit(self, state: State) -> Behaviour:
-        """The policy; see `greedy`."""
+        """The policy, greedy if the field `greedy` says so."""
         return Behaviour(state.params, state.seen, jnp.bool_(self.greedy))
 
     def memory(self, behaviour: Behaviour, key: Key) -> Tree:
-        """Nothing yet."""
+        """The memory at the start of an episode."""
         return self.network.apply(behaviour.params, method="open")
 
+    def fresh_memory(self, behaviour: Behaviour, memory: Tree, ended: Array, key: Key) -> Tree:
+        """Of a trunk's window the count alone."""
+        return emptied(self.memory(behaviour, key), memory, ended)
+
     def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
-        """The distribution of what the network gave [..., A]."""
+        """The action distribution for outputs of the network [..., A]."""
         if isinstance(self.bound.action, Discrete):
             return Categorical(outputs)
         return Gaussian(outputs, params["params"]["log_std"])
 
     def bounded(self, choice: Array) -> Array:
-        """A drawn action as the environment takes it: [-1, 1] becomes its bounds, and what lies beyond is cut."""
+        """A sampled action as the environment takes it: scaled from [-1, 1] to its bounds and clipped to them."""
         space = self.bound.action
-        if not isinstance(space, Box):
-            return choice
-        low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
-        return jnp.clip((low + high) / 2 + (high - low) / 2 * choice, low, high)
+        return space.scale(choice) if isinstance(space, Box) else choice
 
     def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Extras]:
-        """Draws an action, or takes the likeliest."""
+        """A sampled action, or the most likely one."""
         obs = normalise.centred(behaviour.seen, inputs.obs)
         memory, outputs, value = self.outputs(behaviour.params, memory, obs)
         policy = self.policy(behaviour.params, outputs)
         choice = jnp.where(behaviour.greedy, policy.mode(), policy.sample(key))
-        return self.bounded(choice), memory, Extras(choice, policy.log_prob(choice), value, memory)
+        return self.bounded(choice), memory, Extras(choice, policy.log_prob(choice), value)
+
+    def to_numpy(self, behaviour: Behaviour) -> Policy:
+        """The policy's layers behind the encoder; not with a memory."""
+        if self.remembers:
+            return super().to_numpy(behaviour)
+        weights, seen = behaviour.params["params"], behaviour.seen
+        parts, arrays = encoder(self.bound.obs, weights.get("encoder", {}))
+        arrays |= {"log_std": weights["log_std"]} if "log_std" in weights else {}
+        arrays |= {"mean": seen.mean, "std": seen.std} if seen is not None else {}
+        return feed_forward(
+            self, layers_of(self, self.network, behaviour.params), activation=self.activation, last="none",
+            draws=not bool(behaviour.greedy), clip=seen and normalise.FARTHEST, parts=parts, arrays=arrays,
+        )  # fmt: skip
 
     # --- learning ------------------------------------------------------------------------------------
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam on cut gradients, before the learning rate; all weights are one vector, which compiles in less time."""
+        """Adam with gradient clipping, before the learning rate; all weights are one vector, which compiles faster."""
         adam = optax.scale_by_adam(eps=self.adam_eps)
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), adam))
 
     def rate(self, steps: Array) -> Array:
-        """The learning rate [] after so many env steps."""
+        """The learning rate [] after so many environment steps."""
         if not self.anneal_steps:
             return jnp.float32(self.learning_rate)
         return self.learning_rate * jnp.clip(1 - steps / self.anneal_steps, 0, 1)
 
     def learn(self, state: State, data: Segment, key: Key, phase: int = 0) -> tuple[State, Figures]:
-        """`epochs` passes over a segment; figures are means over all minibatches."""
+        """`epochs` passes over a segment; metrics are means over all minibatches."""
         k_rewards, k_passes = jax.random.split(key)
         reward, variant, figures = self.rewards(state, data, k_rewards)
         steps, scale, seen = data.steps, state.scale, state.seen
@@ -295,20 +313,19 @@ class PPO(Agent):
         return state, losses | figures | {"learn/rate": rate}
 
     def update(self, learner: tuple[Tree, Tree], memory: Tree, rows: Rows, rate: Array) -> tuple[Any, Figures]:
-        """((parameters, optimiser), figures) after one gradient step on a minibatch."""
+        """((parameters, optimiser state), metrics) after one gradient step on a minibatch."""
         params, optimiser = learner
         gradient, figures = jax.grad(self.loss, has_aux=True)(params, memory, rows)
         change, optimiser = self.optimiser.update(gradient, optimiser, params)
         return (jax.tree.map(lambda p, c: p - rate * c, params, change), optimiser), figures
 
     def rows(self, state: State, data: Segment, reward: Array) -> Rows:
-        """Rows of a segment, with its advantages and targets."""
+        """The rows of a segment, with advantages and targets."""
         steps, played = data.steps, data.steps.extras
-        apply = jax.vmap(jax.vmap(self.outputs, (None, 0, 0)), (None, 0, 0))
-        _, _, next_value = apply(state.params, played.memory, normalise.centred(state.seen, steps.next_obs))
         advantage = advantages(
-            reward, played.value, next_value, steps.terminated, steps.truncated, gamma=self.gamma, lam=self.lam
-        )
+            reward, played.value, self.next_values(state, data), steps.terminated, steps.truncated,
+            gamma=self.gamma, lam=self.lam,
+        )  # fmt: skip
         target = advantage + played.value
         if self.normalise_advantage == "batch":
             advantage = normalise.standard(advantage)
@@ -318,6 +335,13 @@ class PPO(Agent):
             return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
+    def next_values(self, state: State, data: Segment) -> Array:
+        """V [T, N] of the successors, by the memory after their steps."""
+        obs, after = (normalise.centred(state.seen, x) for x in (data.steps.inputs.obs, data.steps.next_obs))
+        if self.remembers:
+            return successors(self.network, state.params, data.memory, obs, after, data.steps)
+        return jax.vmap(jax.vmap(self.outputs, (None, None, 0)), (None, None, 0))(state.params, (), after)[2]
+
     def evaluate(self, params: Tree, memory: Tree, rows: Rows) -> tuple[Array, Array]:
         """(logits or means [..., A], values [...]) of rows [B], or [B, T] from the memories [B, ...] before them."""
         if not self.remembers:
@@ -326,7 +350,7 @@ class PPO(Agent):
         return replay(self.network, params, memory, rows.obs, rows.first)
 
     def loss(self, params: Tree, memory: Tree, rows: Rows) -> tuple[Array, Figures]:
-        """(loss [], figures) of a minibatch."""
+        """(loss [], metrics) of a minibatch."""
         outputs, value = self.evaluate(params, memory, rows)
         policy = self.policy(params, outputs)
         advantage = normalise.standard(rows.advantage) if self.normalise_advantage == "minibatch" else rows.advantage

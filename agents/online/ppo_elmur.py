@@ -1,7 +1,7 @@
-"""PPO on ELMUR's layers: a memory with slots in the place of the GRU, for tasks whose cue lies far back.
+"""PPO with ELMUR's layers: a memory with slots in place of the GRU, for tasks with distant cues.
 
-Not in the paper. Streams are played again from the memories with which their segments began, episodes that begin in
-mid-segment from an empty one (slots of zeros, so that nothing is drawn), and gradients flow through all of it.
+Not in the paper. Streams are recomputed from the memories at the start of their segments; episodes that start within a
+segment from an empty memory (slots of zeros, so nothing is sampled). Gradients flow through the whole segment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prospect_rl.agents.sequence.elmur.trunk import ElmurTrunk
 
 @dataclass(frozen=True, kw_only=True)
 class ElmurPPO(PPO):
-    """Proximal policy optimisation whose policy and value remember by ELMUR's layers."""
+    """Proximal policy optimisation with ELMUR's layers as memory of policy and value."""
 
     default_run = DefaultRun("popgym/RepeatFirstEasy", 81_920)
 
@@ -31,22 +31,22 @@ class ElmurPPO(PPO):
     layers: int = hyper(2, least=1)
     """Number of layers of the ELMUR network."""
     heads: int = hyper(2, least=1)
-    """Number of heads of every attention; twice as many divide the width."""
+    """Number of heads of every attention layer; the width must be a multiple of twice this number."""
     ffn: int = hyper(128, least=1)
     """Number of hidden neurons of ELMUR's feed-forward layers."""
     slots: int = hyper(2, least=1)
     """Number of memory slots in each layer."""
     blend: float = hyper(0.5, least=0, most=1)
-    """Share of the new content when a memory slot is rewritten (ELMUR's lambda)."""
+    """Weight of the new content when a memory slot is rewritten, from 0 to 1 (ELMUR's lambda)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.recurrent:
-            raise ValueError(f"recurrent must be 0, not {self.recurrent}: ELMUR takes the place of the GRU")
+            raise ValueError(f"recurrent must be 0, not {self.recurrent}: ELMUR replaces the GRU")
 
     @property
     def core(self) -> ElmurTrunk:
-        """The layers."""
+        """ELMUR's layers as a trunk."""
         config = Elmur(
             width=self.width, context=self.context, layers=self.layers, heads=self.heads, ffn=self.ffn,
             slots=self.slots, lam=self.blend, sigma=0.0,

@@ -1,7 +1,7 @@
 """SAC: a stochastic policy that maximises reward plus entropy, with twin critics.
 
 Source: Haarnoja et al. 2018, arXiv 1812.05905; conventions and defaults of stable-baselines3 (learning rate 3e-4 for
-all, critics with a factor 1/2, actor updated every time, targets too), but with 10 000 random steps in place of 100.
+all, critics with a factor 1/2, actor and targets updated every time), but with 10 000 random steps instead of 100.
     a' ~ pi(s'),   y = r + gamma (1 - terminated) (min_i Q_i,targ(s', a') - alpha log pi(a' | s'))
     critics: Adam on 1/2 sum_i mean (Q_i(s, a) - y)^2
     actor:   Adam on mean (alpha log pi(a | s) - min_i Q_i(s, a)),  a ~ pi(s) reparameterised
@@ -27,21 +27,19 @@ from flax import struct
 from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
 from prospect_rl.agents.continuous import Continuous, Figures
 from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
-from prospect_rl.agents.nn.networks import MLP
+from prospect_rl.agents.nn.networks import MLP, Layer, stacked
 from prospect_rl.agents.online.off_policy import OffPolicy
+from prospect_rl.agents.ops.distributions import LOG_STD, log_normal, log_slope
 from prospect_rl.agents.ops.replay import Experience
-
-LOG_STD = (-20.0, 2.0)
-"""Bounds of the logarithm of the standard deviation."""
 
 
 class GaussianActor(nn.Module):
-    """[O] -> (mean [A], log std [A]) of the action before its tanh."""
+    """The policy network: [O] -> (mean [A], log std [A]) of the action before its tanh."""
 
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     size: int
-    """A."""
+    """Number of action components (A)."""
 
     @nn.compact
     def __call__(self, obs: Array) -> tuple[Array, Array]:
@@ -49,50 +47,60 @@ class GaussianActor(nn.Module):
         mean, log_std = jnp.split(MLP((*self.hidden, 2 * self.size), torch_init=True)(obs), 2, axis=-1)
         return mean, jnp.clip(log_std, *LOG_STD)
 
+    def dense_layers(self, params: Tree) -> list[Layer]:
+        """Those of the mean."""
+        *layers, (weight, bias) = stacked(params["params"]["MLP_0"])
+        return [*layers, (weight[:, : self.size], bias[: self.size])]
+
 
 @struct.dataclass
 class Learner:
-    """Networks, targets, temperature and optimisers."""
+    """Networks, target networks, temperature and optimiser states."""
 
     actor: Tree
+    """Weights of the policy network."""
     critics: Tree
-    """A pair."""
+    """Weights of the two critics."""
     target_critics: Tree
+    """Weights of the two target critics."""
     log_alpha: Array
-    """[] logarithm of the temperature."""
+    """[] logarithm of the temperature (alpha)."""
     actor_optimiser: Tree
+    """Optimiser state of the actor."""
     critic_optimiser: Tree
+    """Optimiser state of both critics."""
     alpha_optimiser: Tree
+    """Optimiser state of the temperature."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SACUpdates(Continuous):
-    """The updates of SAC, wherever its batches come from. A variant with another policy overrides `actor_network`."""
+    """The updates of SAC, online or offline. A subclass with another policy overrides `actor_network`."""
 
     tau: float = hyper(0.005, above=0, most=1)
-    """Share of the way that target networks move towards the trained networks in an update."""
+    """Share of the distance that target networks move towards the trained networks in an update (0-1)."""
     actor_learning_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimiser of the actor."""
     critic_learning_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimisers of the critics and of the temperature."""
     alpha: float = hyper(1.0, above=0)
-    """Temperature (weight of the entropy): its first value, or its fixed value where it is not tuned."""
+    """Temperature (weight of the entropy): its initial value, or its fixed value where it is not tuned."""
     tune_alpha: bool = True
     """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
     dimensions."""
 
     @property
     def actor_network(self) -> nn.Module:
-        """[..., O] -> (mean, log std), both [..., A]: the one thing that a variant with another policy gives."""
+        """The policy network: [..., O] -> (mean, log std), both [..., A]; overridden for another policy."""
         return GaussianActor(self.hidden, self.sizes[1])
 
     @property
     def optimisers(self) -> tuple[optax.GradientTransformation, ...]:
-        """Adam of actor, critics and temperature."""
+        """The Adam optimisers of actor, critics and temperature."""
         return tuple(map(optax.adam, (self.actor_learning_rate, self.critic_learning_rate, self.critic_learning_rate)))
 
     def begin(self, key: Key) -> Learner:
-        """Random networks; the targets are equal to the critics."""
+        """Random networks; the target critics equal the critics."""
         k_actor, k_critics = jax.random.split(key)
         actor = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0]))
         critics, log_alpha = begin_critics(self, k_critics), jnp.float32(math.log(self.alpha))
@@ -100,7 +108,7 @@ class SACUpdates(Continuous):
         return Learner(actor, critics, critics, log_alpha, *states)
 
     def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
-        """A sample of the policy whose spread is scaled by `noise`; tanh(mean) where that is 0."""
+        """A sample of the policy with its spread scaled by `noise`; tanh(mean) where that is 0."""
         mean, log_std = self.distribution(actor, obs)
         return jnp.tanh(mean + noise * jnp.exp(log_std) * jax.random.normal(key, mean.shape))
 
@@ -123,7 +131,7 @@ class SACUpdates(Continuous):
         return batch.reward + self.gamma * (1 - batch.terminated) * (value - jnp.exp(learner.log_alpha) * log_prob)
 
     def critic_loss(self, critics: Tree, batch: Experience, target: Array) -> tuple[Array, Figures]:
-        """(1/2 sum_i mean (Q_i - y)^2 [], figures)."""
+        """(1/2 sum_i mean (Q_i - y)^2 [], metrics)."""
         values = critic_values(self, critics, batch.obs, batch.action)
         loss = squared_error(values, target) / 2
         return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
@@ -131,17 +139,17 @@ class SACUpdates(Continuous):
     def actor_loss(
         self, actor: Tree, critics: Tree, alpha: Array, batch: Experience, key: Key
     ) -> tuple[Array, tuple[Array, Figures]]:
-        """(mean (alpha log pi - min_i Q_i) [], (log pi [B], figures))."""
+        """(mean (alpha log pi - min_i Q_i) [], (log pi [B], metrics))."""
         action, log_prob = self.sampled(actor, batch.obs, key)
         loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, batch.obs, action), axis=0))
         return loss, (log_prob, {"learn/loss_actor": loss, "learn/entropy": -jnp.mean(log_prob)})
 
     def alpha_loss(self, log_alpha: Array, log_prob: Array) -> Array:
-        """-mean log(alpha) (log pi + target entropy) [], whose target entropy is -A."""
+        """-mean log(alpha) (log pi + target entropy) []; the target entropy is -A."""
         return -jnp.mean(log_alpha * (log_prob - self.sizes[1]))
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
-        """One update of critics, actor, temperature and targets. All use the temperature as it was before."""
+        """One update of critics, actor, temperature and targets; all use the temperature before the update."""
         k_target, k_actor = jax.random.split(key)
         actor_adam, critic_adam, alpha_adam = self.optimisers
         alpha, target = jnp.exp(learner.log_alpha), self.target(learner, batch, k_target)
@@ -177,15 +185,10 @@ class SAC(SACUpdates, OffPolicy):
 
     @property
     def noise(self) -> float:
-        """Exploring samples from the policy as it is."""
+        """Scale 1: exploration samples from the policy itself."""
         return 1.0
 
 
 def log_density(raw: Array, noise: Array, log_std: Array) -> Array:
-    """The density log pi(tanh(raw)) [...] of raw = mean + std noise, all [..., A].
-
-    log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x)), which stays finite and exact for large |x|.
-    """
-    gaussian = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
-    slope = 2 * (math.log(2) - raw - jax.nn.softplus(-2 * raw))
-    return jnp.sum(gaussian - slope, axis=-1)
+    """The density log pi(tanh(raw)) [...] of raw = mean + std noise, all [..., A]."""
+    return jnp.sum(log_normal(noise, log_std) - log_slope(raw), axis=-1)

@@ -20,7 +20,7 @@ import optax
 from flax import struct
 
 from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
-from prospect_rl.agents.continuous import Continuous, Figures, when
+from prospect_rl.agents.continuous import Continuous, Figures, apply_if
 from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
 from prospect_rl.agents.nn.networks import MLP
 from prospect_rl.agents.online.off_policy import OffPolicy
@@ -29,27 +29,32 @@ from prospect_rl.agents.ops.replay import Experience
 
 @struct.dataclass
 class Learner:
-    """Networks, targets and optimisers."""
+    """Networks, target networks and optimiser states."""
 
     actor: Tree
+    """Weights of the policy network."""
     critics: Tree
-    """A pair."""
+    """Weights of the two critics."""
     target_actor: Tree
+    """Weights of the target policy network."""
     target_critics: Tree
+    """Weights of the two target critics."""
     actor_optimiser: Tree
+    """Optimiser state of the actor."""
     critic_optimiser: Tree
+    """Optimiser state of both critics."""
     actor_loss: Array
-    """[] at the newest update of the actor."""
+    """[] loss at the last update of the actor."""
     updates: Array
-    """[] int32 updates of the critics."""
+    """[] int32 number of critic updates so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TD3Updates(Continuous):
-    """The updates of TD3, wherever its batches come from."""
+    """The updates of TD3, online or offline."""
 
     tau: float = hyper(0.005, above=0, most=1)
-    """Share of the way that target networks move towards the trained networks in an update."""
+    """Share of the distance that target networks move towards the trained networks in an update (0-1)."""
     learning_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimisers of the actor and the critics."""
     policy_noise: float = hyper(0.2, least=0)
@@ -61,16 +66,16 @@ class TD3Updates(Continuous):
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam."""
+        """The Adam optimiser of actor and critics."""
         return optax.adam(self.learning_rate)
 
     @property
     def actor_network(self) -> MLP:
-        """[O] -> [A], before the tanh."""
+        """The policy network: [O] -> [A], before the tanh."""
         return MLP((*self.hidden, self.sizes[1]), torch_init=True)
 
     def begin(self, key: Key) -> Learner:
-        """Random networks; the targets are equal to them."""
+        """Random networks; the target networks equal them."""
         k_actor, k_critics = jax.random.split(key)
         actor = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0]))
         critics = begin_critics(self, k_critics)
@@ -78,7 +83,7 @@ class TD3Updates(Continuous):
         return Learner(actor, critics, actor, critics, start(actor), start(critics), jnp.zeros(()), jnp.int32(0))
 
     def greedy(self, actor: Tree, obs: Array) -> Array:
-        """pi(s): actions [..., A] in [-1, 1] for observations [..., O]."""
+        """The greedy action pi(s): [..., A] in [-1, 1] for observations [..., O]."""
         out = self.actor_network.apply(actor, obs)
         assert isinstance(out, jax.Array)
         return jnp.tanh(out)
@@ -88,7 +93,7 @@ class TD3Updates(Continuous):
         return critic_values(self, critics, obs, action)
 
     def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
-        """The greedy action with Gaussian noise, clipped."""
+        """The greedy action with Gaussian noise, clipped to [-1, 1]."""
         greedy = self.greedy(actor, obs)
         return jnp.clip(greedy + noise * jax.random.normal(key, greedy.shape), -1, 1)
 
@@ -103,17 +108,17 @@ class TD3Updates(Continuous):
     def critic_loss(
         self, critics: Tree, actor: Tree, batch: Experience, target: Array, key: Key
     ) -> tuple[Array, Figures]:
-        """(loss [], figures). Variants may look at the actor and draw from `key`; TD3 does neither."""
+        """(loss [], metrics). Subclasses may use the actor and `key`; TD3 uses neither."""
         values = self.values(critics, batch.obs, batch.action)
         loss = squared_error(values, target)
         return loss, {"learn/loss_critic": loss, "learn/value": jnp.mean(values)}
 
     def actor_loss(self, actor: Tree, critics: Sequence[Tree], batch: Experience) -> Array:
-        """-mean Q_1(s, pi(s)) []."""
+        """The actor's loss, -mean Q_1(s, pi(s)) []."""
         return -jnp.mean(self.values(critics[:1], batch.obs, self.greedy(actor, batch.obs)))
 
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
-        """One update of the critics, and every `policy_delay` ones of the actor and the targets."""
+        """One update of the critics, and at every `policy_delay`-th one of the actor and the targets."""
         k_target, k_loss = jax.random.split(key)
         target = self.target(learner, batch, k_target)
         gradient, figures = jax.grad(self.critic_loss, has_aux=True)(
@@ -130,7 +135,7 @@ class TD3Updates(Continuous):
         return learner, figures | {"learn/loss_actor": learner.actor_loss}
 
     def delayed(self, learner: Learner, batch: Experience, due: Array) -> Learner:
-        """The update of actor and targets where it is `due` []."""
+        """Update the actor and the targets where `due` [] holds."""
         critics = learner.critics
 
         def act(parts: tuple[Tree, ...]) -> tuple[Tree, ...]:
@@ -142,7 +147,7 @@ class TD3Updates(Continuous):
             return actor, optimiser, target_actor, optax.incremental_update(critics, target_critics, self.tau), loss
 
         names = ("actor", "actor_optimiser", "target_actor", "target_critics", "actor_loss")
-        parts = when(due, act, tuple(getattr(learner, name) for name in names))
+        parts = apply_if(due, act, tuple(getattr(learner, name) for name in names))
         return replace(learner, **dict(zip(names, parts, strict=True)))
 
 
@@ -159,6 +164,3 @@ class TD3(TD3Updates, OffPolicy):
     def noise(self) -> float:
         """Scale of the exploration noise."""
         return self.exploration_noise
-
-
-# --- twin critics ------------------------------------------------------------------------------------

@@ -19,21 +19,23 @@ from flax import struct
 from prospect_rl.envs.api import Array
 
 BLOCK = 512
-"""Rows compared at once: a block of distances stays in the cache."""
+"""Number of rows compared at once: a block of distances fits into the processor's cache."""
 
 
 @struct.dataclass
 class Archive:
-    """A table; every column leads with [C], rows from `count` on are empty."""
+    """A table with a fixed number of rows; every column leads with [C], rows from `count` on are empty."""
 
     rows: dict[str, Array]
-    """At least genome [C, G], descriptor [C, d] (infinite in empty rows), fitness [C], area [C] int32."""
+    """Columns: at least genome [C, G], descriptor [C, d] (infinite in empty rows), fitness [C], area [C] int32."""
     count: Array
+    """[] int32 number of rows that are filled."""
     overflow: Array
+    """[] int32 number of rows that were dropped because the table was full."""
 
     @property
     def capacity(self) -> int:
-        """C."""
+        """The number of rows of the table (C)."""
         return self.rows["fitness"].shape[0]
 
     @property
@@ -55,7 +57,7 @@ def empty(capacity: int, genes: int, dimensions: int, **columns: Array) -> Archi
 
 
 def append(archive: Archive, rows: dict[str, Array], mask: Array) -> Archive:
-    """Store the rows [n, ...] where `mask` [n] holds, in their order."""
+    """Store the rows [n, ...] where `mask` [n] holds, in order; rows beyond the capacity are counted as overflow."""
     place = jnp.where(mask, archive.count + jnp.cumsum(mask) - 1, archive.capacity)
     stored = {name: column.at[place].set(rows[name], mode="drop") for name, column in archive.rows.items()}
     total = archive.count + jnp.sum(mask, dtype=jnp.int32)
@@ -76,10 +78,10 @@ def best_by_area(archive: Archive, areas: int) -> Array:
 
 
 def nearest(query: Array, references: Sequence[tuple[Array, Array | int]], k: int) -> Array:
-    """[n, k] the smallest Euclidean distances from each query [n, d], ascending, infinite where there are fewer.
+    """[n, k] the smallest Euclidean distances from each query [n, d], ascending; infinite where there are fewer.
 
-    references: pairs of descriptors [m, d] and how many of the first rows count. Differences are squared as
-    they are (the expanded square cancels in float32); only blocks that hold counted rows are visited.
+    references: pairs of descriptors [m, d] and the number of their first rows that count. Differences are squared
+    directly (the expanded square cancels in float32); only blocks that hold counted rows are visited.
     """
     best = jnp.full((query.shape[0], k), jnp.inf)
     for points, count in references:
@@ -108,8 +110,8 @@ def _nearest_in(query: Array, points: Array, count: Array, best: Array) -> Array
 def novelty(query: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, drop_first: bool = True) -> Array:
     """[n] mean distance to the k nearest references; -inf for a query that is not finite.
 
-    drop_first: the smallest distance is left out, which is the query itself where it is among the references.
-    Fewer references: the mean of what is left; none left: infinite.
+    drop_first: leave out the smallest distance, which is the query itself where it is among the references.
+    With fewer references the mean is over those there are; with none the novelty is infinite.
     """
     distance = nearest(query, references, k + 1 if drop_first else k)[:, int(drop_first) :]
     there = jnp.isfinite(distance)
@@ -123,7 +125,7 @@ def novelty_where(
 ) -> Array:
     """[C] novelty of the points [C, d] where `mask` [C] holds, -inf elsewhere. The points are among the references.
 
-    The work follows the number of masked points, not C.
+    The cost grows with the number of masked points, not with C.
     """
     size = points.shape[0]
     chosen = jnp.nonzero(mask, size=size + block, fill_value=size)[0]

@@ -1,11 +1,11 @@
-"""CMA-ES as pure functions of one distribution; callers `vmap` over many.
+"""CMA-ES as pure functions of one search distribution; callers `vmap` over many.
 
     x = sample(cma, noise)            noise [P, n] standard normal
     cma = tell(cma, x, fitness)       fitness [P], maximised
-    cma = decompose(cma)              now and then: eigenvalues are the expensive part, O(n^3)
+    cma = decompose(cma)              every few generations: the eigendecomposition is the expensive part, O(n^3)
 
-Weights (active: the worse half counts negatively) and learning rates are the defaults of Hansen's tutorial
-(arXiv 1604.00772, equation numbers below). Bounds are the caller's: `tell` may be given clipped points, and then
+Weights (active: the worse half has negative weights) and learning rates are the defaults of Hansen's tutorial
+(arXiv 1604.00772, equation numbers below). Bounds are left to the caller: `tell` accepts clipped points and then
 learns from what was evaluated. Shapes: n dimensions, P points of a generation.
 """
 
@@ -22,48 +22,58 @@ from flax import struct
 from prospect_rl.envs.api import Array
 
 FLOOR = 1e-8
-"""Negative weights can make the covariance indefinite: its eigenvalues are kept above this."""
+"""Lower bound of the covariance's eigenvalues: negative weights can make the covariance indefinite."""
 SMALLEST_STEP, LARGEST_STEP, LARGEST_RATIO = 1e-6, 1e4, 1e3
-"""Where a search has ended. Smallest: below the resolution of genes of size 1-10 in float32. Ratio: of the axes;
-its square, the condition number, is then all that float32 eigenvalues resolve."""
+"""Limits at which a search has ended. The smallest step is below the float32 resolution of genes of size 1-10. The
+ratio is that of the longest to the shortest axis; its square, the condition number, is the most that float32
+eigenvalues resolve."""
 
 
 @struct.dataclass
 class CMAES:
-    """A normal distribution N(mean, sigma^2 cov) that adapts."""
+    """A normal distribution N(mean, sigma^2 cov) and what CMA-ES adapts it with."""
 
     mean: Array
-    """[n]"""
+    """[n] mean of the distribution."""
     sigma: Array
-    """[] step size"""
+    """[] step size, which scales the covariance."""
     cov: Array
-    """[n, n]"""
+    """[n, n] covariance before scaling by sigma^2."""
     path_sigma: Array
-    """[n] evolution path of the step size"""
+    """[n] evolution path of the step size."""
     path_cov: Array
-    """[n] evolution path of the covariance"""
+    """[n] evolution path of the covariance."""
     basis: Array
-    """[n, n] eigenvectors of `cov` (columns) as of the last `decompose`"""
+    """[n, n] eigenvectors of `cov` (columns) as of the last `decompose`."""
     scale: Array
-    """[n] square roots of its eigenvalues"""
+    """[n] square roots of the eigenvalues of `cov`."""
     generation: Array
-    """[] int32 number of `tell`s"""
+    """[] int32 number of `tell` calls so far."""
     decomposed: Array
-    """[] int32 generation of the last `decompose`"""
+    """[] int32 generation of the last `decompose`."""
 
 
 class Rates(NamedTuple):
-    """Weights and learning rates for n dimensions and P points."""
+    """Weights and learning rates for n dimensions and P points, with the tutorial's symbols."""
 
     weights: np.ndarray
+    """[P] recombination weights, best point first."""
     mu: int
+    """Number of points in the better half."""
     mu_eff: float
+    """Variance effective selection mass of the better half."""
     c1: float
+    """Learning rate of the covariance's rank-one update."""
     c_mu: float
+    """Learning rate of the covariance's rank-mu update."""
     c_sigma: float
+    """Decay rate of the step size's evolution path."""
     d_sigma: float
+    """Damping of the step size's update."""
     c_cov: float
+    """Decay rate of the covariance's evolution path."""
     chi: float
+    """Expected norm of a standard normal vector."""
 
 
 def rates(n: int, points: int) -> Rates:
@@ -86,13 +96,13 @@ def rates(n: int, points: int) -> Rates:
 
 
 def decompose_every(n: int, points: int) -> int:
-    """How many generations eigenvalues may wait without harm: 1 / (10 n (c1 + c_mu)) (tutorial, B.2)."""
+    """Number of generations between eigendecompositions that does no harm: 1 / (10 n (c1 + c_mu)) (tutorial, B.2)."""
     r = rates(n, points)
     return max(1, int(1 / (10 * n * (r.c1 + r.c_mu))))
 
 
 def init(mean: Array, sigma: Array | float) -> CMAES:
-    """A round distribution N(mean, sigma^2 I); mean [n]."""
+    """An isotropic distribution N(mean, sigma^2 I); mean [n]."""
     n, dtype = mean.shape[0], mean.dtype
     zeros, eye, zero = jnp.zeros(n, dtype), jnp.eye(n, dtype=dtype), jnp.int32(0)
     return CMAES(mean, jnp.asarray(sigma, dtype), eye, zeros, zeros, eye, jnp.ones(n, dtype), zero, zero)
@@ -104,9 +114,9 @@ def sample(cma: CMAES, noise: Array) -> Array:
 
 
 def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
-    """Move towards the better half, away from the worse (equations 41-47). points [P, n]; fitness [P] maximised.
+    """Move the mean towards the better half and adapt step size and covariance (equations 41-47).
 
-    Equal points keep their order; a NaN counts as the worst.
+    points [P, n]; fitness [P] is maximised. Equal points keep their order; a NaN counts as the worst.
     """
     n, r = cma.mean.shape[0], rates(cma.mean.shape[0], points.shape[0])
     weights = jnp.asarray(r.weights, points.dtype)
@@ -120,7 +130,7 @@ def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
 
     generation = cma.generation + 1
     faded = jnp.sqrt(1 - (1 - r.c_sigma) ** (2 * (generation + 1)).astype(points.dtype))
-    calm = (length / faded < (1.4 + 2 / (n + 1)) * r.chi).astype(points.dtype)  # h_sigma: the path did not leap
+    calm = (length / faded < (1.4 + 2 / (n + 1)) * r.chi).astype(points.dtype)  # h_sigma: 0 while the path is long
     path_cov = (1 - r.c_cov) * cma.path_cov + calm * math.sqrt(r.c_cov * (2 - r.c_cov) * r.mu_eff) * step
     shrink = n / (jnp.sum(white**2, axis=1) + FLOOR)  # keeps negative updates from overshooting
     signed = jnp.where(weights >= 0, weights, weights * shrink)
@@ -134,7 +144,7 @@ def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
 
 
 def decompose(cma: CMAES) -> CMAES:
-    """Renew `basis` and `scale` from `cov`, which is made symmetric and positive."""
+    """Compute `basis` and `scale` again from `cov`, which is made symmetric and positive."""
     eigenvalues, basis = jnp.linalg.eigh((cma.cov + cma.cov.T) / 2)
     eigenvalues = jnp.maximum(eigenvalues, FLOOR)
     cov = (basis * eigenvalues[None]) @ basis.T
@@ -142,7 +152,7 @@ def decompose(cma: CMAES) -> CMAES:
 
 
 def stopped(cma: CMAES) -> Array:
-    """[] whether the search has ended: too small or too large a step, too flat an ellipsoid, or not a number."""
+    """[] whether the search has ended: step size too small, too large or not a number, or axes too unequal."""
     longest, shortest = jnp.max(cma.scale), jnp.min(cma.scale)
     step = cma.sigma * longest
     return ~((step > SMALLEST_STEP) & (step < LARGEST_STEP) & (longest < LARGEST_RATIO * shortest))

@@ -1,7 +1,7 @@
-"""Emitters: small local searches, each born from one rewarding policy, and their table.
+"""Emitters: small local searches, each started from one rewarded policy, and the table that holds them.
 
-Two kinds, with one interface: `Elitist` (SERENE) keeps the best of parents and children; `Cma` (CMA-NS) samples
-from a CMA-ES. Everything here is about ONE emitter; callers `vmap` over trials and index the table.
+Two kinds with one interface: `Elitist` (SERENE) keeps the best of parents and children; `Cma` (CMA-NS) samples
+from a CMA-ES. All functions are written for ONE emitter; callers `vmap` over trials and index the table.
 
 Source: official code GPaolo/SERENE, core/evolvers/serene.py (`FitnessEmitter`) and emitter_evolver.py (`_stagnation`);
 the rules: docs/methods/serene.md. Shapes: E members, C children, G genes, d descriptor dimensions,
@@ -22,51 +22,54 @@ from prospect_rl.envs.api import Array, Key, Tree
 
 Rows = dict[str, Array]
 EDGE = 20
-"""Steps at either end of the window that the stopping rule compares."""
+"""Number of steps at either end of the window that the stopping rule compares."""
 
 
 @struct.dataclass
 class Emitter:
-    """One emitter. Leading [M] in a table."""
+    """One emitter; every leaf leads with [M] in a table of M emitters."""
 
     active: Array
+    """[] bool whether this row of the table is in use."""
     ancestor: Array
-    """Row of the reward archive that it was born from, int32."""
+    """[] int32 row of the reward archive from which the emitter was started."""
     descriptor: Array
-    """[d] of the ancestor."""
+    """[d] behaviour descriptor of the ancestor."""
     sigma: Array
+    """[] standard deviation of the mutations, or first step size of the CMA-ES."""
     members: Rows
-    """genome [E, G], descriptor [E, d], fitness [E], area [E]."""
+    """Evaluated members: genome [E, G], descriptor [E, d], fitness [E], area [E]."""
     search: Tree
-    """What else the kind keeps (a CMA-ES state)."""
+    """Further search state of the kind of emitter (a CMA-ES state)."""
     values: Array
-    """[T, E] ring of the members' fitness after each step."""
+    """[T, E] ring buffer of the members' fitness after each step."""
     steps: Array
-    """Steps taken; the ring has had steps + 1 entries, the first being the initial members."""
+    """[] int32 steps taken; the ring buffer has had steps + 1 entries, the first for the initial members."""
     start: Array
-    """[3, E] the first three entries of the ring."""
+    """[3, E] the first three entries of the ring buffer."""
     improvement: Array
+    """[] mean rise of the members' fitness from the first three steps to the last three, at least 0."""
     stored: Array
-    """Highest fitness it has put into the reward archive, -inf while none."""
+    """[] highest fitness added to the reward archive so far, -inf before the first."""
     novelty: Array
-    """Of its most novel member so far; -inf while that is still the ancestor."""
+    """[] novelty of the most novel member so far; -inf while that is still the ancestor."""
     reservoir: Rows
-    """Up to Q members, a uniform sample of all that were more novel than any before."""
+    """Up to Q members: a uniform sample of those that exceeded the novelty threshold."""
     seen: Array
-    """How many have been offered to the reservoir."""
+    """[] int32 number of members offered to the reservoir so far."""
 
 
 class Kind(Protocol):
-    """How an emitter searches."""
+    """Interface of a kind of emitter: how it searches."""
 
     @property
     def members(self) -> int:
-        """E."""
+        """Number of members (E)."""
         ...
 
     @property
     def children(self) -> int:
-        """C."""
+        """Number of children that are evaluated in a step (C)."""
         ...
 
     def start(self, genome: Array, sigma: Array) -> Tree:
@@ -82,7 +85,7 @@ class Kind(Protocol):
         ...
 
     def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
-        """The next members and search state, the children [C] having been evaluated."""
+        """The next members and search state, after the children [C] have been evaluated."""
         ...
 
 
@@ -91,28 +94,29 @@ class Elitist:
     """Every member has two children by Gaussian mutation; the best E of all survive."""
 
     members: int = struct.field(pytree_node=False)
+    """Number of members in the emitter's population (E)."""
     limit: float = struct.field(pytree_node=False)
-    """Genes are clipped to plus and minus this."""
+    """Genes are clipped to plus and minus this value."""
 
     @property
     def children(self) -> int:
-        """Two a member."""
+        """Number of children: two for each member."""
         return 2 * self.members
 
     def start(self, genome: Array, sigma: Array) -> Tree:
-        """Nothing to keep."""
+        """The search state, which is empty for this kind."""
         return ()
 
     def first(self, genome: Array, sigma: Array, search: Tree, key: Key) -> Array:
-        """Mutants of the ancestor, which is not itself a member."""
+        """Mutated copies of the ancestor, which is not itself a member."""
         return self._mutate(jnp.broadcast_to(genome, (self.members, *genome.shape)), sigma, key)
 
     def breed(self, emitter: Emitter, key: Key) -> Array:
-        """Two mutants of each member."""
+        """Two mutated copies of each member."""
         return self._mutate(jnp.repeat(emitter.members["genome"], 2, axis=0), emitter.sigma, key)
 
     def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
-        """The best E; children come first, so that they win ties (as the original's reversed sort has it)."""
+        """The best E of members and children; children come first and win ties (as in the official reversed sort)."""
         both = jax.tree.map(lambda c, m: jnp.concatenate([c, m]), children, emitter.members)
         best = jax.lax.top_k(both["fitness"], self.members)[1]
         return jax.tree.map(lambda x: x[best], both), ()
@@ -123,14 +127,16 @@ class Elitist:
 
 @struct.dataclass
 class Cma:
-    """A CMA-ES with sigma as its first step size; its members are its last sample."""
+    """A CMA-ES with sigma as its initial step size; its members are its last sample."""
 
     members: int = struct.field(pytree_node=False)
+    """Number of points in a sample (E)."""
     limit: float = struct.field(pytree_node=False)
+    """Genes are clipped to plus and minus this value."""
 
     @property
     def children(self) -> int:
-        """The next sample."""
+        """Number of points in the next sample."""
         return self.members
 
     def start(self, genome: Array, sigma: Array) -> Tree:
@@ -138,15 +144,15 @@ class Cma:
         return cmaes.init(genome, sigma)
 
     def first(self, genome: Array, sigma: Array, search: Tree, key: Key) -> Array:
-        """The first sample."""
+        """The first sample [E, G]."""
         return self._sample(search, key)
 
     def breed(self, emitter: Emitter, key: Key) -> Array:
-        """The next sample."""
+        """The next sample [C, G]."""
         return self._sample(emitter.search, key)
 
     def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
-        """The sample itself; the distribution moves towards its best."""
+        """The sample itself as members; the distribution moves towards its best points."""
         return children, cmaes.decompose(cmaes.tell(emitter.search, children["genome"], children["fitness"]))
 
     def _sample(self, search: cmaes.CMAES, key: Key) -> Array:
@@ -155,9 +161,10 @@ class Cma:
 
 
 def sigmas(genomes: Array, wanted: Array, duplicate: float) -> Array:
-    """[n] a third of the distance to the nearest other genome [n, G]; `duplicate` where that is zero.
+    """[n] a third of the distance to the nearest other genome [n, G]; `duplicate` where that distance is zero.
 
-    Zeros, at no cost, unless `wanted`. Differences are squared as they are: near-duplicates must not cancel.
+    Zeros, without the cost, unless `wanted`. Differences are squared directly: the expanded square would cancel for
+    near-duplicates.
     """
 
     def nearest(i: Array) -> Array:
@@ -173,16 +180,16 @@ def sigmas(genomes: Array, wanted: Array, duplicate: float) -> Array:
     return jnp.where(wanted, jnp.where(distance > 0, distance / 3, duplicate), 0.0)
 
 
-def blank(kind: Kind, nobody: Rows, window: int, reservoir: int) -> Emitter:
-    """An inactive emitter. nobody: one empty row of a policy (genome [G], ...)."""
+def blank(kind: Kind, empty_row: Rows, window: int, reservoir: int) -> Emitter:
+    """An inactive emitter. empty_row: one empty row of an archive (genome [G], ...)."""
 
     def repeat(count: int) -> Rows:
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), nobody)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), empty_row)
 
     zero, low = jnp.zeros(()), jnp.float32(-jnp.inf)
     return Emitter(
-        active=jnp.zeros((), bool), ancestor=jnp.int32(0), descriptor=nobody["descriptor"], sigma=zero,
-        members=repeat(kind.members), search=kind.start(nobody["genome"], jnp.ones(())),
+        active=jnp.zeros((), bool), ancestor=jnp.int32(0), descriptor=empty_row["descriptor"], sigma=zero,
+        members=repeat(kind.members), search=kind.start(empty_row["genome"], jnp.ones(())),
         values=jnp.zeros((window, kind.members)), steps=jnp.int32(0),
         start=jnp.zeros((3, kind.members)), improvement=zero, stored=low,
         novelty=low, reservoir=repeat(reservoir), seen=jnp.int32(0),
@@ -190,25 +197,25 @@ def blank(kind: Kind, nobody: Rows, window: int, reservoir: int) -> Emitter:
 
 
 def begin(emitter: Emitter, members: Rows) -> Emitter:
-    """The emitter once its first members [E] have been evaluated."""
+    """The emitter after its first members [E] have been evaluated."""
     return replace(emitter, members=members, values=emitter.values.at[0].set(members["fitness"]))
 
 
 def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
-    """The emitter once its children [C] have been evaluated: select, remember, measure the improvement."""
+    """The emitter after its children [C] have been evaluated: select, record the fitness, measure the improvement."""
     members, search = kind.keep(emitter, children)
     steps = emitter.steps + 1
     window = emitter.values.shape[0]
     values = emitter.values.at[steps % window].set(members["fitness"])
     start = jnp.where(steps <= 2, values[:3], emitter.start)
-    # the mean of differences: that of a plateau is zero, which the difference of two rounded means need not be
+    # mean of differences: exactly zero on a plateau, unlike the difference of two rounded means
     gain = jnp.mean(values[(steps - jnp.arange(3)) % window] - start)
     gain = jnp.where((steps >= 3) & jnp.isfinite(gain), jnp.maximum(gain, 0.0), 0.0)
     return replace(emitter, members=members, search=search, values=values, steps=steps, start=start, improvement=gain)
 
 
 def to_store(emitter: Emitter) -> tuple[Array, Emitter]:
-    """Which members [E] enter the reward archive: the best one at first, then all that beat what was stored."""
+    """Which members [E] enter the reward archive: at first the best one, then all that beat the stored fitness."""
     fitness = emitter.members["fitness"]
     best = (jnp.arange(fitness.shape[0]) == jnp.argmax(fitness)) & (fitness > 0)
     mask = jnp.where(jnp.isfinite(emitter.stored), fitness > emitter.stored, best)
@@ -217,10 +224,10 @@ def to_store(emitter: Emitter) -> tuple[Array, Emitter]:
 
 
 def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
-    """Offer every member whose novelty ([E]) exceeds the bar, that of the most novel before, to the reservoir.
+    """Offer every member whose novelty [E] exceeds `bar`, the highest novelty so far, to the reservoir.
 
-    Reservoir sampling: at any time it holds a uniform sample of all that were offered, which is what drawing Q
-    members from an unbounded buffer at the end would give.
+    Reservoir sampling: at any time the reservoir is a uniform sample of all members offered, the same distribution as
+    drawing Q members from an unbounded buffer at the end.
     """
     slots = emitter.reservoir["fitness"].shape[0]
     fresh = novelty > bar
@@ -242,7 +249,7 @@ def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
 
 
 def stagnant(emitter: Emitter) -> Array:
-    """STOP: the window's last steps are no better than its first, in the median or in the maximum."""
+    """Stopping rule: the window's last steps are no better than its first, in the median or in the maximum."""
     window = emitter.values.shape[0]
     oldest = emitter.steps + 1 - window
     first = emitter.values[(oldest + jnp.arange(EDGE)) % window]

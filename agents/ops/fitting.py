@@ -1,7 +1,7 @@
-"""Fitting the members of an ensemble to a growing table: who sees which rows, and when to stop.
+"""Fitting an ensemble to a growing table: which rows are for training, which are held out, and when to stop.
 
-One row in `FOLD` is held out; rows come in groups of that many, of which the `fold`-th is held out. A table whose size
-is not a multiple of it lends its last rows to the next fit.
+One row in `FOLD` is held out: rows come in groups of `FOLD`, of which the `fold`-th is held out. If the table's size is
+not a multiple of `FOLD`, its last rows wait for the next fit.
 
 Shapes: E members; `[...]` any shape.
 """
@@ -16,24 +16,35 @@ import jax.numpy as jnp
 from prospect_rl.envs.api import Array, Key, Tree
 
 FOLD = 5
-"""Rows of a group."""
+"""Number of rows in a group, one of which is held out."""
 PROGRESS = 0.01
-"""The share by which an error must fall to count as better."""
+"""Relative decrease of the error that counts as an improvement (share 0-1)."""
 
 
-def kept(slot: Array, fold: Array) -> Array:
-    """The row of the `slot`-th [...] of those that are not held out, 4 of each group."""
+def training_rows(slot: Array, fold: Array) -> Array:
+    """The row numbers [...] of the `slot`-th training rows, `FOLD` - 1 of each group."""
     place = slot % (FOLD - 1)
     return slot // (FOLD - 1) * FOLD + place + (place >= fold)
 
 
-def held_out(slot: Array, fold: Array) -> Array:
-    """The row of the `slot`-th [...] of those that are held out, one of each group."""
+def held_out_rows(slot: Array, fold: Array) -> Array:
+    """The row numbers [...] of the `slot`-th held-out rows, one of each group."""
     return slot * FOLD + fold
 
 
+def mean_held_out(squares: Callable[[Array], Array], members: int, count: Array, fold: Array, size: int) -> Array:
+    """The mean [E] of `squares` (rows [size] -> [E, size]) over the `count` rows held out, `size` at a time."""
+
+    def add(i: Array, total: Array) -> Array:
+        slots = i * size + jnp.arange(size)
+        each = squares(held_out_rows(jnp.minimum(slots, count - 1), fold))
+        return total + jnp.sum(jnp.where(slots < count, each, 0), axis=1)
+
+    return jax.lax.fori_loop(0, -(-count // size), add, jnp.zeros(members)) / count
+
+
 def resampled(key: Key, draws: Array, count: Array) -> Array:
-    """Numbers below `count`: draws [n] of ONE bootstrap, the `count` numbers drawn with replacement by this key."""
+    """Draws [n] of ONE bootstrap sample, which is `count` numbers below `count` drawn with replacement by this key."""
     return jax.vmap(lambda draw: jax.random.randint(jax.random.fold_in(key, draw), (), 0, count))(draws)
 
 
@@ -46,14 +57,14 @@ def until_stale(
     most: int,
     patience: int,
 ) -> tuple[Tree, Tree, Array, Array]:
-    """(what the last epoch left, members that are kept, their errors [E], epochs [] int32).
+    """(state after the last epoch, selected members, their errors [E], epochs [] int32).
 
-    `epoch(number, state)` gives the next state, which has members (leading [E]) and their errors [E]. It ends after
-    `patience` epochs in a row in which none got better. Each member keeps the weights of its least error; one that
-    never got better keeps its last ones, so that a loss with other aims than a small error can still move it.
+    `epoch(number, state)` gives the next state, which holds members (leading [E]) and their errors [E]. Fitting stops
+    after `patience` consecutive epochs without an improvement. Each member keeps the weights of its lowest error; a
+    member that never improved keeps its last weights, so a loss that does not reduce the error still takes effect.
     """
 
-    def going(carry: Tree) -> Array:
+    def unfinished(carry: Tree) -> Array:
         number, stale, *_ = carry
         return (number < most) & (stale < patience)
 
@@ -68,7 +79,7 @@ def until_stale(
 
     first = error_of(start)
     carry = (jnp.int32(0), jnp.int32(0), start, members_of(start), first)
-    number, _, state, best, error = jax.lax.while_loop(going, one, carry)
+    number, _, state, best, error = jax.lax.while_loop(unfinished, one, carry)
     ever = error < first
     return state, pick(ever, best, members_of(state)), jnp.where(ever, error, error_of(state)), number
 

@@ -1,4 +1,4 @@
-"""The grid of MAP-Elites: descriptor space cut into equal cells, each holding the best genome that fell in it.
+"""The grid of MAP-Elites: equal cells of descriptor space, each with the best genome found in it.
 
 Shapes: C cells = bins^d, n candidates, G genes, d descriptor dimensions.
 
@@ -20,18 +20,22 @@ from prospect_rl.agents.ops import archive
 from prospect_rl.envs.api import Array, Box, Key
 
 LARGEST = 250_000
-"""More cells than this are a mistake in the number of bins: 50 bins of 2 dimensions are 2,500."""
+"""Largest number of cells; more are taken for a mistake in the number of bins (50 bins in 2 dimensions are 2,500
+cells)."""
 
 
 @struct.dataclass
 class Grid:
-    """The elites; every column leads with [C]."""
+    """The elites of all cells; every column leads with [C]."""
 
     rows: dict[str, Array]
-    """genome [C, G], descriptor [C, d] (infinite in empty cells), fitness [C] (-inf), area [C] int32 (-1)."""
+    """Columns: genome [C, G], descriptor [C, d] (infinite in empty cells), fitness [C] (-inf), area [C] int32 (-1)."""
     low: tuple[float, ...] = struct.field(pytree_node=False)
+    """Lower bound of the grid in each descriptor dimension."""
     high: tuple[float, ...] = struct.field(pytree_node=False)
+    """Upper bound of the grid in each descriptor dimension."""
     bins: int = struct.field(pytree_node=False)
+    """Number of cells along each descriptor dimension."""
 
     @property
     def filled(self) -> Array:
@@ -45,7 +49,7 @@ class Grid:
 
 
 def unfit(space: Box | None, bins: int) -> str | None:
-    """Why no grid with `bins` cells a dimension can be made of this descriptor space, in a few words, or None."""
+    """Why a grid with this number of bins cannot cover the descriptor space, in a few words; None if it can."""
     if space is None:
         return "it needs a behaviour descriptor"
     if not np.all(np.isfinite(space.low) & np.isfinite(space.high)):
@@ -56,7 +60,7 @@ def unfit(space: Box | None, bins: int) -> str | None:
 
 
 def empty(space: Box | None, bins: int, genes: int) -> Grid:
-    """An empty grid over a descriptor space [d]. Raises ValueError where `unfit`."""
+    """An empty grid over a descriptor space [d]. Raises ValueError where `unfit` gives a reason."""
     reason = unfit(space, bins)
     if space is None or reason:
         raise ValueError(reason)
@@ -65,7 +69,7 @@ def empty(space: Box | None, bins: int, genes: int) -> Grid:
 
 
 def cells(grid: Grid, descriptor: Array) -> Array:
-    """[n] int32 cell of each descriptor [n, d]; outside the bounds: the nearest border cell."""
+    """[n] int32 cell of each descriptor [n, d]; outside the bounds it is the nearest border cell."""
     low, high = jnp.asarray(grid.low), jnp.asarray(grid.high)
     place = jnp.floor((descriptor - low[None]) / (high - low)[None] * grid.bins)
     index = jnp.clip(jnp.nan_to_num(place), 0, grid.bins - 1).astype(jnp.int32)
@@ -76,11 +80,11 @@ def cells(grid: Grid, descriptor: Array) -> Array:
 
 
 def insert(grid: Grid, rows: dict[str, Array], active: Array) -> tuple[Grid, Array]:
-    """The grid after these candidates came one after another, and whether each was stored when it came [n].
+    """The grid after inserting the candidates one after another, and whether each was stored at that moment [n].
 
-    A candidate is stored if its fitness is at least that of the cell at that moment; so the best of a batch stays,
-    and the last of equals. rows: columns as in `Grid.rows`, leading [n]; only active [n], finite ones count.
-    Costs n^2 comparisons: meant for batches of some hundreds.
+    A candidate is stored if its fitness is at least that of its cell at that moment, so the best of a batch stays,
+    and of equals the last. rows: columns as in `Grid.rows`, leading [n]; only active [n] and finite candidates count.
+    The cost is n^2 comparisons, meant for batches of a few hundred.
     """
     fitness, cell = rows["fitness"], cells(grid, rows["descriptor"])
     valid = active & jnp.isfinite(fitness) & jnp.all(jnp.isfinite(rows["descriptor"]), axis=1)
@@ -96,19 +100,19 @@ def insert(grid: Grid, rows: dict[str, Array], active: Array) -> tuple[Grid, Arr
 
 
 def draw(grid: Grid, key: Key, count: int) -> Array:
-    """`count` elites [count, G], uniformly over the filled cells with replacement; an empty grid gives zeros."""
+    """`count` elites [count, G], sampled uniformly over the filled cells with replacement; zeros if none is filled."""
     number = jax.random.randint(key, (count,), 0, jnp.maximum(grid.size, 1))
     cell = jnp.searchsorted(jnp.cumsum(grid.filled), number + 1)
     return grid.rows["genome"].at[cell].get(mode="fill", fill_value=0.0)
 
 
 def best(grid: Grid) -> Array:
-    """[G] the fittest elite; zeros in an empty grid."""
+    """[G] the elite with the highest fitness; zeros if the grid is empty."""
     return grid.rows["genome"][jnp.argmax(grid.rows["fitness"])]
 
 
 def summary(grid: Grid, areas: int) -> dict[str, Array]:
-    """The metrics of an archive: size, overflow (a grid has none) and best fitness of each reward area."""
+    """The metrics of an archive: size, overflow (always 0 for a grid) and best fitness in each reward area."""
     table = archive.Archive(grid.rows, jnp.int32(grid.filled.shape[0]), jnp.int32(0))
     return {
         "archive/size": grid.size,

@@ -1,6 +1,6 @@
-"""The two losses of PPO; each mean is over all axes.
+"""The policy loss and the value loss of PPO; each mean is over all axes.
 
-Source: Schulman et al. 2017, arXiv 1707.06347, eq. 7 and 9; the value's bound as in the authors' code.
+Source: Schulman et al. 2017, arXiv 1707.06347, eq. 7 and 9; the clipped value loss as in the authors' code.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ def clipped_policy(ratio: Array, advantage: Array, clip: float) -> Array:
 
 
 def clipped_value(value: Array, old: Array, target: Array, clip: float) -> Array:
-    """Mean squared error [] of values [...]; `clip` above 0 bounds what a value may gain by moving away from `old`.
+    """Mean squared error [] of values [...]; `clip` above 0 limits the gain from moving away from the `old` value.
 
-    The larger error counts: that of the value, and that of the value brought within `clip` of the old one.
+    The larger of two errors counts: that of the value, and that of the value clipped to within `clip` of the old one.
     """
     error = (value - target) ** 2
     if clip:

@@ -1,4 +1,4 @@
-"""Several passes over the rows of a batch, in minibatches that are drawn anew for each."""
+"""Several passes over the rows of a batch in minibatches, shuffled again for each pass."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Figures = dict[str, Array]
 def passes(
     update: Callable[[C, Tree], tuple[C, Figures]], start: C, rows: Tree, key: Key, *, epochs: int, minibatches: int
 ) -> tuple[C, Figures]:
-    """(what `update` has made of `start`, the means of its figures) after `epochs` passes.
+    """(result of applying `update` from `start` on, means of its metrics) after `epochs` passes.
 
-    rows: leading [R]; every pass shuffles them and splits them into `minibatches` batches [R / minibatches, ...].
-    Raises ValueError where R is no multiple of that.
+    rows: leading [R]; each pass shuffles them and splits them into `minibatches` batches [R / minibatches, ...].
+    Raises ValueError where R is not a multiple of `minibatches`.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
     if count % minibatches:
-        raise ValueError(f"{count} rows cannot be split into {minibatches} minibatches of one size")
+        raise ValueError(f"{count} rows cannot be split into {minibatches} minibatches of equal size")
 
     def one_pass(carry: C, key: Key) -> tuple[C, Figures]:
         order = jax.random.permutation(key, count)

@@ -1,4 +1,4 @@
-"""Running mean and variance, updated by whole batches.
+"""Running mean and variance for normalisation, updated by whole batches.
 
 Source: Chan, Golub, LeVeque 1979 (the pairwise update of mean and sum of squares).
 """
@@ -11,17 +11,20 @@ from flax import struct
 
 from prospect_rl.envs.api import Array
 
+FARTHEST = 10
+"""Deviations from the mean at which numbers are cut."""
+
 
 @struct.dataclass
 class Moments:
-    """Mean and variance of all that was seen."""
+    """Running mean and variance of all rows included so far."""
 
     mean: Array
-    """[...]"""
+    """[...] mean of each component."""
     variance: Array
-    """[...] of the population; 1 before anything was seen."""
+    """[...] population variance of each component; 1 before any row."""
     count: Array
-    """[] float32 numbers seen of each component."""
+    """[] float32 number of rows included so far."""
 
     @property
     def std(self) -> Array:
@@ -30,12 +33,12 @@ class Moments:
 
 
 def moments(shape: tuple[int, ...] = ()) -> Moments:
-    """Nothing seen yet: mean 0, variance 1."""
+    """Moments before any row: mean 0, variance 1."""
     return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()))
 
 
 def include(seen: Moments, rows: Array) -> Moments:
-    """`seen` and the rows [R, ...] too."""
+    """The moments after the rows [R, ...] are included."""
     mean, variance, new = rows.mean(axis=0), rows.var(axis=0), float(rows.shape[0])
     count, change = seen.count + new, mean - seen.mean
     squares = seen.variance * seen.count + variance * new + change**2 * seen.count * new / count
@@ -43,34 +46,34 @@ def include(seen: Moments, rows: Array) -> Moments:
 
 
 def centred(seen: Moments | None, x: Array) -> Array:
-    """`x` [..., *] in deviations from the mean, cut at 10; as it is where there are no moments."""
-    return x if seen is None else jnp.clip((x - seen.mean) / seen.std, -10, 10)
+    """`x` [..., *] in deviations from the mean, cut at `FARTHEST`; as it is where there are no moments."""
+    return x if seen is None else jnp.clip((x - seen.mean) / seen.std, -FARTHEST, FARTHEST)
 
 
 def standard(x: Array) -> Array:
-    """`x` with mean 0 and standard deviation 1 over all axes."""
+    """`x` standardised to mean 0 and standard deviation 1 over all axes."""
     return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
 
 
 @struct.dataclass
 class Scale:
-    """The spread of discounted returns, by which rewards are divided."""
+    """Running standard deviation of discounted returns, by which rewards are divided."""
 
     seen: Moments
-    """Of the running returns."""
+    """Moments of the running discounted returns."""
     running: Array
-    """[N] discounted sums of the rewards so far in each stream's episode."""
+    """[N] discounted sum of the rewards so far in each stream's episode."""
 
 
 def scale(num_envs: int) -> Scale:
-    """Nothing seen yet."""
+    """The scale before any reward."""
     return Scale(moments(), jnp.zeros(num_envs))
 
 
 def scaled(scale: Scale, reward: Array, ended: Array, gamma: float, bound: float) -> tuple[Array, Scale]:
-    """(rewards [T, N] divided by the standard deviation of R_t = gamma R_(t-1) + r_t, the scale with them included).
+    """(rewards [T, N] divided by the standard deviation of R_t = gamma R_(t-1) + r_t, the scale that includes them).
 
-    What lies beyond plus or minus `bound` is cut: after long without reward the deviation is next to nothing.
+    Results are clipped to plus and minus `bound`: after a long time without reward the deviation is close to 0.
     ended [T, N] marks the last step of an episode, after which R starts from 0. Rewards are not centred.
     """
 

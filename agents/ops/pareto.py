@@ -21,23 +21,24 @@ def dominates(values: Array) -> Array:
 
 
 def first_front(values: Array, valid: Array) -> Array:
-    """[n] the valid points that no valid point dominates. values [n, m]; valid [n]; a point with a NaN is not."""
+    """[n] the valid points that no valid point dominates. values [n, m]; valid [n]; a NaN makes a point invalid."""
     valid = valid & ~jnp.any(jnp.isnan(values), axis=1)
     beaten = jnp.any(dominates(values) & valid[:, None], axis=0)
     return valid & ~beaten
 
 
 def fronts(values: Array, valid: Array, *, enough: int | None = None) -> Array:
-    """[n] int32 number of the front of each point: 0 is dominated by none, 1 by points of front 0 alone, ...
+    """[n] int32 index of the front of each point: 0 is dominated by no point, 1 only by points of front 0, and so on.
 
-    values [n, m]; valid [n]: the others, and points with a NaN, come after all fronts, as number n. `enough` stops once
-    so many points have their number, and leaves the rest at n: selection asks for no more, and where one objective is
+    values [n, m]; valid [n]: points that are not valid or hold a NaN come after all fronts, with index n. `enough`
+    stops
+    once so many points have an index and leaves the rest at n: selection needs no more, and where one objective is
     constant every front is a single point.
     """
     count, valid = values.shape[0], valid & ~jnp.any(jnp.isnan(values), axis=1)
     enough = count if enough is None else enough
     wins = dominates(values) & valid[:, None] & valid[None]
-    wins = wins.astype(jnp.float32)  # as numbers: one matrix-vector product a front
+    wins = wins.astype(jnp.float32)  # as floats: each front costs one matrix-vector product
 
     def peel(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         number, rank, beaten = carry
@@ -55,14 +56,14 @@ def fronts(values: Array, valid: Array, *, enough: int | None = None) -> Array:
 def crowding(values: Array, rank: Array, *, official: bool = False) -> Array:
     """[n] crowding distance of each point within its front; infinite at the ends of each objective.
 
-    The gap between a point's two neighbours in an objective, as a share of the front's range in it, summed over
-    the objectives. An objective that is constant within the front adds nothing (it has no ends). values [n, m]
-    finite where it matters; rank [n] as `fronts` gives it.
+    The distance is the gap between a point's two neighbours in an objective, as a share of the front's range in it,
+    summed over the objectives. An objective that is constant within the front adds nothing (it has no ends).
+    values [n, m] finite for valid points; rank [n] as `fronts` gives it.
 
-    official: the distance as GPaolo/SERENE has it (core/evolvers/utils.py, `crowding_distance`): the k-th gap goes to
+    official: the distance as in GPaolo/SERENE (core/evolvers/utils.py, `crowding_distance`): the k-th gap goes to
     the k-th point of the front in index order, not to the point it was measured at; the first and last of that
-    order are infinite; the range is that of all points. (Their order within later fronts is that of discovery, here
-    always the index.)
+    order are infinite; the range is that of all points. (Their order within later fronts is the order of discovery;
+    here it is always the index.)
     """
     count = values.shape[0]
     by_index = jnp.argsort(rank, stable=True)

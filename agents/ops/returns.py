@@ -1,4 +1,4 @@
-"""Generalised advantage estimation with both flags.
+"""Generalised advantage estimation with separate termination and truncation flags.
 
 Source: Schulman et al. 2016, arXiv 1506.02438, eq. 16; time limits as in Pardo et al. 2018, arXiv 1712.00378.
 Shapes: T steps in time order; `...` any further axes.
@@ -27,8 +27,9 @@ def advantages(
         delta_t = r_t + gamma (1 - terminated_t) V(next_obs_t) - V(obs_t)
         A_t     = delta_t + gamma lambda (1 - terminated_t) (1 - truncated_t) A_(t+1),   A_T = 0
 
-    next_value: of the true successor, before any reset. A termination cuts the bootstrap and the trace; a truncation
-    cuts the trace alone, because the step after it belongs to another episode. The end of the data bootstraps too.
+    next_value: the value of the true successor, before any reset. A termination cuts both the bootstrap and the trace;
+    a truncation cuts the trace only, because the next step belongs to another episode. The end of the data is
+    bootstrapped too.
     """
     if not reward.shape == value.shape == next_value.shape == terminated.shape == truncated.shape:
         raise ValueError(f"all arguments must have one shape [T, ...], not {reward.shape}, {value.shape}, ...")

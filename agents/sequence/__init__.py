@@ -1,1 +1,1 @@
-"""Agents that learn from whole episodes and remember: one interface of trunks, and behaviour cloning over it."""
+"""Agents with memory that learn from whole episodes: one interface of trunks, and behaviour cloning on top of it."""

@@ -1,7 +1,7 @@
-"""Rivals that are told what return to reach: the decision transformer, and RATE on a memory.
+"""Return-conditioned baselines: the decision transformer, and RATE with a memory.
 
-    tokens of a step: (the action before, the return still to come, the observation); the action is read off the last
-    learning: the return still to come is that of the data.  Acting: `target_return` less the rewards so far
+    tokens of a step: (the previous action, the return to go, the observation); the action is predicted from the last
+    learning: the return to go is that of the data.  Acting: `target_return` minus the rewards so far
 
 Source: Chen et al. 2021, arXiv 2106.01345; Cherepanov et al. 2024, arXiv 2306.09459. The layers:
 `agents.sequence.transformer`.
@@ -22,28 +22,30 @@ from prospect_rl.agents.sequence.transformer import BCTransformer, Transformer
 
 @struct.dataclass
 class Memory:
-    """Of an episode."""
+    """The memory of an episode."""
 
     target: Array
-    """[] the return still to come, before the last reward is known."""
+    """[] return to go, before the last reward is known."""
     trunk: Any
+    """Memory of the trunk (the network's layers)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DT(BCTransformer):
-    """The decision transformer: actions for a return that is asked for, over the newest `context` steps."""
+    """The decision transformer: predicts actions for a requested return, over the last `context` steps."""
 
     target_return: float = 1.0
-    """Return that is asked for in evaluation."""
+    """Return that the policy is asked to reach in evaluation."""
     return_scale: float = hyper(1.0, above=0)
-    """Returns are divided by this before they are looked at."""
+    """Divisor of returns before they enter the network."""
 
-    looks: ClassVar[tuple[str, ...]] = ("action", "return", "obs")
+    token_names: ClassVar[tuple[str, ...]] = ("action", "return", "obs")
+    """Inputs of a step that become tokens."""
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """With the return still to come in every row."""
+        """The dataset with the return to go in every row."""
         reward = np.asarray(dataset.rows["reward"], np.float64)
-        total = np.append(np.cumsum(reward), 0.0)  # the last one stands for "before row 0"
+        total = np.append(np.cumsum(reward), 0.0)  # index -1: the sum before row 0
         firsts = np.asarray(dataset.firsts)
         ends = np.append(firsts[1:], len(reward))
         until_end = np.repeat(total[ends - 1], ends - firsts)
@@ -51,11 +53,11 @@ class DT(BCTransformer):
         return Dataset({**dataset.rows, "return": to_come}, dataset.firsts)
 
     def memory(self, behaviour: Tree, key: Key) -> Memory:
-        """The target, and the trunk's memory."""
+        """The target return, and the trunk's memory."""
         return Memory(jnp.float32(self.target_return), super().memory(behaviour, key))
 
     def act(self, behaviour: Tree, memory: Memory, inputs: Inputs, key: Key) -> tuple[Array, Memory, Tree]:
-        """As the data would for what is left of the target."""
+        """The action predicted for the remaining target return."""
         target = memory.target - inputs.reward
         seen = {
             "obs": inputs.obs, "action": inputs.action, "first": inputs.first, "return": target / self.return_scale,
@@ -63,9 +65,9 @@ class DT(BCTransformer):
         out, trunk = self.stepped(behaviour, memory.trunk, seen)
         return self.choice(out, key), Memory(target, trunk), ()
 
-    def seen(self, rows: dict[str, Tree]) -> dict[str, Tree]:
-        """Also the return still to come."""
-        return super().seen(rows) | {"return": rows["return"] / self.return_scale}
+    def inputs_of(self, rows: dict[str, Tree]) -> dict[str, Tree]:
+        """The network's inputs, with the return to go."""
+        return super().inputs_of(rows) | {"return": rows["return"] / self.return_scale}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,9 @@ class RATE(DT):
     memories: int = hyper(10, least=1)
     """Number of memory tokens (R)."""
     cache: int = hyper(30, least=0)
-    """Number of tokens before a segment that each layer sees (C), three for each step."""
+    """Number of tokens before a segment that each layer attends to (C), three for each step."""
     valve: int = hyper(1, least=0)
-    """Number of heads of the valve; 0 means without a valve."""
+    """Number of heads of the memory retention valve; 0 means no valve."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,5 +92,5 @@ class RATE(DT):
 
     @property
     def trunk(self) -> Transformer:
-        """Segments between memory tokens, with a cache."""
+        """A transformer with segments between memory tokens, and a cache."""
         return self.transformer(memories=self.memories, cache=self.cache, valve=self.valve)

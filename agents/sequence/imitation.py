@@ -1,12 +1,12 @@
-"""Behaviour cloning of whole episodes by a network that remembers; a variant gives its trunk and little else.
+"""Behaviour cloning of whole episodes by a network with memory; a subclass mainly defines its trunk.
 
-    windows begin at the first row of an episode and are S segments of L steps
+    windows start at the first row of an episode and are S segments of L steps
     for each group of K segments:   loss = mean over its valid steps of - log pi(a_t | o_1..o_t), or (a_t - pi)^2
                                     one step of AdamW; its gradient flows through the carries of these K segments
-    between groups the carry stays, without its gradient (K = 1: no gradient ever reaches what a memory writes)
+    between groups the carry is passed on without its gradient (K = 1: no gradient reaches what is written to memory)
 
 Source: the training loop of ELMUR (arXiv 2510.07151) and RATE: CognitiveAISystems/RATE, src/trainer.py.
-Shapes: B rows of a batch, U batches of an iteration, T = S L steps of a window, A choices or components.
+Shapes: B rows of a batch, U batches of an iteration, T = S L steps of a window, A discrete actions or components.
 """
 
 from __future__ import annotations
@@ -16,40 +16,28 @@ from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from flax import struct
 
 from prospect_rl.agents.api import (
-    Agent,
     Array,
     Batch,
     Batches,
-    Box,
     DefaultRun,
     Discrete,
     Inputs,
     Key,
-    Spec,
     Tree,
     hyper,
 )
+from prospect_rl.agents.cloning import Cloning, State
 from prospect_rl.agents.nn.encoder import blank
-from prospect_rl.agents.nn.trunk import Trunk, advance
+from prospect_rl.agents.nn.trunk import Trunk, advance, emptied
 from prospect_rl.agents.sequence.network import Network
 
 
-@struct.dataclass
-class State:
-    """What is learned."""
-
-    params: Tree
-    optimiser: Tree
-
-
 @dataclass(frozen=True, kw_only=True)
-class SequenceBC(Agent):
-    """Behaviour cloning with a memory: the base of ELMUR and its rivals."""
+class SequenceBC(Cloning):
+    """Behaviour cloning with a memory: the base of ELMUR and its baselines."""
 
     default_run = DefaultRun("memory/tmaze", 1_000, "memory/tmaze/oracle")
 
@@ -58,7 +46,7 @@ class SequenceBC(Agent):
     context: int = hyper(10, least=1)
     """Number of environment steps in a segment (L)."""
     segments: int = hyper(3, least=1)
-    """Number of segments in a training window (S); the rest of a longer episode is not learned from."""
+    """Number of segments in a training window (S); the rest of a longer episode is not used."""
     bptt_segments: int = hyper(0, least=0)
     """Number of segments that a gradient flows back through (K), with an optimiser step after each K; 0 means all of a
     window."""
@@ -77,26 +65,24 @@ class SequenceBC(Agent):
     max_grad_norm: float = hyper(1.0, above=0)
     """Largest norm of a gradient; longer gradients are scaled down to it."""
     warm_up: int = hyper(0, least=0)
-    """Number of optimiser steps in which the learning rate rises from 0 in a straight line."""
+    """Number of optimiser steps in which the learning rate rises linearly from 0."""
     decay: int = hyper(0, least=0)
-    """Number of optimiser steps after the warm-up in which the learning rate falls to its floor; 0 means that it
-    stays."""
+    """Number of optimiser steps after the warm-up in which the learning rate decays to its final value; 0 means that it
+    is constant."""
     schedule: Literal["cosine", "linear"] = "cosine"
-    """How the learning rate falls after the warm-up: along a cosine or in a straight line."""
+    """Shape of the decay of the learning rate after the warm-up: cosine or linear."""
     floor: float = hyper(0.1, least=0, most=1)
-    """Share of the learning rate that is left when it has fallen."""
+    """Final learning rate after the decay, as a share of the learning rate (0-1)."""
     label_smoothing: float = hyper(0.0, least=0, below=1)
-    """Share of the probability of a discrete target action that is spread over all actions."""
+    """Share of the probability of a discrete target action that is spread over all actions (0-1)."""
     dropout: float = hyper(0.0, least=0, below=1)
-    """Share of activations that are set to zero in training, where the network has dropout."""
+    """Share of activations that are set to zero in training (0-1), where the network has dropout."""
     sample: bool = False
-    """Whether discrete actions are drawn from the policy; otherwise the likeliest action is taken."""
+    """Whether discrete actions are sampled from the policy; otherwise the most likely action is taken."""
 
     vmap_seeds: ClassVar[bool] = False
-    remembers: ClassVar[bool] = True
-    """Whether there is a memory."""
-    looks: ClassVar[tuple[str, ...]] = ("obs",)
-    """See `Network.looks`; the last one is where the action is read off."""
+    token_names: ClassVar[tuple[str, ...]] = ("obs",)
+    """Inputs that become tokens (see `Network.token_names`); the action is predicted from the last one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,37 +90,33 @@ class SequenceBC(Agent):
             raise ValueError(f"bptt_segments must divide the {self.segments} segments, {self.group} does not")
 
     @property
-    def group(self) -> int:
-        """K of the head of this file."""
-        return self.bptt_segments or self.segments
+    def remembers(self) -> bool:
+        """Whether the agent has a memory: always."""
+        return True
 
-    def misfit(self, spec: Spec) -> str | None:
-        """Needs one vector or one choice as action."""
-        if isinstance(spec.action, Discrete):
-            return None
-        if not isinstance(spec.action, Box) or len(spec.action.shape) != 1:
-            return "it needs a vector of real numbers or a choice as action"
-        finite = np.isfinite(np.append(spec.action.low, spec.action.high))
-        return None if finite.all() or not finite.any() else "it needs actions with all bounds or none"
+    @property
+    def group(self) -> int:
+        """Number of segments in a group (K of the module's docstring)."""
+        return self.bptt_segments or self.segments
 
     @property
     def wants(self) -> Batches:
-        """Windows from the first rows of episodes on."""
+        """Windows that start at the first rows of episodes."""
         return Batches(self.batch_size, self.updates, length=self.context * self.segments, whole=True)
 
     @property
     def trunk(self) -> Trunk:
-        """What remembers."""
+        """The trunk: the part of the network with memory."""
         raise NotImplementedError
 
     @property
     def network(self) -> Network:
-        """Tokens, trunk and head."""
-        return Network(self.bound.obs, self.bound.action, self.looks, self.trunk)
+        """The network: tokens, trunk and head."""
+        return Network(self.bound.obs, self.bound.action, self.token_names, self.trunk)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """AdamW on cut gradients; all weights are one vector, which compiles in less time."""
+        """AdamW with gradient clipping; all weights are flattened to one vector, which compiles faster."""
         rate = self.learning_rate
         if self.schedule == "cosine":
             fall = optax.cosine_decay_schedule(rate, max(self.decay, 1), self.floor)
@@ -147,7 +129,7 @@ class SequenceBC(Agent):
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), adam))
 
     def init(self, key: Key) -> State:
-        """Random weights."""
+        """A network with random weights."""
         action = self.bound.action
         nothing = jnp.zeros(action.shape, jnp.int32 if isinstance(action, Discrete) else jnp.float32)  # type: ignore[union-attr]
         seen = {"obs": blank(self.bound.obs), "action": nothing, "first": jnp.ones((), bool), "return": jnp.zeros(())}
@@ -156,22 +138,22 @@ class SequenceBC(Agent):
 
     # --- acting --------------------------------------------------------------------------------------
 
-    def exploit(self, state: State) -> Tree:
-        """The network's weights."""
-        return state.params
-
     def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """The trunk's, at the start of an episode."""
+        """The trunk's memory at the start of an episode."""
         return self.network.apply(behaviour, key, method="open")
 
+    def fresh_memory(self, behaviour: Tree, memory: Tree, ended: Array, key: Key) -> Tree:
+        """Of a trunk's window the count alone."""
+        return emptied(self.memory(behaviour, key), memory, ended)
+
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
-        """What the data would most likely do, or a draw of what it might."""
+        """The most likely action of the cloned policy, or a sample of it."""
         seen = {"obs": inputs.obs, "action": inputs.action, "first": inputs.first}
         out, memory = self.stepped(behaviour, memory, seen)
         return self.choice(out, key), memory, ()
 
     def stepped(self, params: Tree, memory: Tree, seen: dict[str, Tree]) -> tuple[Array, Tree]:
-        """(outputs [A], memory) of ONE step."""
+        """(outputs [A], memory) of the network after ONE step."""
         apply = self.network.apply
         token = apply(params, seen, method="embed")
         features, memory = advance(apply, params, memory, token, self.context)  # type: ignore[arg-type]
@@ -179,45 +161,39 @@ class SequenceBC(Agent):
 
     def choice(self, out: Array, key: Key) -> Array:
         """The action for outputs [A]."""
-        if isinstance(self.bound.action, Discrete):
-            out = out + jax.random.gumbel(key, out.shape) if self.sample else out
-            return jnp.argmax(out).astype(jnp.int32)
-        if (scale := scale_of(self.bound.action)) is not None:
-            return jnp.asarray(scale[0]) + jnp.asarray(scale[1]) * jnp.tanh(out)
-        return out
+        draws = self.sample and isinstance(self.bound.action, Discrete)
+        return self.likeliest(out + jax.random.gumbel(key, out.shape) if draws else out)
 
     # --- learning ------------------------------------------------------------------------------------
 
-    def seen(self, rows: dict[str, Tree]) -> dict[str, Tree]:
-        """What is looked at [U, B, T, ...] in windows that begin with their episodes."""
+    def inputs_of(self, rows: dict[str, Tree]) -> dict[str, Tree]:
+        """The network's inputs [U, B, T, ...] for windows that start with their episodes."""
         action = rows["action"]
         before = jnp.concatenate([jnp.zeros_like(action[:, :, :1]), action[:, :, :-1]], axis=2)
         first = jnp.broadcast_to(jnp.arange(action.shape[2]) == 0, action.shape[:3])
         return {"obs": rows["obs"], "action": before, "first": first}
 
     def error(self, out: Array, action: Array) -> Array:
-        """[] of ONE step: the cross entropy of logits [A], or the squared error (mean over components)."""
+        """The error [] of ONE step: the cross entropy of logits [A], or the squared error (mean over components)."""
         space = self.bound.action
         if isinstance(space, Discrete):
             target = optax.smooth_labels(jax.nn.one_hot(action, space.n), self.label_smoothing)
             return optax.softmax_cross_entropy(out, target)
-        if (scale := scale_of(space)) is not None:
-            out, action = jnp.tanh(out), (action - scale[0]) / scale[1]
-        return jnp.mean((out - action) ** 2)
+        return self.distance(out, action)
 
     def penalty(self, sown: dict[str, Any]) -> Array | float:
-        """A loss beside the error, of what layers have sown: means over streams and segments."""
+        """A loss in addition to the error, from values sown by layers: means over streams and segments."""
         return 0.0
 
     def forward(self, params: Tree, carry: Tree, seen: dict[str, Tree], key: Key | None) -> tuple[Array, Tree, Tree]:
-        """(outputs [L, A], carry, sown) of ONE segment of ONE stream; with a key numbers are dropped."""
+        """(outputs [L, A], carry, sown values) of ONE segment of ONE stream; dropout needs a key."""
         apply, rngs = self.network.apply, {} if key is None else {"dropout": key}
         tokens = jax.vmap(lambda s: apply(params, s, method="embed"))(seen)
         (features, carry), sown = apply(params, carry, tokens, method="segment", rngs=rngs, mutable=["sown"])  # type: ignore[misc]
         return apply(params, features, method="head"), carry, sown  # type: ignore[return-value]
 
     def loss(self, params: Tree, carry: Tree, group: Tree, key: Key) -> tuple[Array, Tree]:
-        """(loss [], carries [B] after it) of a group (seen, action, valid), all leading [K, B, L]."""
+        """(loss [], carries [B] after it) of a group (inputs, action, valid), all leading [K, B, L]."""
 
         def segment(carry: Tree, part: Tree) -> tuple[Tree, Tree]:
             (seen, action, valid), number = part
@@ -236,8 +212,7 @@ class SequenceBC(Agent):
         def step(learner: tuple[State, Tree], part: Tree) -> tuple[tuple[State, Tree], Array]:
             (state, carry), (group, key) = learner, part
             (loss, carry), gradient = jax.value_and_grad(self.loss, has_aux=True)(state.params, carry, group, key)
-            change, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
-            return (State(optax.apply_updates(state.params, change), optimiser), carry), loss
+            return (self.trained(state, gradient), carry), loss
 
         def batch(state: State, part: Tree) -> tuple[State, Array]:
             groups, key = part
@@ -248,7 +223,7 @@ class SequenceBC(Agent):
             (state, _), losses = jax.lax.scan(step, (state, carry), (groups, keys))
             return state, losses
 
-        windows = self.seen(data.rows), data.rows["action"], data.valid
+        windows = self.inputs_of(data.rows), data.rows["action"], data.valid
         groups = jax.tree.map(self.cut, windows)
         state, losses = jax.lax.scan(batch, state, (groups, jax.random.split(key, self.updates)))
         return state, {"learn/loss": jnp.mean(losses)}
@@ -257,11 +232,3 @@ class SequenceBC(Agent):
         """Windows [U, B, T, ...] as groups of segments [U, S / K, K, B, L, ...]."""
         x = x.reshape(*x.shape[:2], -1, self.group, self.context, *x.shape[3:])
         return jnp.moveaxis(x, 1, 3)
-
-
-def scale_of(space: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """(centre, half width) [A] of bounded real actions, else None."""
-    if not isinstance(space, Box) or not np.all(np.isfinite(space.low)):
-        return None
-    low, high = (np.broadcast_to(np.asarray(x, np.float32), space.shape) for x in (space.low, space.high))
-    return (low + high) / 2, (high - low) / 2

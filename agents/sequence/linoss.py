@@ -1,11 +1,12 @@
-"""A rival with linear recurrence: layers of damped oscillators (D-LinOSS).
+"""D-LinOSS, a baseline with linear recurrence: layers of damped oscillators.
 
-    x'' = - a x - g x' + B u,  in steps of h, the damping taken at the new velocity:
+    x'' = - a x - g x' + B u,  in steps of h, with the damping taken at the new velocity:
     z_k = (z_{k-1} - h a x_{k-1} + h B u_k) / S,   x_k = x_{k-1} + h z_k,   S = 1 + h g
     y_k = C x_k + d u_k;  a block: u + GLU(GELU(y of norm(u)))
 
-Every oscillator is a 2 x 2 matrix with determinant 1 / S; `a` is kept where its eigenvalues are a complex pair, whose
-modulus is then 1 / sqrt(S) <= 1. A segment is an associative scan, a step the recurrence itself.
+Every oscillator is a 2 x 2 matrix with determinant 1 / S; `a` is clipped to the range where its eigenvalues are a
+complex
+pair, whose modulus is then 1 / sqrt(S) <= 1. A segment is an associative scan, a step the recurrence itself.
 
 Source: Boyer, Rusch and Rus 2025, arXiv 2505.12171. Here the oscillators start with moduli drawn from [0.9, 1] and
 angles from [0, pi], and inputs and outputs are real.
@@ -26,25 +27,27 @@ from prospect_rl.agents.sequence.attention import Dense, norm
 from prospect_rl.agents.sequence.imitation import SequenceBC
 
 Affine = tuple[Array, Array]
-"""A step x -> A x + f: matrices [..., 2, 2, P], forces [..., 2, P]."""
+"""An affine step x -> A x + f: matrices [..., 2, 2, P], forces [..., 2, P]."""
 
 
 class Oscillators(nn.Module):
-    """P damped oscillators, driven by u [D] and read as y [D]."""
+    """P damped oscillators with input u [D] and output y [D]."""
 
     size: int
+    """Number of oscillators (P)."""
     width: int
+    """Number of input and output features (D)."""
 
     def setup(self) -> None:
-        """The parts."""
+        """Make the parameters and layers."""
         self.step_raw = self.param("step", nn.initializers.zeros, (self.size,))
-        self.damping_raw = self.param("damping", damped, (self.size,))
-        self.stiffness_raw = self.param("stiffness", stiff, (self.size,))
+        self.damping_raw = self.param("damping", init_damping, (self.size,))
+        self.stiffness_raw = self.param("stiffness", init_stiffness, (self.size,))
         self.drive, self.read = Dense(self.size, use_bias=False), Dense(self.width, use_bias=False)
         self.skip = self.param("skip", nn.initializers.normal(1.0), (self.width,))
 
     def matrix(self) -> tuple[Array, Array, Array]:
-        """(h, the matrix [2, 2, P] of (z, x), S)."""
+        """(h, the transition matrix [2, 2, P] of (z, x), S)."""
         h, damping = jax.nn.sigmoid(self.step_raw), jax.nn.relu(self.damping_raw)
         scale = 1 + h * damping
         middle, half = (1 + scale) / h**2, 2 * jnp.sqrt(scale) / h**2
@@ -53,7 +56,7 @@ class Oscillators(nn.Module):
         return h, jnp.stack([top, jnp.stack([h / scale, 1 - h**2 * stiffness / scale])]), scale
 
     def forced(self, u: Array) -> tuple[Array, Array]:
-        """(the matrix [2, 2, P], the force [..., 2, P]) for inputs [..., D]."""
+        """(transition matrix [2, 2, P], force [..., 2, P]) for inputs [..., D]."""
         h, matrix, scale = self.matrix()
         push = h / scale * self.drive(u)
         return matrix, jnp.stack([push, h * push], axis=-2)
@@ -61,7 +64,7 @@ class Oscillators(nn.Module):
     def scan(self, state: Array, u: Array) -> tuple[Array, Array]:
         """(outputs [L, D], the state [2, P] after them) from a state and inputs [L, D]."""
         matrix, force = self.forced(u)
-        force = force.at[0].add(turned(matrix, state))
+        force = force.at[0].add(matvec(matrix, state))
         matrices = jnp.broadcast_to(matrix, (len(u), *matrix.shape))
         _, states = jax.lax.associative_scan(combine, (matrices, force))
         return self.out(states[:, 1], u), states[-1]
@@ -69,59 +72,60 @@ class Oscillators(nn.Module):
     def step(self, state: Array, u: Array) -> tuple[Array, Array]:
         """(output [D], state [2, P]) for one input [D]."""
         matrix, force = self.forced(u)
-        state = turned(matrix, state) + force
+        state = matvec(matrix, state) + force
         return self.out(state[1], u), state
 
     def out(self, place: Array, u: Array) -> Array:
-        """The output y [..., D] of places [..., P] and inputs [..., D]."""
+        """The output y [..., D] for positions [..., P] and inputs [..., D]."""
         return self.read(place) + self.skip * u
 
 
-def turned(matrix: Array, state: Array) -> Array:
+def matvec(matrix: Array, state: Array) -> Array:
     """The product [..., 2, P] of matrices [..., 2, 2, P] and states [..., 2, P]."""
     return jnp.sum(matrix * state[..., None, :, :], axis=-2)
 
 
 def combine(early: Affine, late: Affine) -> Affine:
-    """Two steps x -> A x + f as one."""
+    """The composition of two affine steps x -> A x + f."""
     (a, f), (b, g) = early, late
     product = jnp.sum(b[..., :, :, None, :] * a[..., None, :, :, :], axis=-3)
-    return product, turned(b, f) + g
+    return product, matvec(b, f) + g
 
 
-def damped(key: Key, shape: tuple[int, ...]) -> Array:
-    """First dampings, for h = 1/2: 1 / sqrt(1 + h g) is uniform in [0.9, 1]."""
+def init_damping(key: Key, shape: tuple[int, ...]) -> Array:
+    """Initial dampings, for h = 1/2: 1 / sqrt(1 + h g) is uniform in [0.9, 1]."""
     return 2 * (1 / jax.random.uniform(key, shape, minval=0.9, maxval=1.0) ** 2 - 1)
 
 
-def stiff(key: Key, shape: tuple[int, ...]) -> Array:
-    """First stiffnesses, for h = 1/2 and little damping: angles are uniform in [0, pi]."""
+def init_stiffness(key: Key, shape: tuple[int, ...]) -> Array:
+    """Initial stiffnesses, for h = 1/2 and little damping: angles are uniform in [0, pi]."""
     return 8 * (1 - jnp.cos(jax.random.uniform(key, shape, maxval=jnp.pi)))
 
 
 class LinOSS(Trunk):
-    """Blocks of oscillators."""
+    """A trunk of oscillator blocks."""
 
     layers: int = 2
+    """Number of blocks of oscillators (N)."""
     size: int = 64
-    """P"""
+    """Number of oscillators in each block (P)."""
 
     def setup(self) -> None:
-        """The parts."""
+        """Make the layers of all blocks."""
         self.cores = [Oscillators(self.size, self.width) for _ in range(self.layers)]
         self.norms = [norm("layer") for _ in range(self.layers)]
         self.gates = [Dense(2 * self.width) for _ in range(self.layers)]
 
     def start(self, key: Key) -> Array:
-        """All at rest [N, 2, P]."""
+        """All oscillators at rest [N, 2, P]."""
         return jnp.zeros((self.layers, 2, self.size))
 
     def open(self, key: Key) -> Array:
-        """All at rest."""
+        """All oscillators at rest [N, 2, P]."""
         return self.start(key)
 
-    def through(self, carry: Array, x: Array, method: str) -> tuple[Array, Array]:
-        """All blocks by `scan` or `step`."""
+    def run_blocks(self, carry: Array, x: Array, method: str) -> tuple[Array, Array]:
+        """All blocks in order, by `scan` or `step`."""
         after = []
         for core, before, gate, state in zip(self.cores, self.norms, self.gates, carry, strict=True):
             y, state = getattr(core, method)(state, before(x))
@@ -130,12 +134,12 @@ class LinOSS(Trunk):
         return x, jnp.stack(after)
 
     def segment(self, carry: Array, tokens: Array, length: Array | int | None = None) -> tuple[Array, Array]:
-        """All steps by a parallel scan."""
-        return self.through(carry, tokens[:, 0], "scan")
+        """All steps of a segment by a parallel scan."""
+        return self.run_blocks(carry, tokens[:, 0], "scan")
 
     def step(self, memory: Array, token: Array) -> tuple[Array, Array]:
-        """One step."""
-        return self.through(memory, token[0], "step")
+        """One step of all blocks."""
+        return self.run_blocks(memory, token[0], "step")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,5 +153,5 @@ class BCLinOSS(SequenceBC):
 
     @property
     def trunk(self) -> LinOSS:
-        """The blocks."""
+        """The blocks of oscillators."""
         return LinOSS(self.width, self.context, layers=self.layers, size=self.size)

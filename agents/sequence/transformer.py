@@ -1,11 +1,11 @@
-"""Rivals with attention: a windowed transformer, Transformer-XL's cache, memory tokens, and a valve that retains them.
+"""Transformer baselines: a sliding window, Transformer-XL's cache, memory tokens, and a valve that retains them.
 
-    bc_transformer   the newest L steps, and nothing else
-    trxl             segments of L steps, each layer also sees the states of `cache` tokens before them
-    rmt              segments between two copies of R memory tokens; what becomes of the second one is the next memory
-    rate             both, and the next memory is Attention(old memory -> relu(what came out))
+    bc_transformer   the last L steps only
+    trxl             segments of L steps; each layer also attends to the states of `cache` tokens before them
+    rmt              segments between two copies of R memory tokens; the output of the second one is the next memory
+    rate             both, and the next memory is Attention(old memory -> relu(output of the second copy))
 
-Memory tokens see each other, whatever their order, and the cache; the first copy sees no step, the second all of them.
+Memory tokens attend to each other in both directions, and to the cache; the first copy sees no step, the second all.
 Source: Vaswani et al. 2017; Dai et al. 2019 (arXiv 1901.02860); Bulatov et al. 2022 (arXiv 2207.06881); Cherepanov et
 al. 2024 (RATE, arXiv 2306.09459). Norms come after the residuals. Only tokens of steps enter a cache.
 
@@ -24,57 +24,67 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, Key, hyper
 from prospect_rl.agents.nn.trunk import Trunk
-from prospect_rl.agents.sequence.attention import Attention, FeedForward, RelativeAttention, dropped, norm
+from prospect_rl.agents.sequence.attention import Attention, FeedForward, RelativeAttention, apply_dropout, norm
 from prospect_rl.agents.sequence.imitation import SequenceBC
 
 
 @struct.dataclass
 class Carry:
-    """What crosses from one segment to the next."""
+    """The memory that passes from one segment to the next."""
 
     cache: Array
     """[N, C, D] inputs of each layer, the newest last."""
     filled: Array
-    """[] int32 rows of the cache that hold any."""
+    """[] int32 number of cache rows that are filled."""
     memory: Array
-    """[R, D]"""
+    """[R, D] memory tokens for the next segment."""
 
 
 class Block(nn.Module):
-    """A layer: relative attention and a feed-forward layer, a norm after each."""
+    """A transformer layer: relative attention and a feed-forward layer, each followed by a norm."""
 
     width: int
+    """Number of features of a token (D)."""
     heads: int
+    """Number of attention heads (H)."""
     ffn: int
+    """Number of neurons in the feed-forward layer."""
     dropout: float
+    """Share of activations that are set to zero in training (0-1)."""
 
     @nn.compact
     def __call__(
         self, x: Array, past: Array, steps: np.ndarray, seen: Array, pair: tuple[Array, Array], span: tuple[int, int]
     ) -> Array:
-        """[Q, D] for x [Q, D] behind past rows [C, D]; see `RelativeAttention`."""
+        """The output [Q, D] for x [Q, D] after past rows [C, D]; see `RelativeAttention`."""
         attention = RelativeAttention(self.width, self.heads, self.dropout)
         rows = attention.project(jnp.concatenate([past, x]))
-        x = norm("layer")(x + dropped(self, attention(x, rows, jnp.asarray(steps), seen, pair, span), self.dropout))
-        return norm("layer")(x + dropped(self, FeedForward(self.ffn)(x), self.dropout))
+        x = norm("layer")(
+            x + apply_dropout(self, attention(x, rows, jnp.asarray(steps), seen, pair, span), self.dropout)
+        )
+        return norm("layer")(x + apply_dropout(self, FeedForward(self.ffn)(x), self.dropout))
 
 
 class Transformer(Trunk):
-    """Layers of attention with what a variant carries."""
+    """A transformer trunk with an optional cache, memory tokens and a valve."""
 
     layers: int = 2
+    """Number of transformer layers (N)."""
     heads: int = 2
+    """Number of attention heads (H)."""
     ffn: int = 128
+    """Number of neurons in the feed-forward layers."""
     dropout: float = 0.0
+    """Share of activations that are set to zero in training (0-1)."""
     cache: int = 0
-    """C"""
+    """Number of tokens in the cache (C)."""
     memories: int = 0
-    """R"""
+    """Number of memory tokens (R)."""
     valve: int = 0
-    """Heads of the valve; 0: what comes out is the next memory."""
+    """Number of heads of the valve; 0 means no valve: the output is the next memory."""
 
     def setup(self) -> None:
-        """The parts."""
+        """Make the layers and learned memory tokens."""
         self.blocks = [Block(self.width, self.heads, self.ffn, self.dropout) for _ in range(self.layers)]
         shape, normal = (self.heads, self.width // self.heads), nn.initializers.normal(0.02)
         self.pair = self.param("content", normal, shape), self.param("place", normal, shape)
@@ -84,17 +94,17 @@ class Transformer(Trunk):
             self.gate = Attention(self.width, self.valve)
 
     def start(self, key: Key) -> Carry:
-        """An empty cache and the learned memory."""
+        """An empty cache and the learned initial memory."""
         memory = self.memory if self.memories else jnp.zeros((0, self.width))
         return Carry(jnp.zeros((self.layers, self.cache, self.width)), jnp.int32(0), memory)
 
     def segment(self, carry: Carry, tokens: Array, length: Array | int | None = None) -> tuple[Array, Carry]:
-        """All layers over memory, segment, memory."""
+        """All layers over the sequence memory, segment, memory."""
         memories, count = self.memories, self.context * self.tokens
         x = jnp.concatenate([carry.memory, tokens.reshape(count, self.width), carry.memory])
         place = np.arange(-self.cache, len(x))
         steps = place[self.cache :, None] - place
-        seen = jnp.asarray(sight(count, memories, self.cache)) & (place >= -carry.filled)
+        seen = jnp.asarray(attention_mask(count, memories, self.cache)) & (place >= -carry.filled)
         cache, span = [], (int(steps.min()), int(steps.max()))
         for block, past in zip(self.blocks, carry.cache, strict=True):
             cache.append(jnp.concatenate([past, x[memories : memories + count]])[count:])
@@ -107,8 +117,8 @@ class Transformer(Trunk):
         return features, Carry(jnp.stack([rows[len(rows) - self.cache :] for rows in cache]), filled, new)
 
 
-def sight(count: int, memories: int, cache: int) -> np.ndarray:
-    """[Q, K] bool: which of cache, memory, segment (`count` tokens) and memory the last three see."""
+def attention_mask(count: int, memories: int, cache: int) -> np.ndarray:
+    """The mask [Q, K] bool: what memory, segment (`count` tokens) and memory see of the cache and of themselves."""
     size = count + 2 * memories
     kind = np.repeat([0, 1, 2], [memories, count, memories])
     ahead = np.arange(size)[:, None] < np.arange(size)
@@ -121,13 +131,13 @@ class BCTransformer(SequenceBC):
     """Behaviour cloning with a transformer over the newest `context` steps."""
 
     context: int = hyper(30, least=1)
-    """Number of newest steps that the transformer sees (L)."""
+    """Number of last steps that the transformer attends to (L)."""
     segments: int = hyper(1, least=1)
-    """Number of segments in a training window, each learned by itself."""
+    """Number of segments in a training window, each learned independently."""
     layers: int = hyper(2, least=1)
     """Number of layers of the transformer (N)."""
     heads: int = hyper(2, least=1)
-    """Number of heads of every attention; twice as many divide the width."""
+    """Number of heads of every attention layer; the width must be a multiple of twice this number."""
     ffn: int = hyper(128, least=1)
     """Number of hidden neurons of the feed-forward layers."""
 
@@ -138,13 +148,13 @@ class BCTransformer(SequenceBC):
 
     @property
     def trunk(self) -> Transformer:
-        """A window that slides."""
+        """A transformer over a sliding window."""
         return self.transformer(slides=True)
 
     def transformer(self, **fields: Any) -> Transformer:
-        """The layers, with what a variant adds."""
+        """The transformer with this agent's layers and a subclass's further fields."""
         return Transformer(
-            self.width, self.context, len(self.looks),
+            self.width, self.context, len(self.token_names),
             layers=self.layers, heads=self.heads, ffn=self.ffn, dropout=self.dropout, **fields,
         )  # fmt: skip
 
@@ -158,11 +168,11 @@ class TrXL(BCTransformer):
     segments: int = hyper(3, least=1)
     """Number of segments in a training window (S)."""
     cache: int = hyper(20, least=1)
-    """Number of tokens before a segment that each layer sees (C)."""
+    """Number of tokens before a segment that each layer attends to (C)."""
 
     @property
     def trunk(self) -> Transformer:
-        """Segments with a cache."""
+        """A transformer with segments and a cache."""
         return self.transformer(cache=self.cache)
 
 
@@ -179,5 +189,5 @@ class RMT(BCTransformer):
 
     @property
     def trunk(self) -> Transformer:
-        """Segments between memory tokens."""
+        """A transformer with segments between memory tokens."""
         return self.transformer(memories=self.memories)

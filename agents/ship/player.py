@@ -1,49 +1,49 @@
-"""A trained agent as a function of observations, NumPy in and NumPy out, for any loop of gymnasium's kind.
+"""A trained agent as a function of observations, NumPy in and NumPy out, for any loop like gymnasium's.
 
     player = agents.load(folder)
     obs, info = env.reset()
     player.reset()
     ...     obs, reward, terminated, truncated, info = env.step(player(obs))
 
-It acts as the agent ships its behaviour (`Agent.exploit`): an archive agent's best stored policy; PPO's policy, which
-draws its actions unless it was made greedy.
+It acts with the agent's shipped behaviour (`Agent.exploit`): an archive agent's best stored policy; PPO's policy, which
+samples its actions unless it was made greedy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from prospect_rl.agents.api import Agent, Array, Box, Dict, Discrete, Inputs, Key, Tree
-
-if TYPE_CHECKING:
-    from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.to_numpy import compare
 
 fold_in = jax.random.fold_in
 
 
 @dataclass(frozen=True)
 class Carry:
-    """What a player takes from one step of an episode to the next."""
+    """The state of a player between two steps of an episode."""
 
     memory: Tree
+    """The agent's memory after the step."""
     action: Array
-    """The newest one, as the agent gave it."""
+    """Last action, as the agent returned it."""
     key: Key
-    """Of the episode."""
+    """Random key of the episode."""
     steps: int
-    """Taken so far."""
+    """Number of steps taken so far."""
 
 
 class Player:
-    """A bound agent with a behaviour, one observation at a time; it remembers its episode between calls.
+    """A bound agent with a behaviour, for one observation at a time; it keeps its episode's state between calls.
 
-    `Player(result.agent, result.behaviour)` is that of a run in memory (see `experiments.train`).
+    `Player(result.agent, result.behaviour)` is the player of a run in memory (see `experiments.train`).
     Random numbers: episode e (from 0) has the key `fold_in(key(seed), e)`; its memory takes part 0 of that, its step t
     (from 1) part t.
     """
@@ -64,13 +64,13 @@ class Player:
         return f"<Player of {type(self.agent).__name__} for {self.spec.id}>"
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin an episode: forget the last one. seed: begin the random numbers anew too; ValueError for a bad one."""
+        """Start an episode. seed: also restart the random numbers; ValueError for an invalid one."""
         if seed is not None:
             self._key, self._episodes = jax.random.key(check_seed(seed)), 0
         self._carry = None
 
     def __call__(self, obs: Any, reward: float | None = None, *, deterministic: bool = False) -> Any:
-        """The action for the next observation of the running episode; see `predict`."""
+        """The action for the next observation of the current episode; see `predict`."""
         action, self._carry = self.predict(obs, self._carry, deterministic=deterministic, reward=reward)
         return action
 
@@ -83,13 +83,13 @@ class Player:
         *,
         reward: float | None = None,
     ) -> tuple[Any, Carry]:
-        """(action, state) for ONE observation and the state that the step before it gave (None: an episode begins).
+        """(action, state) for ONE observation and the state after the previous step (None: an episode starts).
 
         The action is an int for Discrete (from its `start` on), else an array of the space's type in gymnasium, within
         its bounds.
-        episode_start: True where `state` is that of an episode that has ended. deterministic: the likeliest action of
-        an agent that ships a policy that draws; the others act as they do. reward: the last one, for agents that look
-        at it.
+        episode_start: True where `state` belongs to an episode that has ended. deterministic: the most likely action,
+        for
+        agents whose policy samples; others act as usual. reward: the last reward, for agents that use it.
         Raises ValueError for an observation of another shape or kind, and where a reward is missing.
         """
         obs = observation(self.spec.obs, obs, self.spec.id)
@@ -106,10 +106,10 @@ class Player:
         return self._outward(action), Carry(memory, action, state.key, state.steps + 1)
 
     def to_numpy(self) -> Policy:
-        """The same policy in NumPy alone. Raises ValueError where it is no feed-forward network."""
-        from prospect_rl.agents.ship.to_numpy import policy_of
-
-        return policy_of(self)
+        """The same policy in NumPy alone, compared with this. Raises ValueError where there is none."""
+        policy = self.agent.to_numpy(self.behaviour)
+        compare(policy, self.spec, lambda obs: self.predict(obs, deterministic=True)[0])
+        return policy
 
     # --- inside --------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Player:
 
     @cached_property
     def _looks_at_reward(self) -> bool:
-        """Whether the last reward enters into what the agent does."""
+        """Whether the agent's action or memory depends on the last reward."""
         carry = self._begin(self.behaviour)
         self._episodes -= 1
         obs = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), blank(self.spec.obs))
@@ -148,7 +148,7 @@ class Player:
 
 
 def check_seed(seed: int) -> int:
-    """A seed that JAX keeps apart from all others. Raises ValueError for one that it would wrap round."""
+    """A valid seed. Raises ValueError for one that JAX would wrap around to another."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"a seed must be a whole number between 0 and 2**32 - 1, not {seed!r}")
     return int(seed)
@@ -162,7 +162,7 @@ def blank(space: Any) -> Tree:
 
 
 def observation(space: Any, obs: Any, who: str) -> Tree:
-    """An observation of a gymnasium environment as agents get it in training. Raises ValueError for a misfit."""
+    """A gymnasium environment's observation in the training format. Raises ValueError if it does not fit."""
     if isinstance(space, Dict):
         names = {name for name, _ in space.items}
         if not isinstance(obs, dict) or set(obs) != names:

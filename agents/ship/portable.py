@@ -1,17 +1,17 @@
-"""A trained policy in NumPy alone: one observation in, one action out. This file needs nothing else of Prospect.
+"""A trained policy in NumPy alone: one observation in, one action out. It needs no other file of Prospect.
 
     from policy import Policy
     policy = Policy("policy.npz")
     action = policy(obs)
 
-Weights and description are arrays of one .npz file, written by `prospect export RUN --numpy FOLDER`:
+Weights and their description are arrays of one .npz file, written by `prospect export RUN --numpy FOLDER`:
 
     about                       JSON: parts (how the observation becomes a vector), activation, last, choices and their
                                 start, draws, clip (of normalised observations)
-    part<i>/embedding, weight, bias       of a part that is a picture of codes
-    mean, std                   of observations, where these are normalised
+    part<i>/embedding, weight, bias       of a part that is an image of category codes
+    mean, std                   of observations, if these are normalised
     layer<i>/weight, bias       [in, out], [out]
-    low, high, centre, half     of actions that are vectors, in whose type (that of low) they are; log_std where drawn
+    low, high, centre, half     of vector actions, which have the type of low; log_std if actions are sampled
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
+"""Activation functions by their name in the description."""
 
 
 class Policy:
-    """A feed-forward policy. Where the agent draws its actions, so does this, from NumPy's own random numbers."""
+    """A feed-forward policy. Where the agent samples its actions, so does this, with NumPy's random numbers."""
 
     def __init__(self, weights: str | Path | Mapping[str, np.ndarray], seed: int | None = None) -> None:
         if isinstance(weights, str | Path):
@@ -44,7 +45,7 @@ class Policy:
         np.savez(path, allow_pickle=False, **self.arrays)
 
     def __call__(self, obs: Any, deterministic: bool = False) -> Any:
-        """The action, an int or a vector within its bounds. deterministic: the likeliest one even where it draws."""
+        """The action, an int or a vector within its bounds. deterministic: the most likely one even if it samples."""
         out, a = self.output(obs), self.arrays
         draws = self.about["draws"] and not deterministic
         if self.about["choices"]:
@@ -55,7 +56,7 @@ class Policy:
         return np.clip((a["centre"] + a["half"] * out).astype(a["low"].dtype), a["low"], a["high"])
 
     def output(self, obs: Any) -> np.ndarray:
-        """[A] the logits of the choices, or the (mean) action before it is brought into its bounds."""
+        """The output [A]: logits of discrete actions, or the (mean) action before it is scaled to its bounds."""
         x = np.concatenate([self._encoded(i, part, obs) for i, part in enumerate(self.about["parts"])])
         for i in range(self.layers):
             x = self._times(f"layer{i}", x)

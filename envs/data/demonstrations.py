@@ -22,6 +22,8 @@ from prospect_rl.envs.memory import oracles
 from prospect_rl.envs.memory.tmaze import TMaze
 from prospect_rl.envs.minigrid import controller
 from prospect_rl.envs.minigrid.env import MiniGrid
+from prospect_rl.envs.rollout.kernel import Stream, advance, first_inputs
+from prospect_rl.envs.rollout.keys import DEMONSTRATIONS, Keys
 
 Policy = Callable[[Tree, Key], Array]
 
@@ -104,30 +106,37 @@ class Demonstrations:
 
     def _play(self, env: Env) -> Callable[[Array], dict[str, Array]]:
         """Return a function from an episode's number [] to its rows, leading [horizon], with `live` and `success`."""
-        act, space = oracle(env), env.spec.action
+        policy, space = oracle(env), env.spec.action
         assert not isinstance(space, Dict)
+        keys = Keys(jax.random.key(self.seed), DEMONSTRATIONS)
+
+        def start(number: Array) -> Stream:
+            if isinstance(env, TMaze):
+                state, obs = env.reset_side(1 - 2 * (number % 2), keys.reset(number))
+            else:
+                state, obs = env.reset(keys.reset(number))
+            return Stream(state, (), first_inputs(env.spec, obs))
 
         def episode(number: Array) -> dict[str, Array]:
-            key = jax.random.fold_in(jax.random.key(self.seed), number)
             noise = jnp.where(number < round(self.random * self.episodes), 1.0, self.noise)
-            if isinstance(env, TMaze):
-                state, obs = env.reset_side(1 - 2 * (number % 2), key)
-            else:
-                state, obs = env.reset(key)
 
-            def body(carry: Tree, t: Array) -> tuple[Tree, dict[str, Array]]:
-                state, obs, live = carry
-                k_act, k_step, k_coin, k_sample = jax.random.split(jax.random.fold_in(key, t), 4)
-                action = act(state, k_act)
+            def act(stream: Stream, key: Key) -> tuple[Array, Tree, Tree]:
+                k_act, _, k_coin, k_sample = jax.random.split(key, 4)  # the second one is that of the env's step
+                action = policy(stream.state, k_act)
                 if self.noise or self.random:
                     action = jnp.where(jax.random.uniform(k_coin) < noise, space.sample(k_sample), action)
-                state, step = env.step(state, action, k_step)
-                row = {
-                    "obs": obs, "action": action, "reward": step.reward, "terminated": step.terminated,
-                    "truncated": step.truncated, "success": step.info["success"], "live": live,
-                } | ({"next_obs": step.obs} if self.successors else {})  # fmt: skip
-                return (state, step.obs, live & ~(step.terminated | step.truncated)), row
+                return action, (), ()
 
-            return jax.lax.scan(body, (state, obs, jnp.ones((), bool)), jnp.arange(env.spec.horizon))[1]
+            def body(carry: tuple[Stream, Array], t: Array) -> tuple[tuple[Stream, Array], dict[str, Array]]:
+                stream, live = carry
+                stream, step = advance(env, act, stream, keys.act(number, t), keys.step(number, t))
+                row = {
+                    "obs": step.inputs.obs, "action": step.action, "reward": step.reward,
+                    "terminated": step.terminated, "truncated": step.truncated, "success": step.info["success"],
+                    "live": live,
+                } | ({"next_obs": step.next_obs} if self.successors else {})  # fmt: skip
+                return (stream, live & ~(step.terminated | step.truncated)), row
+
+            return jax.lax.scan(body, (start(number), jnp.ones((), bool)), jnp.arange(env.spec.horizon))[1]
 
         return episode

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Dataset, Inputs, Key, Tree
+from prospect_rl.envs.api import Actor, Array, Dataset, Inputs, Key, Tree
 from prospect_rl.envs.fields import bounded, check
 from prospect_rl.envs.pointmaze.maze import MazeState, PointMaze, pick
-from prospect_rl.envs.rollout import select
+from prospect_rl.envs.rollout.kernel import Stream, advance, first_inputs, select
+from prospect_rl.envs.rollout.keys import WAYPOINTS, Keys
 
 GAIN = 10.0
 """Gain of the controller on the distance to its target."""
@@ -50,7 +51,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Walker:
+class Walker(Actor):
     """A noise-free controller that goes to the goal of an episode and stays; an actor for `envs.rollout.episodes`."""
 
     env: PointMaze
@@ -139,21 +140,19 @@ class Waypoints:
 
     def _walk(self, steps: int) -> dict[str, np.ndarray]:
         """Simulate all streams and return their rows [N T, ...]."""
-        env = PointMaze(self.family, self.maze)
-        key, parts, chunk = jax.random.key(self.seed), [], min(CHUNK, steps)
+        env, numbers = PointMaze(self.family, self.maze), jnp.arange(self.streams)
+        keys, parts, chunk = Keys(jax.random.key(self.seed), WAYPOINTS), [], min(CHUNK, steps)
 
         @partial(jax.jit, donate_argnums=0)
-        def advance(streams: Tree, begin: Array) -> tuple[Tree, dict[str, Array]]:
-            def one(streams: Tree, t: Array) -> tuple[Tree, dict[str, Array]]:
-                keys = jax.random.split(jax.random.fold_in(key, t + 1), self.streams)
-                return jax.vmap(partial(self._step, env))(streams, keys)
+        def walk(streams: Stream, begin: Array) -> tuple[Stream, dict[str, Array]]:
+            def one(streams: Stream, t: Array) -> tuple[Stream, dict[str, Array]]:
+                return jax.vmap(partial(self._step, env, keys), (0, 0, None))(streams, numbers, t)
 
             return jax.lax.scan(one, streams, begin + jnp.arange(chunk))
 
-        keys = jax.random.split(jax.random.fold_in(key, 0), self.streams)
-        streams = jax.jit(jax.vmap(partial(self._begin, env)))(keys)
+        streams = jax.jit(jax.vmap(partial(self._begin, env)))(jax.vmap(keys.reset)(numbers))
         for begin in range(0, steps, chunk):
-            streams, rows = advance(streams, jnp.int32(begin))
+            streams, rows = walk(streams, jnp.int32(begin))
             parts.append({name: np.asarray(x) for name, x in rows.items()})
         rows = {}
         for name in list(parts[0]):
@@ -162,10 +161,14 @@ class Waypoints:
         rows["truncated"][steps - 1 :: steps] = True
         return rows
 
-    def _begin(self, env: PointMaze, key: Key) -> tuple[MazeState, Route]:
+    def _begin(self, env: PointMaze, key: Key) -> Stream:
         """Reset the environment and draw a goal in another cell."""
         state, _ = env.reset(key)
-        return self._aim(env, state, jax.random.uniform(jax.random.fold_in(key, 1), (5,)))
+        return self._going(env, *self._aim(env, state, jax.random.uniform(jax.random.fold_in(key, 1), (5,))))
+
+    def _going(self, env: PointMaze, state: MazeState, route: Route) -> Stream:
+        """Return the stream on a route; a new goal may be observed."""
+        return Stream(state, route, first_inputs(env.spec, env.observe(state)))
 
     def _aim(self, env: PointMaze, state: MazeState, uniform: Array) -> tuple[MazeState, Route]:
         """Draw a new goal, uniform over all cells except the current one; `uniform` is five numbers of U(0, 1)."""
@@ -174,22 +177,27 @@ class Waypoints:
         route = Walker(env).plan(position, env.near(positions[pick(elsewhere, uniform[0])], uniform[1:3]), uniform[3:])
         return (state if env.rules.goal is None else replace(state, goal=route.goal)), route
 
-    def _step(self, env: PointMaze, stream: tuple[MazeState, Route], key: Key) -> tuple[Any, dict[str, Array]]:
-        """Make one step of one walker and return its row."""
-        (state, route), walker = stream, Walker(env)
-        k_noise, k_uniform = jax.random.split(key)
-        uniform = jax.random.uniform(k_uniform, (5,))
-        obs = env.observe(state)
-        action = jnp.clip(walker.steer(route, obs) + self.noise * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
-        new, step = env.step(state, action, key)
+    def _step(
+        self, env: PointMaze, keys: Keys, stream: Stream, number: Array, t: Array
+    ) -> tuple[Stream, dict[str, Array]]:
+        """Make step t of one walker and return its row."""
+        walker, before = Walker(env), env.pays(stream.state.read[:2], stream.state.goal).astype(jnp.float32)
+
+        def act(stream: Stream, key: Key) -> tuple[Array, Route, Array]:
+            k_noise, k_uniform = jax.random.split(key)
+            noise, uniform = self.noise * jax.random.normal(k_noise, (2,)), jax.random.uniform(k_uniform, (5,))
+            return jnp.clip(walker.steer(stream.memory, stream.inputs.obs) + noise, -1.0, 1.0), stream.memory, uniform
+
+        stream, step = advance(env, act, stream, keys.act(number, t), keys.step(number, t))
+        new, route, uniform = stream.state, stream.memory, step.extras
         arrived = jnp.linalg.norm(new.read[:2] - route.goal) < NEAR
-        before = env.pays(state.read[:2], state.goal).astype(jnp.float32)
         row = {
-            "obs": obs, "action": action, "reward": step.reward if self.reward_of == "next" else before,
-            "terminated": step.terminated, "truncated": arrived, "next_obs": step.obs,
+            "obs": step.inputs.obs, "action": step.action,
+            "reward": step.reward if self.reward_of == "next" else before,
+            "terminated": step.terminated, "truncated": arrived, "next_obs": step.next_obs,
         }  # fmt: skip
         going = (new, walker.advance(route, new.read[:2], uniform[3:]))
-        return select(arrived, self._aim(env, new, uniform), going), row
+        return self._going(env, *select(arrived, self._aim(env, new, uniform), going)), row
 
     def _choose(self, lengths: np.ndarray, pays: np.ndarray) -> np.ndarray:
         """Return which trajectories are kept, bool [trajectories]."""

@@ -1,8 +1,8 @@
-"""Benches: what is promised about speed and memory, measured. `make bench` runs them all.
+"""Benchmarks of speed and memory. `make bench` runs them all.
 
-A bench is a module with `TARGETS` (figure -> ("at least" | "at most", value)), `measure() -> {figure: value}` and,
-where that is not 1, `CORES`. Training and stepping are measured in child processes on one core with one XLA thread
-(or on two, where a bench says so), so that figures of different machines and days compare. No JAX is imported here.
+A benchmark is a module with `TARGETS` (figure -> ("at least" | "at most", value)), `measure() -> {figure: value}` and,
+if it uses more than one core, `CORES`. Measurements run in child processes on one core with one XLA thread (or two, if
+a benchmark says so), so that figures of different machines and days are comparable. This module does not import JAX.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BENCHES: dict[str, str] = {
     for path in sorted(Path(__file__).parent.glob("*.py"))
     if re.search(r"^TARGETS\b", path.read_text(encoding="utf-8"), re.M)
 }
-"""Name -> module; imported when it is asked for."""
+"""Name -> module; imported on first use."""
 
 RESULTS = Path("results/bench")
 
@@ -44,9 +44,9 @@ Targets = dict[str, tuple[str, float]]
 
 
 def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None = None) -> bool:
-    """Measure one bench, or all; write `out`/<name>.json and print a table of each. Whether every target was met.
+    """Run one benchmark, or all; writes `out`/<name>.json, prints tables and returns whether every target was met.
 
-    Among all, one that cannot be measured here (an extra is missing) is told and left out: its targets are not met.
+    When running all, one that cannot run here (a missing extra) is reported and skipped, and counts as not met.
     """
     if name is not None and name not in BENCHES:
         raise unknown("bench", name, BENCHES)
@@ -71,14 +71,14 @@ def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None
 
 
 def holds(value: float, relation: str, bound: float) -> bool:
-    """Whether a figure meets its target. A NaN meets none."""
+    """Whether a figure meets its target; NaN never does."""
     if relation not in ("at least", "at most"):
         raise ValueError(f"a target is 'at least' or 'at most' a value, not {relation!r}")
     return value >= bound if relation == "at least" else value <= bound
 
 
 def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
-    """The figures beside their targets."""
+    """A table of figures and targets."""
     made = table_of("figure", "value", "target", "")
     made.title, made.title_justify = name, "left"
     for figure, value in figures.items():
@@ -89,7 +89,7 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
 
 
 def page(folder: Path = RESULTS) -> list[Path]:
-    """Write `folder`/README.md, if there are figures to write of."""
+    """Write `folder`/README.md if there are any figures; returns its path in a list."""
     if not any(folder.glob("*.json")):
         return []
     durable.write(folder / "README.md", page_text(folder).encode())
@@ -97,7 +97,7 @@ def page(folder: Path = RESULTS) -> list[Path]:
 
 
 def page_text(folder: Path = RESULTS) -> str:
-    """The figures of all files in `folder` beside their targets."""
+    """The text of the page: the figures of all files in `folder` with their targets."""
     parts = ["# Speed and memory", PAGE]
     for path in sorted(folder.glob("*.json")):
         found = durable.read_object(path)
@@ -132,7 +132,7 @@ def _met(value: float, target: tuple[str, float] | None) -> str:
 
 
 def write(path: Path, figures: dict[str, float], *, threads: int, command: str) -> None:
-    """The figures as flat JSON, beside what they depend on."""
+    """Write the figures as flat JSON, with machine, threads, versions, date and command."""
     about = {
         "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))},
         "threads": threads,
@@ -146,7 +146,7 @@ def write(path: Path, figures: dict[str, float], *, threads: int, command: str) 
 
 
 def cpu_model() -> str:
-    """The processor's name, or its architecture where the system does not tell."""
+    """The name of the processor, or its architecture if the system does not provide a name."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -155,21 +155,23 @@ def cpu_model() -> str:
 
 @dataclass(frozen=True)
 class Child:
-    """Work under way in a process of its own."""
+    """A function that is running in a child process."""
 
     pool: ProcessPoolExecutor
+    """Executor that owns the child process."""
     future: Future[Any]
+    """The pending result of the function."""
 
     def result(self) -> Any:
-        """What the work returned, or raised; the process has ended then."""
+        """Wait for the process to end; returns the function's result or raises its error."""
         with self.pool:
             return self.future.result()
 
 
 def start(work: Callable[..., Any], *args: Any, core: int = 0, cores: int = 1) -> Child:
-    """Run `work(*args)` in a fresh process on so many cores, from number `core` on of those that we may use.
+    """Run `work(*args)` in a new process on `cores` cores, starting at number `core` of those available.
 
-    The cores and NPROC are set before JAX starts, which counts its cores once.
+    Affinity and NPROC are set before JAX starts, because it counts its cores only once.
     """
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core, cores))
     return Child(pool, pool.submit(work, *args))

@@ -1,7 +1,7 @@
-"""CDE's update in eager PyTorch, from the equations at the heads of `agents.offline.cde`: what the bench runs against.
+"""CDE's update in eager PyTorch, from the equations in `agents.offline.cde`: the reference of the bench `cde_update`.
 
-Five Adams: of V, E, pi_D, the two multipliers, and pi with the weight of its entropy. A `Learner` imports torch when it
-is made. Shapes: B rows of a batch, N actions outside the data a row, O observation and A action components.
+Five Adam optimisers: V, E, pi_D, the two multipliers, and pi with its entropy weight. A `Learner` imports torch when it
+is created. Shapes: B rows of a batch, N actions outside the data per row, O observation and A action components.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prospect_rl.agents.offline.cde.networks import EDGE, LOG_STD, MEAN_BOUND
 
 
 class Learner:
-    """Networks, multipliers and their optimisers, by the settings of one of our agents (bound; `rejection` any)."""
+    """Networks, multipliers and optimisers with the settings of one of our agents (bound; `rejection` any)."""
 
     def __init__(self, agent: CDE) -> None:
         self.torch, self.agent = import_module("torch"), agent
@@ -31,7 +31,7 @@ class Learner:
         self.policy_optimiser = self.torch.optim.Adam(self.of_policy, agent.learning_rate)
 
     def network(self, inputs: int, *outputs: int) -> Any:
-        """Hidden layers with ReLU, then a head for each of the outputs."""
+        """A network with hidden ReLU layers and one head per output."""
         nn, layers = self.torch.nn, []
         for width in self.agent.hidden:
             layers += [nn.Linear(inputs, width), nn.ReLU()]
@@ -39,7 +39,7 @@ class Learner:
         return nn.ModuleList([nn.Sequential(*layers), *(nn.Linear(inputs, n) for n in outputs)])
 
     def update(self, batch: Any, drawn: Any, noise: Any) -> dict[str, Any]:
-        """One update of all; the losses.
+        """Update everything once; returns the losses.
 
         batch: as `Rows` of optidice.py, tensors. drawn [N, B, A]: uniform in [-1, 1]. noise [B, A]: normal.
         """
@@ -47,7 +47,7 @@ class Learner:
         return losses | self.improve_policy(batch, noise)
 
     def improve_values(self, batch: Any, drawn: Any) -> dict[str, Any]:
-        """V, E, pi_D and the multipliers."""
+        """Update V, E, pi_D and the multipliers."""
         a, torch = self.agent, self.torch
         eta_v, eta_e = self.eta_v.detach(), self.eta_e.detach()
         value, following, start = critic(self.v, torch.cat([batch.obs, batch.next_obs, batch.start])).chunk(3)
@@ -78,7 +78,7 @@ class Learner:
         return {"learn/loss_v": loss_v, "learn/loss_e": loss_e, "learn/loss_behaviour": loss_d}
 
     def improve_policy(self, batch: Any, noise: Any) -> dict[str, Any]:
-        """The projection, and the weight of its entropy; no gradient is taken for E."""
+        """Update pi by projection, and its entropy weight; E receives no gradient."""
         a, torch = self.agent, self.torch
         mean, log_std = self.gaussian(batch.obs)
         raw = mean + log_std.exp() * noise
@@ -119,11 +119,11 @@ class Learner:
         return (2 * (math.log(2) - x - self.torch.nn.functional.softplus(-2 * x))).sum(-1)
 
     def ratio(self, x: Any) -> Any:
-        """R(x)."""
+        """The density ratio R(x)."""
         return self.torch.where(x < 0, x.clamp(max=0).exp(), x + 1)
 
     def cost(self, x: Any) -> Any:
-        """G(x) = f(R(x))."""
+        """The divergence G(x) = f(R(x))."""
         below = x.clamp(max=0)
         return self.torch.where(x < 0, (below - 1) * below.exp() + 1, x**2 / 2)
 
@@ -133,7 +133,7 @@ class Learner:
 
 
 def critic(network: Any, x: Any) -> Any:
-    """[..., D] -> [...]."""
+    """Values [...] of a network with one output, for x [..., D]."""
     body, head = network
     return head(body(x))[..., 0]
 

@@ -29,7 +29,7 @@ STEPS = 50
 
 
 def measure() -> dict[str, float]:
-    """Updates a second, ours, torch's and of the products alone. Raises ValueError where torch is missing."""
+    """Updates per second of our code, PyTorch and the matrix products alone. Raises ValueError without torch."""
     if find_spec("torch") is None:
         raise ValueError("cde_update needs torch: install the extra sb3")
     found = loops.race({"ours": (ours,), "torch": (theirs,), "bare": (products,)}, cores=CORES)
@@ -40,14 +40,14 @@ def measure() -> dict[str, float]:
 
 
 def agent_of(**fields: Any) -> Any:
-    """CDE, bound to the task, its policy learning from the first update on."""
+    """CDE bound to the task, with a policy that learns from the first update."""
     from prospect_rl import agents, envs
 
     return agents.make("cde", warm_up=0, **fields).bind(envs.make(TASK).spec)
 
 
 def rows(agent: Any, key: jax.Array) -> Any:
-    """A random batch; no row has ended, and all count."""
+    """A random batch without terminations, in which all rows have weight 1."""
     from prospect_rl.agents.offline.cde.optidice import Rows
 
     keys, size, (obs, action) = jax.random.split(key, 5), agent.batch_size, agent.sizes
@@ -58,13 +58,13 @@ def rows(agent: Any, key: jax.Array) -> Any:
 
 
 def ours() -> float:
-    """Updates a second."""
+    """Updates per second of our code."""
     agent = agent_of()
     return loops.updates(agent, rows(agent, jax.random.key(2)), STEPS)
 
 
 def theirs() -> float:
-    """The same in PyTorch, on the same number of threads."""
+    """Updates per second of PyTorch with the same number of threads."""
     import numpy as np
 
     torch, agent = import_module("torch"), agent_of()
@@ -82,7 +82,7 @@ def theirs() -> float:
 
 
 def products() -> float:
-    """The matrix products of an update, over and over."""
+    """Updates per second if only the matrix products are computed."""
     enable_compilation_cache()
     weights, again = alone(agent_of())
     go = jax.jit(lambda w: jax.lax.fori_loop(0, STEPS, lambda _, w: again(w), w), compiler_options=COMPILER)
@@ -90,7 +90,7 @@ def products() -> float:
 
 
 def alone(agent: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """(the matrices of all networks, the products of an update: matrices -> matrices)."""
+    """(matrices of all networks, function that computes an update's products: matrices -> matrices)."""
     keys = jax.random.split(jax.random.key(0), 4)
     learner = agent.begin(keys[0])
     networks = {
@@ -102,32 +102,34 @@ def alone(agent: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     def again(weights: Any) -> Any:
         gradient = jax.grad(passes)(weights, batch, other, pairs)
-        return jax.tree.map(lambda w, g: w - 1e-9 * g, weights, gradient)  # a loop without a result is left out
+        return jax.tree.map(
+            lambda w, g: w - 1e-9 * g, weights, gradient
+        )  # a loop without a result would be optimised away
 
     return {name: kernels(params) for name, params in networks.items()}, again
 
 
 def kernels(params: Any) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Matrices of a network: of its hidden layers, and of its heads."""
+    """Matrices of a network's hidden layers and of its heads."""
     layers = params["params"]
     hidden, heads = layers["Body_0"], {name: layer for name, layer in layers.items() if name != "Body_0"}
     return [layer["kernel"] for layer in hidden.values()], [layer["kernel"] for layer in heads.values()]
 
 
 def through(weights: tuple[list[jax.Array], list[jax.Array]], x: jax.Array) -> list[jax.Array]:
-    """What comes out of each head."""
+    """The output of each head."""
     for kernel in weights[0]:
         x = x @ kernel
     return [x @ head for head in weights[1]]
 
 
 def passes(weights: Any, batch: Any, other: Any, pairs: jax.Array) -> jax.Array:
-    """The sum of squares of all outputs: its gradient takes the products of an update, and no others."""
+    """Sum of squares of all outputs; its gradient needs exactly the matrix products of an update."""
     held = jax.lax.stop_gradient(weights)
     out = through(weights["v"], jnp.concatenate([batch.obs, batch.next_obs, batch.start]))
     out += through(weights["e"], pairs) + through(weights["behaviour"], batch.obs)
     mean, log_std = through(weights["actor"], batch.obs)
-    modelled = through(held["behaviour"], other.obs)  # pi_D, which pi's gradient sees and does not go through
+    modelled = through(held["behaviour"], other.obs)  # pi_D enters pi's gradient but receives none
     scale = sum((jnp.sum(x, axis=1, keepdims=True) for x in modelled), jnp.zeros(()))
     out += through(held["e"], jnp.concatenate([batch.obs, scale * mean + log_std], axis=1))
     return sum((jnp.sum(x**2) for x in out), jnp.zeros(()))

@@ -19,14 +19,14 @@ TURNS = 3
 
 
 def measure() -> dict[str, float]:
-    """Minutes of a million steps, microseconds of one, and how much the memory grows with their number."""
+    """Minutes per million steps, microseconds per step, and the growth of memory with the number of steps."""
     both = [child.result() for child in [bench.start(stepping, core=core) for core in range(CORES)]]
     slower, growth = (max(each) for each in zip(*both, strict=True))
     return {"minutes": slower * MILLION / 60, "us_per_step": slower * 1e6, "memory_growth": growth}
 
 
 def stepping() -> tuple[float, float]:
-    """(seconds a step in the best of some turns, peak memory after them over that before)."""
+    """(seconds per step in the best repetition, peak memory afterwards divided by peak memory before)."""
     import jax
 
     from prospect_rl import agents, envs

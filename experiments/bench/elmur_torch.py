@@ -1,6 +1,6 @@
-"""ELMUR's layers in eager PyTorch, from the equations at the head of agents/sequence/elmur/layer.py.
+"""ELMUR's layers in eager PyTorch, from the equations in agents/sequence/elmur/layer.py.
 
-Segments of a batch at once; no dropout, no experts; the first write replaces. Needs torch, which `model` imports.
+Processes one segment of a batch at a time, without dropout or experts; the first write replaces. `model` needs torch.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ REACH = 1024
 
 
 def model(*, inputs: int, outputs: int, width: int, layers: int, heads: int, ffn: int, lam: float = 0.5) -> Any:
-    """A module: (obs [B, L, inputs], slots, written, time) -> (logits [B, L, outputs], slots, written).
+    """A PyTorch module: (obs [B, L, inputs], slots, written, time) -> (logits [B, L, outputs], slots, written).
 
-    slots: a [B, M, width] a layer; written: M integers, -1 for never; time: of the first step.
+    slots: one array [B, M, width] per layer; written: M integers, -1 for never; time: number of the first step.
     """
     torch = import_module("torch")
     nn, d = torch.nn, width // heads

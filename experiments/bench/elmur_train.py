@@ -24,7 +24,7 @@ TURNS = 5
 
 
 def measure() -> dict[str, float]:
-    """Milliseconds of an optimiser step both ways, ours and torch's. Raises ValueError where torch is missing."""
+    """Milliseconds per optimiser step of our code and of PyTorch. Raises ValueError without torch."""
     if find_spec("torch") is None:
         raise ValueError("elmur_train needs torch: install the extra sb3")
     ours = {group: bench.start(our_step, group, cores=CORES).result() for group in (1, SEGMENTS)}
@@ -37,7 +37,7 @@ def measure() -> dict[str, float]:
 
 
 def our_step(group: int) -> float:
-    """Milliseconds of an optimiser step through `group` segments."""
+    """Milliseconds per optimiser step of our code through `group` segments."""
     from prospect_rl import agents, envs
     from prospect_rl.agents.api import Batch
 
@@ -60,7 +60,7 @@ def our_step(group: int) -> float:
 
 
 def torch_step(group: int) -> float:
-    """The same in PyTorch, on the same number of threads."""
+    """Milliseconds per optimiser step of PyTorch with the same number of threads."""
     torch = import_module("torch")
     torch.set_num_threads(CORES)
     torch.manual_seed(0)

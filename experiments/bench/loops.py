@@ -1,6 +1,6 @@
-"""What the benches of agents with replay, or with a dataset, share: whole loops and bare updates, in HalfCheetah.
+"""Shared code of the benchmarks of off-policy and offline agents: training loops and bare updates in HalfCheetah.
 
-One stream, one update a step on 256 rows, two layers of 256 units. A rate is the best of several turns.
+One environment, one update per step on 256 rows, two layers of 256 units. A rate is the best of several repetitions.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from prospect_rl.experiments.run.program import COMPILER, Program
 
 TASK, THEIRS = "mujoco/half_cheetah", "HalfCheetah-v5"
 WARM_UP = 300
-"""Steps without updates, before anything is timed."""
+"""Number of steps without updates, before the timing starts."""
 TURNS, STEPS = 5, 250
 ROUNDS = 2
-"""Times that the ways of a bench are measured, one after the other."""
+"""Number of times that the alternatives of a benchmark are measured in turn."""
 BATCH, WIDTH = 256, 256
 
 
 def agent_of(name: str, **fields: Any) -> Any:
-    """An agent bound to the task."""
+    """A registered agent, bound to the task."""
     from prospect_rl import agents, envs
 
     return agents.make(name, learning_starts=WARM_UP, **fields).bind(envs.make(TASK).spec)
 
 
 def best_of(turn: Callable[[], Any], steps: int) -> float:
-    """Steps a second of the best turn; `turn` makes `steps` of them. The first one is not timed."""
+    """Steps per second of the best repetition; `turn` executes `steps` of them. The first call is not timed."""
     turn()
     best = 0.0
     for _ in range(TURNS):
@@ -46,7 +46,7 @@ def best_of(turn: Callable[[], Any], steps: int) -> float:
 
 
 def loop(name: str, **fields: Any) -> float:
-    """Iterations a second of the driver's own program: play, store, sample, update."""
+    """Iterations per second of the driver's program: act, store, sample, update."""
     from prospect_rl import envs
 
     enable_compilation_cache()
@@ -62,7 +62,7 @@ def loop(name: str, **fields: Any) -> float:
 
 
 def bare(name: str) -> float:
-    """Updates a second on one fixed batch, without environment and replay."""
+    """Updates per second on one fixed batch, without environment and replay."""
     agent = agent_of(name)
     return updates(agent, experience(*agent.sizes), STEPS)
 
@@ -78,7 +78,7 @@ def experience(obs: int, action: int) -> Any:
 
 
 def updates(agent: Any, batch: Any, steps: int) -> float:
-    """Updates a second of a bound agent on one fixed batch; `steps` of them a turn."""
+    """Updates per second of a bound agent on one fixed batch, with `steps` updates per repetition."""
     enable_compilation_cache()
 
     def many(learner: Any, key: Any) -> Any:
@@ -89,7 +89,7 @@ def updates(agent: Any, batch: Any, steps: int) -> float:
 
 
 def products() -> float:
-    """Floating-point operations a second of products [256, 256] x [256, 256], one after the other."""
+    """Floating-point operations per second of consecutive products [256, 256] x [256, 256]."""
 
     def chain(x: Any, weights: Any) -> Any:
         return jax.lax.fori_loop(0, STEPS, lambda _, x: x @ weights, x)
@@ -100,20 +100,20 @@ def products() -> float:
 
 
 def pass_of(name: str) -> float:
-    """Floating-point operations of a forward pass of one critic for a batch."""
+    """Number of floating-point operations of a critic's forward pass for a batch."""
     obs, action = agent_of(name).sizes
     return 2.0 * BATCH * ((obs + action) * WIDTH + WIDTH**2 + WIDTH)
 
 
 def rival(library: str, name: str) -> float:
-    """Steps a second of stable-baselines3 (`stable_baselines3`) or its JAX sister (`sbx`). Needs the extra `rivals`."""
+    """Steps per second of `stable_baselines3` or its JAX version `sbx`. Needs the extra `rivals`."""
     warnings.simplefilter("ignore")
     import gymnasium
 
     try:
         cls = getattr(import_module(library), name)
     except ImportError:
-        raise ValueError(f"this bench needs {library}: install the extra rivals") from None
+        raise ValueError(f"this benchmark needs {library}: install the extra rivals") from None
     model = cls(
         "MlpPolicy", gymnasium.make(THEIRS), learning_starts=WARM_UP, batch_size=BATCH, train_freq=1, gradient_steps=1,
         learning_rate=3e-4, policy_kwargs={"net_arch": [WIDTH, WIDTH]}, verbose=0,
@@ -123,7 +123,7 @@ def rival(library: str, name: str) -> float:
 
 
 def race(ways: dict[str, tuple[Any, ...]], *, cores: int) -> dict[str, float]:
-    """The best rate of each way, a function and its arguments, each time in a fresh process on so many cores."""
+    """The best rate of each alternative (a function and its arguments), each run in a new process on `cores` cores."""
     best = dict.fromkeys(ways, 0.0)
     for _ in range(ROUNDS):
         for name, (work, *args) in ways.items():
@@ -132,9 +132,9 @@ def race(ways: dict[str, tuple[Any, ...]], *, cores: int) -> dict[str, float]:
 
 
 def against_rivals(name: str, passes: float) -> dict[str, float]:
-    """The loop of one agent beside its rivals', its bare update, and the products alone, on two cores.
+    """Compare an agent's loop with other libraries, its bare update, and the matrix products alone, on two cores.
 
-    passes: forward passes of one critic whose operations equal those of all products of an update.
+    passes: number of a critic's forward passes that need as many operations as all products of an update.
     """
     found = race({
         "ours": (loop, name), "bare": (bare, name), "sbx": (rival, "sbx", name.upper()),

@@ -14,12 +14,12 @@ CORES = 2
 
 
 def measure() -> dict[str, float]:
-    """Seconds, and the rows and trajectories that were made."""
+    """Seconds, and the number of rows and trajectories."""
     return bench.start(work, cores=CORES).result()
 
 
 def work() -> dict[str, float]:
-    """Build it in this process; nothing is kept."""
+    """Build the dataset in this process without storing it."""
     begun = time.perf_counter()
     made = datasets.recipe(NAME).build()
     seconds = time.perf_counter() - begun

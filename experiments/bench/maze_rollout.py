@@ -19,24 +19,24 @@ from prospect_rl.experiments import bench
 TARGETS: bench.Targets = {"steps_per_s": ("at least", 4.5e6), "steps_per_s_12": ("at least", 2.5e6)}
 
 SECONDS = 3.0
-"""Repeats go on for so long; the best counts, because whatever else the machine does can only slow one down."""
+"""Seconds of repeated measurement; the best counts, because other load on the machine can only slow it down."""
 
 
 def measure() -> dict[str, float]:
-    """Figures at both sizes, with the seconds that compiling took."""
+    """Steps per second at both sizes, and the seconds of compilation."""
     steps, compiling = bench.start(rollout, 200).result()
     steps_12, _ = bench.start(rollout, 12).result()
     return {"steps_per_s": steps, "steps_per_s_12": steps_12, "compile_s": compiling}
 
 
 def rollout(population: int, seconds: float = SECONDS) -> tuple[float, float]:
-    """(steps a second, seconds of compiling) for `population` random policies."""
+    """(steps per second, seconds of compilation) for `population` random policies."""
     env = envs.make("maze/hard")
     agent = RandomSearch(population=population).bind(env.spec)
 
     @jax.jit
     def play(env: Env, key: Key) -> tuple[Array, Array]:
-        genomes = agent.newborn(key, population)
+        genomes = agent.random_genomes(key, population)
         played = episodes(env, agent, genomes, jnp.ones(population, bool), key, key, population=population)
         return played.returns, played.descriptor
 

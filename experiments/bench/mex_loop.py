@@ -14,7 +14,7 @@ TARGETS: bench.Targets = {"ratio_to_bare_ratio": ("at least", 0.9)}
 
 
 def measure() -> dict[str, float]:
-    """Both ratios and the four rates."""
+    """Both ratios and the four rates behind them."""
     ways = {f"{kind.__name__}_{name}": (kind, name) for kind in (loops.loop, loops.bare) for name in ("mex", "td3")}
     found = loops.race(ways, cores=CORES)
     ratio, bare_ratio = (found[f"{kind}_mex"] / found[f"{kind}_td3"] for kind in ("loop", "bare"))

@@ -1,8 +1,8 @@
 """MiniGrid inside `jit` against Farama's, in turns in the same process: random actions, on two cores.
 
-Ours is a jitted scan over 1024 environments that draws actions, steps, observes and begins anew on a level of the bank
-where an episode has ended. Theirs is one environment in a Python loop, which begins anew by generating a level. Each
-figure is the best of its turns; the ratio is the lowest of the tasks.
+Ours is a jitted scan over 1024 environments that draws actions, steps, observes and resets to a level of the bank when
+an episode has ended. Theirs is one environment in a Python loop, which generates a level at every reset. Each
+figure is the best of several repetitions; the ratio is the lowest of the tasks.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ TARGETS: bench.Targets = {
     "MultiRoom-N6-v0": ("at least", 0.6e6),
     "Empty-8x8-v0": ("at least", 1.3e6),
 }
-"""Steps a second, under a task's name."""
+"""Targets in steps per second for each task."""
 CORES = 2
 SIZE, LENGTH = 1024, 100
 TURNS = 8
 SECONDS = 0.4
-"""Least length of a turn."""
+"""Least duration of a repetition in seconds."""
 
 
 def measure() -> dict[str, float]:
-    """Steps a second of ours and theirs by task, and the least ratio."""
+    """Steps per second of ours and theirs by task, and the smallest ratio."""
     found = bench.start(both, cores=CORES).result()
     return {"ratio_to_farama": min(found[task] / found[f"{task}_farama"] for task in TASKS), **found}
 
 
 def both() -> dict[str, float]:
-    """{task}, {task}_farama: steps a second."""
+    """Steps per second under the names {task} and {task}_farama."""
     found = {}
     for task in TASKS:
         turns = {task: ours(task), f"{task}_farama": theirs(task)}
@@ -52,13 +52,13 @@ def both() -> dict[str, float]:
         for turn in range(TURNS + 1):
             for name, play in turns.items():
                 speed = timed(play)
-                best[name] = max(best[name], speed) if turn else 0.0  # the first turn compiles
+                best[name] = max(best[name], speed) if turn else 0.0  # the first repetition compiles
         found |= best
     return found
 
 
 def timed(turn: Callable[[], int]) -> float:
-    """Steps a second of a turn, a call that gives the steps it made."""
+    """Steps per second of a function that executes and returns a number of steps."""
     steps, begun = 0, time.perf_counter()
     while (seconds := time.perf_counter() - begun) < SECONDS:
         steps += turn()
@@ -66,7 +66,7 @@ def timed(turn: Callable[[], int]) -> float:
 
 
 def ours(task: str) -> Callable[[], int]:
-    """A jitted scan over `SIZE` environments."""
+    """A function that runs a jitted scan over `SIZE` environments and returns the number of steps."""
     env = envs.make(f"minigrid/{task}")
     assert isinstance(env, MiniGrid)
 
@@ -94,7 +94,7 @@ def ours(task: str) -> Callable[[], int]:
 
 
 def theirs(task: str) -> Callable[[], int]:
-    """One environment of Farama's, without wrappers."""
+    """A function that steps one of Farama's environments, without wrappers, and returns the number of steps."""
     env, length = bank.farama(task), 500
     actions = np.random.default_rng(0).integers(env.action_space.n, size=length).tolist()
     env.reset(seed=0)

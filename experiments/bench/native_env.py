@@ -1,13 +1,13 @@
 """MuJoCo inside `jit` against MuJoCo alone: HalfCheetah and Hopper, random actions, on two cores.
 
-Ours is a jitted scan that draws actions, steps, and computes observations and rewards. Beside it, in turns in the same
-process: the engine's batch stepped bare (64 and 8 simulations; one in a plain `mj_step` loop), and gymnasium's
-SyncVectorEnv; in a second process our twin that goes through Python callbacks. Each figure is the best of its turns; a
+Ours is a jitted scan that draws actions, steps, and computes observations and rewards. Compared in the same process, in
+turn: the engine's batch alone (64 and 8 simulations; one in a plain `mj_step` loop), and Gymnasium's
+SyncVectorEnv; in a second process our version with Python callbacks. Each figure is the best of several repetitions; a
 ratio is the lower one of the two tasks.
 """
 
 # pyright: reportAttributeAccessIssue=false
-# mujoco is a compiled module without stubs
+# mujoco is a compiled module without type stubs
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ TASKS = {"half_cheetah": "HalfCheetah-v5", "hopper": "Hopper-v5"}
 CORES = 2
 TURNS = 12
 SECONDS = 0.4
-"""Least length of a turn."""
+"""Least duration of a repetition in seconds."""
 
 
 def measure() -> dict[str, float]:
-    """Steps a second of every way, by task, and the ratios."""
+    """Steps per second of all alternatives by task, and the ratios."""
     found = bench.start(ways, cores=CORES).result()
-    twin = bench.start(twins, cores=CORES).result()
+    callback = bench.start(callbacks, cores=CORES).result()
 
     def ratio(figures: dict[str, float], left: str, right: str) -> float:
         return min(figures[f"{task}_{left}"] / figures[f"{task}_{right}"] for task in TASKS)
@@ -54,14 +54,14 @@ def measure() -> dict[str, float]:
         "ratio_to_sync": ratio(found, "ours_64", "sync_64"),
         "ratio_to_bare_8": ratio(found, "ours_8", "bare_8"),
         "ratio_to_loop_1": ratio(found, "ours_1", "loop_1"),
-        "ratio_of_callback": ratio(twin, "ours_64", "bare_64"),
-        "ratio_of_callback_8": ratio(twin, "ours_8", "bare_8"),
+        "ratio_of_callback": ratio(callback, "ours_64", "bare_64"),
+        "ratio_of_callback_8": ratio(callback, "ours_8", "bare_8"),
         **found,
     }
 
 
 def ways() -> dict[str, float]:
-    """{task}_{way}_{size}: steps a second."""
+    """Steps per second under the names {task}_{alternative}_{size}."""
     found = {}
     for task, theirs in TASKS.items():
         env = make(task)
@@ -72,8 +72,8 @@ def ways() -> dict[str, float]:
     return found
 
 
-def twins() -> dict[str, float]:
-    """The same for the twin in Python callbacks, and the bare batch once more beside it."""
+def callbacks() -> dict[str, float]:
+    """Steps per second of the version with Python callbacks, and of the engine's batch in the same process."""
     os.environ["PROSPECT_MUJOCO"] = "callback"
     found = {}
     for task in TASKS:
@@ -85,14 +85,14 @@ def twins() -> dict[str, float]:
 
 
 def make(task: str) -> Simulation:
-    """One of the tasks."""
+    """Create the environment of a task."""
     env = envs.make(f"mujoco/{task}")
     assert isinstance(env, Simulation)
     return env
 
 
 def race(turns: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Steps a second of each, the best of its turns. A turn is a call that gives the steps it made."""
+    """Best steps per second of each function; a function executes and returns a number of steps."""
     best = dict.fromkeys(turns, 0.0)
     for turn in turns.values():
         turn()
@@ -106,7 +106,7 @@ def race(turns: dict[str, Callable[[], int]]) -> dict[str, float]:
 
 
 def ours(env: Simulation, size: int) -> Callable[[], int]:
-    """A jitted scan over `size` environments."""
+    """A function that runs a jitted scan over `size` environments and returns the number of steps."""
     length, space = max(10, 2000 // size), env.spec.action
     assert isinstance(space, Box)
 
@@ -129,7 +129,7 @@ def ours(env: Simulation, size: int) -> Callable[[], int]:
 
 
 def bare(physics: Physics, size: int) -> Callable[[], int]:
-    """MuJoCo's batch under controls drawn beforehand; nothing is observed."""
+    """A function that steps MuJoCo's batch with precomputed controls, without observations."""
     batch, length = Batch(physics.model, size, CORES), max(10, 2000 // size)
     controls = np.random.default_rng(0).uniform(-1, 1, (length, size, physics.model.nu))
     actuators = batch.bind("ctrl")
@@ -145,7 +145,7 @@ def bare(physics: Physics, size: int) -> Callable[[], int]:
 
 
 def loop(physics: Physics) -> Callable[[], int]:
-    """One simulation in a plain loop of `mj_step`; nothing is observed."""
+    """A function that steps one simulation in a plain `mj_step` loop, without observations."""
     model, length = physics.model, 2000
     data, controls = mujoco.MjData(model), np.random.default_rng(0).uniform(-1, 1, (length, model.nu))
 
@@ -161,7 +161,7 @@ def loop(physics: Physics) -> Callable[[], int]:
 
 
 def sync(name: str, size: int) -> Callable[[], int]:
-    """A vector of environments that gymnasium steps in one process."""
+    """A function that steps a Gymnasium vector environment in one process."""
     vector = gymnasium.make_vec(name, num_envs=size, vectorization_mode="sync")
     vector.reset(seed=0)
     actions = [vector.action_space.sample() for _ in range(30)]

@@ -1,8 +1,8 @@
-"""Updates of TD3+BC and IQL in eager PyTorch, by the equations in agents/online/td3.py and agents/offline/.
+"""Updates of TD3+BC and IQL in eager PyTorch, from the equations in agents/online/td3.py and agents/offline/.
 
-What `offline_update` runs against. Settings are those of one of our agents (bound). A learner imports torch when it is
-made. Shapes: B rows of a batch, O observation and A action components; batches are as
-`agents.ops.replay.Experience`, tensors.
+The reference of the bench `offline_update`, with the settings of our agents (bound). A learner imports torch when it
+is created. Shapes: B rows of a batch, O observation and A action components; a batch has the fields of
+`agents.ops.replay.Experience` as tensors.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import math
 from importlib import import_module
 from typing import Any
 
-from prospect_rl.agents.offline.base import SMALL
-from prospect_rl.agents.offline.weighted import HEAVIEST, LOG_STD
+from prospect_rl.agents.offline.base import STD_EPSILON
+from prospect_rl.agents.offline.weighted import LOG_STD, MAX_WEIGHT
 
 
 class Learner:
-    """Networks and their targets, shared by both."""
+    """Networks and target updates, shared by both algorithms."""
 
     def __init__(self, agent: Any) -> None:
         self.torch, self.agent = import_module("torch"), agent
 
     def network(self, inputs: int, outputs: int) -> Any:
-        """Hidden layers with ReLU, then a linear one."""
+        """A network with hidden ReLU layers and a linear output."""
         nn, layers = self.torch.nn, []
         for width in self.agent.hidden:
             layers += [nn.Linear(inputs, width), nn.ReLU()]
@@ -31,34 +31,34 @@ class Learner:
         return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
     def critics(self) -> Any:
-        """Two of them: [B, O + A] -> [B, 1]."""
+        """A pair of critics, each [B, O + A] -> [B, 1]."""
         return self.torch.nn.ModuleList(self.network(sum(self.agent.sizes), 1) for _ in range(2))
 
     def values(self, critics: Any, obs: Any, action: Any) -> list[Any]:
-        """Q_i(s, a) [B] of each critic."""
+        """Values Q_i(s, a) [B] of each critic."""
         pair = self.torch.cat([obs, action], 1)
         return [critic(pair)[:, 0] for critic in critics]
 
     def adam(self, network: Any) -> Any:
-        """The optimiser of a network."""
+        """An Adam optimiser for a network."""
         return self.torch.optim.Adam(network.parameters(), self.agent.learning_rate)
 
     def follow(self, network: Any, target: Any) -> None:
-        """Move a target towards its network."""
+        """Move a target network towards its network."""
         with self.torch.no_grad():
             for new, old in zip(network.parameters(), target.parameters(), strict=True):
                 old.lerp_(new, self.agent.tau)
 
 
 def step(optimiser: Any, loss: Any) -> None:
-    """One step down a loss."""
+    """One optimiser step on a loss."""
     optimiser.zero_grad()
     loss.backward(inputs=[x for group in optimiser.param_groups for x in group["params"]])
     optimiser.step()
 
 
 class TD3BC(Learner):
-    """TD3+BC."""
+    """The updates of TD3+BC."""
 
     def __init__(self, agent: Any) -> None:
         super().__init__(agent)
@@ -67,7 +67,7 @@ class TD3BC(Learner):
         self.of_actor, self.of_twins, self.updates = self.adam(self.actor), self.adam(self.twins), 0
 
     def update(self, batch: Any, noise: Any) -> dict[str, Any]:
-        """One update; the losses. noise [B, A]: normal."""
+        """Update once; returns the losses. noise [B, A]: standard normal."""
         a, torch = self.agent, self.torch
         with torch.no_grad():
             smoothing = (a.policy_noise * noise).clamp(-a.noise_clip, a.noise_clip)
@@ -82,7 +82,7 @@ class TD3BC(Learner):
         action = self.actor(batch.obs).tanh()
         q = self.values(self.twins[:1], batch.obs, action)[0]
         near = ((action - batch.action) ** 2).mean()
-        actor_loss = near - a.alpha / (q.abs().mean().detach() + SMALL) * q.mean()
+        actor_loss = near - a.alpha / (q.abs().mean().detach() + STD_EPSILON) * q.mean()
         step(self.of_actor, actor_loss)
         self.follow(self.actor, self.target_actor)
         self.follow(self.twins, self.target_twins)
@@ -90,7 +90,7 @@ class TD3BC(Learner):
 
 
 class IQL(Learner):
-    """IQL; the policy's learning rate stays."""
+    """The updates of IQL, with a constant learning rate of the policy."""
 
     def __init__(self, agent: Any) -> None:
         super().__init__(agent)
@@ -101,7 +101,7 @@ class IQL(Learner):
         self.optimisers = [self.adam(network) for network in (self.actor, self.v, self.twins)]
 
     def update(self, batch: Any, noise: Any) -> dict[str, Any]:
-        """One update; the losses. Nothing is random."""
+        """Update once; returns the losses. `noise` is not used."""
         a, torch = self.agent, self.torch
         value = self.v(batch.obs)[:, 0]
         with torch.no_grad():
@@ -114,7 +114,7 @@ class IQL(Learner):
         log_std = self.actor.log_std.clamp(*LOG_STD)
         error = (batch.action - self.actor(batch.obs).tanh()) * (-log_std).exp()
         log_pi = (-0.5 * error**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(1)
-        loss_pi = -((a.beta * advantage.detach()).exp().clamp(max=HEAVIEST) * log_pi).mean()
+        loss_pi = -((a.beta * advantage.detach()).exp().clamp(max=MAX_WEIGHT) * log_pi).mean()
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         (loss_v + loss_q + loss_pi).backward()
@@ -125,4 +125,4 @@ class IQL(Learner):
 
 
 LEARNERS = {"iql": IQL, "td3_bc": TD3BC}
-"""By the agents' registered names."""
+"""Registered name of the agent -> learner."""

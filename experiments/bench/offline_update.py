@@ -21,12 +21,12 @@ CORES = 2
 AGENTS = ("iql", "td3_bc")
 TARGETS: bench.Targets = {f"ratio_to_torch_{name}": ("at least", 2.0) for name in AGENTS}
 PUBLISHED = {"iql": 4.08 * 60 / 9, "td3_bc": 2.47 * 60 / 9}
-"""Hours of CORL on a GPU over the 9 minutes of JAX-CORL on another, for a million updates."""
+"""Published duration of CORL on a GPU divided by the 9 minutes of JAX-CORL on another, for a million updates."""
 STEPS = 100
 
 
 def measure() -> dict[str, float]:
-    """Updates a second by agent, ours and torch's. Raises ValueError where torch is missing."""
+    """Updates per second by agent, ours and PyTorch's. Raises ValueError without torch."""
     if find_spec("torch") is None:
         raise ValueError("offline_update needs torch: install the extra sb3")
     ways = {name: (ours, name) for name in AGENTS} | {f"{name}_torch": (theirs, name) for name in AGENTS}
@@ -39,20 +39,20 @@ def measure() -> dict[str, float]:
 
 
 def agent_of(name: str) -> Any:
-    """An agent bound to the task."""
+    """A registered agent, bound to the task."""
     from prospect_rl import agents, envs
 
     return agents.make(name).bind(envs.make(loops.TASK).spec)
 
 
 def ours(name: str) -> float:
-    """Updates a second."""
+    """Updates per second of our code."""
     agent = agent_of(name)
     return loops.updates(agent, loops.experience(*agent.sizes), STEPS)
 
 
 def theirs(name: str) -> float:
-    """The same in PyTorch, on the same number of threads."""
+    """Updates per second of PyTorch with the same number of threads."""
     import numpy as np
 
     torch, agent = import_module("torch"), agent_of(name)

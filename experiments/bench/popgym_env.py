@@ -1,8 +1,8 @@
 """POPGym's tasks inside `jit` against popgym's own, in turns in the same process: random actions, on two cores.
 
-Ours is a jitted scan over 1024 environments that draws actions, steps, observes and begins anew where an episode has
-ended; theirs is one environment in a Python loop that does the same. Figures are steps a second, each the best of its
-turns: `<task>` and `<task>_popgym`. Needs the extra `rivals`.
+Ours is a jitted scan over 1024 environments that draws actions, steps, observes and resets when an episode has
+ended; theirs is one environment in a Python loop that does the same. Figures are steps per second, each the best of
+several repetitions: `<task>` and `<task>_popgym`. Needs the extra `rivals`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from prospect_rl.experiments import bench
 from prospect_rl.experiments.bench.minigrid_env import timed
 
 TARGETS: bench.Targets = {"ratio_to_popgym": ("at least", 30.0), "least_ratio_to_popgym": ("at least", 5.0)}
-"""The median of the tasks, and the least of them."""
+"""The median over tasks, and the smallest ratio."""
 CORES = 2
 SIZE, LENGTH = 1024, 50
 TURNS = 2
 
 
 def measure() -> dict[str, float]:
-    """The median and the least ratio, and steps a second of ours and theirs by task."""
+    """The median and the smallest ratio, and steps per second of ours and theirs by task."""
     if find_spec("popgym") is None:
         raise ValueError("popgym_env needs popgym: install the extra rivals")
     found = bench.start(both, cores=CORES).result()
@@ -39,7 +39,7 @@ def measure() -> dict[str, float]:
 
 
 def both(tasks: tuple[str, ...] = tuple(TASKS)) -> dict[str, float]:
-    """{task}, {task}_popgym: steps a second."""
+    """Steps per second under the names {task} and {task}_popgym."""
     found = {}
     for task in tasks:
         turns = {task: ours(task), f"{task}_popgym": theirs(task)}
@@ -52,7 +52,7 @@ def both(tasks: tuple[str, ...] = tuple(TASKS)) -> dict[str, float]:
 
 
 def ours(task: str) -> Callable[[], int]:
-    """A jitted scan over `SIZE` environments."""
+    """A function that runs a jitted scan over `SIZE` environments and returns the number of steps."""
     env = envs.make(f"popgym/{task}")
     space = env.spec.action
     assert not isinstance(space, Dict)
@@ -80,7 +80,7 @@ def ours(task: str) -> Callable[[], int]:
 
 
 def theirs(task: str) -> Callable[[], int]:
-    """One environment of popgym's, without wrappers."""
+    """A function that steps one of popgym's environments, without wrappers, and returns the number of steps."""
     env, length = getattr(import_module("popgym.envs"), task)(), 500
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(length)]

@@ -30,15 +30,15 @@ TARGETS: bench.Targets = {
 TASK = "DoorKey-8x8-v0"
 STREAMS, LENGTH, MINIBATCHES, WIDTH = 32, 128, 8, 64
 ITERATIONS = 5
-"""Timed ones, after one that is not."""
+"""Number of timed iterations, after one that is not timed."""
 FRAMES = 300_000
-"""Env steps within which a seed must solve the task."""
+"""Number of environment steps within which a seed must solve the task."""
 WINDOW = 8_192
-"""Env steps whose ended episodes make a mean return."""
+"""Number of environment steps over whose episodes the mean return is taken."""
 
 
 def measure() -> dict[str, float]:
-    """Rates of both, seconds of compiling, frames by seed. Raises ValueError where an extra is missing."""
+    """Rates of both libraries, seconds of compilation, steps by seed. Raises ValueError if an extra is missing."""
     missing = [name for name in ("stable_baselines3", "minigrid") if find_spec(name) is None]
     if missing:
         raise ValueError(f"ppo_loop needs {' and '.join(missing)}: install the extras sb3 and minigrid")
@@ -55,7 +55,7 @@ def measure() -> dict[str, float]:
 
 
 def program_of(name: str, seed: int = 0, **fields: Any) -> Any:
-    """The program of one agent in the task."""
+    """The compiled programs of an agent in the task."""
     from prospect_rl import agents, envs
     from prospect_rl.experiments.run.program import Program
 
@@ -65,7 +65,7 @@ def program_of(name: str, seed: int = 0, **fields: Any) -> Any:
 
 
 def our_rate() -> float:
-    """Env steps a second of PPO."""
+    """Environment steps per second of our PPO."""
     program, step = program_of("ppo", hidden=(WIDTH, WIDTH)), STREAMS * LENGTH
     run, best = program.init(), 0.0
     for i in range(1 + ITERATIONS):
@@ -77,19 +77,19 @@ def our_rate() -> float:
 
 
 def compiling(cache: str) -> float:
-    """Seconds from nothing to the end of the first iteration, importing left out."""
+    """Seconds to the end of the first iteration, including compilation but not imports."""
     from prospect_rl.experiments.run.machine import enable_compilation_cache
 
     os.environ["PROSPECT_CACHE"] = cache
     enable_compilation_cache()
-    program = program_of("ppo")  # its levels are made here, which is no compiling
+    program = program_of("ppo")  # generates the levels, which is not part of the compilation
     begun = time.perf_counter()
     jax.block_until_ready(program.advance(program.init(), 0, 1, 1)[1])
     return time.perf_counter() - begun
 
 
 def solving(seeds: tuple[int, ...]) -> dict[int, float]:
-    """Seed -> env steps after which training episodes returned .9 on average; infinite where they never did."""
+    """Seed -> environment steps until the mean training return exceeds .9; infinite if it never does."""
     found = dict.fromkeys(seeds, float("inf"))
     for seed in seeds:
         program = program_of("noveld", seed, learning_rate=1e-3, centre=True)
@@ -106,7 +106,7 @@ def solving(seeds: tuple[int, ...]) -> dict[int, float]:
 
 
 def their_rate() -> float:
-    """Env steps a second of SB3's PPO on Farama's environment."""
+    """Environment steps per second of SB3's PPO in Farama's environment."""
     torch, sb3 = import_module("torch"), import_module("stable_baselines3")
     torch.set_num_threads(1)
     make = import_module("stable_baselines3.common.env_util").make_vec_env
@@ -133,7 +133,7 @@ def their_rate() -> float:
 
 
 def extractor() -> type:
-    """Our encoder in torch: one-hot codes, an embedding of 8 a cell, a layer of 128, and the direction one-hot."""
+    """Our encoder in PyTorch: one-hot codes, an embedding of 8 per cell, a layer of 128, and the one-hot direction."""
     torch = import_module("torch")
     base = import_module("stable_baselines3.common.torch_layers").BaseFeaturesExtractor
     codes = (11, 6, 3)
@@ -145,7 +145,7 @@ def extractor() -> type:
             self.layer = torch.nn.Linear(49 * 8, 128)
 
         def forward(self, obs: dict[str, Any]) -> Any:
-            image = obs["image"].movedim(1, -1).long()  # SB3 has put the channels first
+            image = obs["image"].movedim(1, -1).long()  # SB3 moves the channels to the front
             cells = torch.cat([torch.nn.functional.one_hot(image[..., c], n) for c, n in enumerate(codes)], -1)
             seen = torch.tanh(self.layer(self.cell(cells.float()).flatten(1)))
             return torch.cat([seen, obs["direction"].reshape(-1, 4)], 1)

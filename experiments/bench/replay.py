@@ -21,7 +21,7 @@ SMALL, LARGE = 1_000, 1_000_000
 
 
 def measure() -> dict[str, float]:
-    """Milliseconds of iterations and their ratio, seconds and bytes of a checkpoint, megabytes by environments."""
+    """Milliseconds per iteration and their ratio, time and size of a checkpoint, peak memory by environments."""
     sizes = {"small": SMALL, "large": LARGE}
     rates = loops.race({name: (partial(loops.loop, capacity=size), "td3") for name, size in sizes.items()}, cores=1)
     return {
@@ -33,7 +33,7 @@ def measure() -> dict[str, float]:
 
 
 def saving() -> dict[str, float]:
-    """Seconds and bytes of a checkpoint whose replay is full of numbers that do not compress."""
+    """Seconds and megabytes of a checkpoint whose replay is full of incompressible numbers."""
     import jax
 
     from prospect_rl import envs
@@ -55,7 +55,7 @@ def saving() -> dict[str, float]:
 
 
 def stepping(size: int) -> float:
-    """Peak megabytes of this process after steps of so many environments in one jitted scan."""
+    """Peak memory in megabytes of this process after stepping `size` environments in a jitted scan."""
     from prospect_rl import envs
     from prospect_rl.envs.mujoco.base import Simulation
     from prospect_rl.experiments.bench.native_env import ours

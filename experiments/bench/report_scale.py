@@ -15,18 +15,18 @@ from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 60.0), "peak_mb": ("at most", 1000.0)}
 SEEDS, ROWS, BUDGET = 125, 200, 1_000_000
-"""Of two agents in four environments."""
+"""Seeds, rows per run and budget, of two agents in four environments."""
 
 
 def measure() -> dict[str, float]:
-    """Seconds of the report and the peak memory of the process that made it."""
+    """Seconds of the report and the peak memory of its process."""
     with tempfile.TemporaryDirectory() as folder:
         bench.start(running, folder).result()
         return bench.start(reporting, folder).result()
 
 
 def experiment() -> Any:
-    """Two agents in four tasks, with a claim each."""
+    """An experiment with two agents in four tasks, and one claim per task."""
     from prospect_rl.agents import SAC, TD3
     from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
 
@@ -40,7 +40,7 @@ def experiment() -> Any:
 
 
 def running(folder: str) -> None:
-    """What finished runs leave: noisy curves that rise."""
+    """Write the files of finished runs, with noisy increasing curves."""
     from prospect_rl.experiments.sweeps.job import plan
 
     noise = random.Random(0)
@@ -58,7 +58,7 @@ def running(folder: str) -> None:
 
 
 def reporting(folder: str) -> dict[str, float]:
-    """Reads the runs, writes tables and curves."""
+    """Read the runs, and write tables and curves."""
     from prospect_rl.experiments.reports.report import report
 
     begun = time.monotonic()

@@ -23,7 +23,7 @@ BUDGET = 500_000
 
 
 def measure(budget: int = BUDGET) -> dict[str, float]:
-    """Minutes and peak memory of both."""
+    """Minutes and peak memory of both agents."""
     with tempfile.TemporaryDirectory() as folder:
         serene = bench.start(training, "serene", f"{folder}/serene", budget, core=0)
         rival = bench.start(training, "novelty_search", f"{folder}/ns", budget, core=1)
@@ -32,7 +32,7 @@ def measure(budget: int = BUDGET) -> dict[str, float]:
 
 
 def training(agent: str, out: str, budget: int) -> dict[str, float]:
-    """Train one agent in this process: its minutes in all, those of compute and of saving, and its peak memory (GB)."""
+    """Train one agent in this process; total minutes, minutes of computation and of saving, and peak memory in GB."""
     begun = time.perf_counter()
     from prospect_rl import agents, envs
     from prospect_rl.experiments import train

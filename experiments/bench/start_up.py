@@ -17,13 +17,13 @@ from prospect_rl.experiments import bench
 TARGETS: bench.Targets = {"warm_s": ("at most", 6.0), "cold_s": ("at most", 25.0)}
 
 COMMAND = ("run", "serene", "maze/hard", "--budget", "300", "--evals", "1", "--seed", "0")
-"""The initial population and one generation."""
+"""A command that runs the initial population and one generation."""
 PATIENCE = 300.0
 """Seconds after which a start counts as failed."""
 
 
 def measure() -> dict[str, float]:
-    """Seconds of a cold start and of the warm one after it (the better of two)."""
+    """Seconds of a cold start and of a warm start after it (the better of two)."""
     with tempfile.TemporaryDirectory() as cache:
         cold = first_row(cache)
         warm = min(first_row(cache) for _ in range(2))
@@ -31,7 +31,7 @@ def measure() -> dict[str, float]:
 
 
 def first_row(cache: str) -> float:
-    """Seconds until the command has written its first metrics row; RuntimeError if it never does."""
+    """Seconds until the command has written its first metrics row; raises RuntimeError if it never does."""
     with tempfile.TemporaryDirectory() as runs, tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         environment = os.environ | {"PROSPECT_CACHE": cache, "PROSPECT_RUNS": runs}
         begun = time.perf_counter()

@@ -17,7 +17,7 @@ from prospect_rl.experiments import bench
 TARGETS: bench.Targets = {"efficiency": ("at least", 0.95)}
 CORES = 2
 RUNS, WORKERS, BUDGET = 64, 2, 34_000
-"""Evaluations of 2000 steps, about 10 seconds."""
+"""Number of runs, of workers, and of evaluations per run (2000 steps each, about 10 seconds in all)."""
 SCRIPT = """
 import sys
 from prospect_rl.experiments.bench.sweep_overhead import sweeping
@@ -26,7 +26,7 @@ print(sweeping(sys.argv[1], int(sys.argv[2])))
 
 
 def measure() -> dict[str, float]:
-    """The share of two cores' time that went into runs, and what it is made of."""
+    """The share of two cores' time spent in runs, and the times behind it."""
     with tempfile.TemporaryDirectory() as folder:
         one_sweep(folder + "/first", WORKERS)  # compiles
         wall = one_sweep(folder + "/timed", RUNS)
@@ -35,14 +35,14 @@ def measure() -> dict[str, float]:
 
 
 def one_sweep(folder: str, runs: int) -> float:
-    """Seconds of a sweep, in a process of its own: Ray must start before JAX."""
+    """Seconds of a sweep in a new process, because Ray must start before JAX."""
     command = [sys.executable, "-c", SCRIPT, folder, str(runs)]
     said = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     return float(said.splitlines()[-1])
 
 
 def sweeping(folder: str, runs: int) -> float:
-    """Seconds from the first job to the last one's end."""
+    """Seconds from the start of the first job to the end of the last."""
     from prospect_rl.experiments.sweeps.job import make_job
     from prospect_rl.experiments.sweeps.sweep import sweep
     from prospect_rl.experiments.sweeps.workers import pool
@@ -61,5 +61,5 @@ def sweeping(folder: str, runs: int) -> float:
 
 
 def lifetime(folder: Path) -> float:
-    """Seconds of a run, by its files."""
+    """Duration of a run in seconds, from the times of its files."""
     return (folder / "result.json").stat().st_mtime - (folder / "run.json").stat().st_mtime

@@ -13,18 +13,18 @@ from prospect_rl.experiments import bench
 
 TARGETS: bench.Targets = {"seconds": ("at most", 5.0), "peak_mb": ("at most", 500.0)}
 SEEDS = 1250
-"""Of two agents in four environments."""
+"""Number of seeds of two agents in four environments."""
 
 
 def measure() -> dict[str, float]:
-    """Seconds to plan and to read back, and the peak memory of the process that did."""
+    """Seconds to plan the sweep and check its runs, and the peak memory of that process."""
     with tempfile.TemporaryDirectory() as folder:
         bench.start(finishing, folder).result()
         return bench.start(restarting, folder).result()
 
 
 def planned(folder: str) -> list[Any]:
-    """The jobs."""
+    """The jobs of the sweep."""
     from prospect_rl.agents import TD3, RandomSearch
     from prospect_rl.experiments.api import Experiment, Tier
     from prospect_rl.experiments.sweeps.job import plan
@@ -35,14 +35,14 @@ def planned(folder: str) -> list[Any]:
 
 
 def finishing(folder: str) -> None:
-    """What finished runs leave."""
+    """Write the results of finished runs."""
     for job in planned(folder):
         job.out.mkdir(parents=True)
         (job.out / "result.json").write_bytes(json.dumps({"finished": True, "hash": job.hash}).encode())
 
 
 def restarting(folder: str) -> dict[str, float]:
-    """Plans, and looks what is there. Importing JAX counts."""
+    """Plan the sweep and check which runs have finished, including the import of JAX."""
     begun = time.monotonic()
     jobs = planned(folder)
     finished = sum(job.finished() for job in jobs)

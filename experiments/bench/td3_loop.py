@@ -8,10 +8,10 @@ from prospect_rl.experiments.bench import loops
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_sbx": ("at least", 1.5), "ratio_to_sb3": ("at least", 2.5)}
 PASSES = 11.5
-"""Products of an update, in forward passes of a critic: target 1 + 2, critics 2 forward and 4 backward; every second
-time the actor: 1 + 2 for itself, 2 through the critic."""
+"""Matrix products of an update, as forward passes of a critic: target 1 + 2, critics 2 forward and 4 backward; every
+second time the actor: 1 + 2 for itself, 2 through the critic."""
 
 
 def measure() -> dict[str, float]:
-    """Steps a second of all three, and how far ours is from the bare update and from its products alone."""
+    """Steps per second of all three, and ours relative to the bare update and to its matrix products."""
     return loops.against_rivals("td3", PASSES)

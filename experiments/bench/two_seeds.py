@@ -10,7 +10,7 @@ TARGETS: bench.Targets = {"ratio": ("at least", 1.2)}
 
 
 def measure() -> dict[str, float]:
-    """Steps a second of both ways, summed over seeds."""
+    """Steps per second of both alternatives, summed over seeds."""
     pair = alone = 0.0
     for _ in range(loops.ROUNDS):
         futures = [bench.start(loops.loop, "td3", core=core) for core in range(2)]

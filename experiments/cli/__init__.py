@@ -1,1 +1,1 @@
-"""The command line: a module for each command, and what all share."""
+"""The command line: one module per command, and shared parsing and display."""

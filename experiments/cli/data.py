@@ -1,4 +1,4 @@
-"""`prospect data`: datasets that are made from a recipe and a seed, or lie elsewhere (see `envs.data.datasets`)."""
+"""`prospect data`: lists, builds, shows and exports datasets (see `envs.data.datasets`)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,26 @@ from prospect_rl.experiments.run.machine import enable_compilation_cache
 from prospect_rl.experiments.terminal import out, table, waiting
 
 ACTIONS = ("list", "make", "show", "export")
-ABOUT = """Datasets from a recipe and a seed; nothing is downloaded. A name may also be `minari/` and the id of a Minari
-dataset on this machine, or the path of a file (.npz, .safetensors, .hdf5) with arrays under our names or D4RL's."""
+ABOUT = """List, build, show and export datasets. They are built from a recipe and a seed; nothing is downloaded. NAME
+may also be `minari/` and the id of a Minari dataset on this machine, or the path of a file (.npz, .safetensors, .hdf5)
+with arrays under our names or D4RL's."""
 
 
 def data_command(words: list[str]) -> int:
-    """List the datasets; make one; show the card of one, which makes it where it is not there; export it to Minari."""
+    """List the datasets, build one, show its card (building it if necessary), or export it to Minari."""
     parser = Parser(prog="prospect data", description=ABOUT)
-    parser.add_argument("action", choices=ACTIONS, help="list: all names; make: one; show: its card; export: to Minari")
-    parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("id", nargs="?", metavar="MINARI_ID", help="export: the new dataset, e.g. mine/hopper-v0")
-    parser.add_argument("--env", metavar="ENV", help="export: what the data is of (default: what the recipe says)")
-    parser.add_argument("--author", metavar="WHO", help="export: whom to name")
+    parser.add_argument(
+        "action", choices=ACTIONS,
+        help="list all names, make a dataset, show a dataset's card, or export a dataset to Minari",
+    )  # fmt: skip
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the name or file of the dataset")
+    parser.add_argument(
+        "id", nargs="?", metavar="MINARI_ID", help="export: id of the new Minari dataset, e.g. mine/hopper-v0"
+    )
+    parser.add_argument(
+        "--env", metavar="ENV", help="export: id of the environment of the data (default: that of the recipe)"
+    )
+    parser.add_argument("--author", metavar="WHO", help="export: author named in the Minari dataset")
     if name := next((word for word in words[1:] if not word.startswith("-")), None):
         add_options(parser, type(datasets.recipe(name)), title="recipe")
     args = parser.parse_args(words)
@@ -35,8 +43,8 @@ def data_command(words: list[str]) -> int:
             "`data list` takes no name" if args.name else f"data {args.action} needs the name of a dataset"
         )
     if (args.action == "export") != bool(args.id):
-        raise ValueError("data export needs a name and the id of the new Minari dataset, e.g. mine/hopper-v0; others "
-                         "take no id")  # fmt: skip
+        raise ValueError("only data export takes the id of a new Minari dataset, after the name: e.g. data export NAME "
+                         "mine/hopper-v0")  # fmt: skip
     if args.action == "list":
         names = table("dataset", "recipe", "fields")
         for name, (place, fields) in datasets.DATASETS.items():
@@ -50,7 +58,7 @@ def data_command(words: list[str]) -> int:
 
 
 def _make(args: argparse.Namespace) -> Path:
-    """Where the data lies; its card on the screen where that is asked for."""
+    """Build the data and, for `show`, print its card; returns the path of the data."""
     fields = given(args, "recipe")
     made = datasets.recipe(args.name, **fields)
     with waiting(f"{args.name} ..."):
@@ -61,7 +69,7 @@ def _make(args: argparse.Namespace) -> Path:
 
 
 def _export(args: argparse.Namespace) -> Path:
-    """Write the data as a new Minari dataset; gives its folder."""
+    """Write the data as a new Minari dataset; returns its folder."""
     from prospect_rl.envs.data import minari
 
     minari.vacant(args.id)
@@ -70,7 +78,7 @@ def _export(args: argparse.Namespace) -> Path:
     if env not in envs.ENVS and args.env:
         raise unknown("environment", env, envs.ENVS)
     if env not in envs.ENVS:
-        raise ValueError(f"{args.name} does not say which environment it is of: give --env")
+        raise ValueError(f"{args.name} does not name its environment: add --env ENV")
     own = {} if args.env else dict(getattr(made, "env_fields", ()))
     with waiting(f"{args.name} ..."):
         dataset, card = datasets.make_with_card(args.name, **given(args, "recipe"))

@@ -1,18 +1,21 @@
-"""`prospect defaults`: every agent's own run, measured against random and zero actions."""
+"""`prospect defaults`: runs every agent's default run and compares it with random and zero actions."""
 
 from __future__ import annotations
 
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.cli.outcome import print_outcome
 from prospect_rl.experiments.cli.parser import Parser
-from prospect_rl.experiments.terminal import err, out, positive
+from prospect_rl.experiments.terminal import WORKERS_HELP, err, out, positive
 
 
 def defaults_command(words: list[str]) -> int:
-    """Run what has not finished of the default runs, then write their table."""
-    parser = Parser(prog="prospect defaults", description="Every agent's default run, held against the floors.")
-    parser.add_argument("agents", nargs="*", metavar="AGENT", help="only these agents (default: all)")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
+    """Run the default runs that have not finished, then write their table."""
+    parser = Parser(
+        prog="prospect defaults",
+        description="Train every agent with its default run and compare it with random and zero actions.",
+    )
+    parser.add_argument("agents", nargs="*", metavar="AGENT", help="names of the agents to run (default: all)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help=WORKERS_HELP)
     args = parser.parse_args(words)
     from prospect_rl.experiments.cli.display import sweep_display
     from prospect_rl.experiments.sweeps.sweep import sweep

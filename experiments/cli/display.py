@@ -1,4 +1,4 @@
-"""What the command line shows while something runs: bars in a terminal, a line every ten seconds elsewhere."""
+"""Progress display of a sweep: bars in a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prospect_rl.experiments.sweeps import sweep
 
 @contextmanager
 def sweep_display(console: Console) -> Iterator[Callable[[sweep.Progress], None]]:
-    """A function for `sweep(display=...)`: an overall bar and one for each running run."""
+    """Yield a function for `sweep(display=...)` that shows an overall bar and one per running run, or prints lines."""
     if not console.is_interactive:
         yield _lines(console)
         return
@@ -39,7 +39,7 @@ def sweep_display(console: Console) -> Iterator[Callable[[sweep.Progress], None]
 
 
 def counts(now: sweep.Progress) -> str:
-    """Where a sweep stands, in one line."""
+    """The progress of a sweep in one line."""
     done = len(now.outcome.skipped) + len(now.outcome.finished)
     failed = f", {len(now.outcome.failed)} failed" if now.outcome.failed else ""
     return f"{done}/{now.total} done, {len(now.running)} running{failed}, {clock(now.seconds_left())} left"

@@ -1,4 +1,4 @@
-"""`prospect doctor`: what this installation is made of, and what is wrong with it."""
+"""`prospect doctor`: facts about the installation and warnings about problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def facts() -> list[tuple[str, str]]:
-    """(what, value) pairs; every problem is a pair named `warning`."""
+    """Pairs (name, value); every problem is a pair named `warning`."""
     from prospect_rl.envs.threads import threads
     from prospect_rl.experiments.run.machine import enable_compilation_cache, runs_root
 
@@ -37,7 +37,7 @@ def facts() -> list[tuple[str, str]]:
 
 
 def version_of(name: str) -> str:
-    """The version of an installed package, in words where there is none."""
+    """The version of a package, or `not installed`."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -55,7 +55,7 @@ def _megabytes(folder: Path) -> float:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files can be made there, or in the nearest folder above that exists."""
+    """Whether files can be created in a folder, or in its nearest existing parent."""
     while not folder.exists():
         folder = folder.resolve().parent
     return os.access(folder, os.W_OK)

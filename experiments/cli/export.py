@@ -1,4 +1,4 @@
-"""`prospect export RUN`: what a finished run has found, for other programs."""
+"""`prospect export RUN`: writes a finished run's archive or trained agent for use by other programs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.reports.archive_csv import export
 from prospect_rl.experiments.run import reopen
 from prospect_rl.experiments.run.players import load, write, write_numpy
-from prospect_rl.experiments.terminal import natural, out
+from prospect_rl.experiments.terminal import SEED_HELP, natural, out
 
 
 def export_run(words: Sequence[str]) -> int:
-    """Hand out what a finished run has found."""
-    parser = Parser(prog="prospect export", description="What a finished run has found, for other programs.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    """Write the archive, the player or the NumPy policy of a finished run."""
+    parser = Parser(
+        prog="prospect export", description="Write the archive or the trained agent of a finished run to files."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--out", type=Path, metavar="FILE",
-        help="the archive as CSV: index, fitness, area, descriptor, genes (default: archive.csv in the run's folder)",
+        help="write the archive as CSV: index, fitness, area, descriptor, genes (default: archive.csv in the run's "
+        "folder)",
     )  # fmt: skip
-    what.add_argument("--player", type=Path, metavar="FOLDER", help="the trained agent, for agents.load(FOLDER)")
-    what.add_argument("--numpy", type=Path, metavar="FOLDER", help="its policy in NumPy: policy.py, policy.npz")
-    parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
+    what.add_argument(
+        "--player", type=Path, metavar="FOLDER", help="write the trained agent, to be read by agents.load(FOLDER)"
+    )
+    what.add_argument(
+        "--numpy", type=Path, metavar="FOLDER", help="write the policy in plain NumPy: policy.py and policy.npz"
+    )
+    parser.add_argument("--seed", type=natural, help=SEED_HELP)
     args = parser.parse_args(list(words))
     if args.player or args.numpy:
         player = load(args.run, args.seed)

@@ -1,4 +1,4 @@
-"""`prospect list` and `prospect show`: what there is, as plain values that make a table or JSON."""
+"""`prospect list` and `prospect show`: facts as plain values, printed as tables or JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prospect_rl.experiments.options import Option, options_of, show
 from prospect_rl.experiments.register import EXPERIMENTS, load
 
 Rows = list[dict[str, Any]]
-"""One mapping a row, all with the same keys: the columns."""
+"""Rows of a table: mappings with the same keys, which are the columns."""
 
 
 def first_line(thing: Any) -> str:
@@ -28,7 +28,7 @@ def first_line(thing: Any) -> str:
 
 
 def agents_rows(fits: str | None) -> Rows:
-    """All agents; with `fits`, whether each can learn in that environment."""
+    """One row per agent; with `fits`, also whether it can learn in that environment."""
     spec, rows = envs.make(fits).spec if fits else None, []
     for name, cls in agents.AGENTS.items():
         wants = " or ".join(dict.fromkeys(type(want).__name__ for want in wants_of(cls())))
@@ -41,13 +41,13 @@ def agents_rows(fits: str | None) -> Rows:
 
 
 def envs_rows(family: str | None = None, part: str = "") -> Rows:
-    """All environments, or those of a family (what an id begins with) whose id has this part in it."""
+    """One row per environment, optionally only those of a family (first part of the id) or with `part` in their id."""
     families = list(dict.fromkeys(name.partition("/")[0] for name in envs.ENVS))
     if family is not None and family not in families:
         raise unknown("family", family, families)
     chosen = [n for n in envs.ENVS if family in (None, n.partition("/")[0]) and part.lower() in n.lower()]
     if not chosen:
-        raise ValueError(f"no environment's id has {part!r} in it")
+        raise ValueError(f"no environment id contains {part!r}")
     return [_env_row(name, envs.make(name).spec) for name in chosen]
 
 
@@ -59,7 +59,7 @@ def _env_row(name: str, spec: Spec) -> dict[str, Any]:
 
 
 def experiments_rows() -> Rows:
-    """All experiments."""
+    """One row per experiment."""
     return [
         {
             "experiment": name, "title": one.title, "agents": ", ".join(one.repro.agents),
@@ -70,7 +70,7 @@ def experiments_rows() -> Rows:
 
 
 def form(space: Any) -> str:
-    """A space in a few words."""
+    """A space as a short text."""
     if space is None:
         return "–"
     if hasattr(space, "items"):
@@ -79,9 +79,9 @@ def form(space: Any) -> str:
 
 
 def facts_of(name: str) -> dict[str, str | Rows]:
-    """What `prospect show NAME` prints: texts and tables, by what they are.
+    """The contents of `prospect show NAME`: heading -> text or table.
 
-    Raises ValueError with the nearest name for an unknown one.
+    Raises ValueError, with the nearest known name, for an unknown name.
     """
     if name in agents.AGENTS:
         cls = agents.AGENTS[name]
@@ -94,9 +94,12 @@ def facts_of(name: str) -> dict[str, str | Rows]:
 
 
 def flags(options: Sequence[Option], prefix: str = "") -> Rows:
-    """Fields as the command line takes them."""
+    """One row per command-line flag."""
     return [
-        {"flag": f"--{prefix}{x.name.replace('_', '-')}", "default": show(x.default), "meaning": x.text}
+        {
+            "flag": f"--{prefix}{x.name.replace('_', '-')}", "default": show(x.default),
+            "meaning": x.text + (f" Alias: --{prefix}{x.alias.replace('_', '-')}." if x.alias else ""),
+        }
         for x in options
     ]  # fmt: skip
 
@@ -136,7 +139,7 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
 
 
 def print_rows(where: Console, rows: Rows) -> None:
-    """Rows as a table; of none, nothing."""
+    """Print rows as a table, or nothing if there are none."""
     if rows:
         where.print(table(rows))
 
@@ -150,7 +153,7 @@ def table(rows: Rows) -> Table:
 
 
 def print_facts(where: Console, facts: dict[str, str | Rows]) -> None:
-    """What `facts_of` gives: texts first to last, with their names but for a description, and tables."""
+    """Print the result of `facts_of`: texts with their headings (the description without one) and tables, in order."""
     for name, value in facts.items():
         if not isinstance(value, str):
             print_rows(where, value)

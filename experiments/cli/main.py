@@ -1,7 +1,7 @@
 """The command line: `prospect <command>`, or `python -m prospect_rl.experiments <command>`.
 
-Exit codes: 0 well; 1 a run failed; 2 bad input (one line says what); 130 interrupted (the runs are saved).
-Imports wait until a command needs them: JAX takes seconds, and a sweep must start Ray before it.
+Exit codes: 0 success; 1 a run failed; 2 invalid input (explained in one line); 130 interrupted (runs are saved).
+Imports are deferred until a command needs them: JAX takes seconds, and a sweep must start Ray before JAX.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from prospect_rl.experiments.cli.sweep import experiment_parser, run_experiment
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment
 from prospect_rl.experiments.sweeps.child import INTERRUPTED
 from prospect_rl.experiments.sweeps.workers import worker_environment
-from prospect_rl.experiments.terminal import BAD_INPUT, FAILED, err, out, print_json, print_what_can_be
+from prospect_rl.experiments.terminal import BAD_INPUT, FAILED, err, out, print_json, replace_unencodable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code. `--debug` shows tracebacks."""
+    """Run one command and return the exit code. `--debug` shows tracebacks."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    os.environ.pop("MPLBACKEND", None)  # pictures go to files: the backend of a notebook need not be installed here
-    print_what_can_be()
+    os.environ.pop("MPLBACKEND", None)  # figures go to files; a notebook's backend may not be installed here
+    replace_unencodable()
     if words == ["_work"]:
         from prospect_rl.experiments.sweeps.work import serve
 
         return serve()
     try:
-        threads()  # refuses a bad NPROC before anything reads it
-        with warnings.catch_warnings():  # as one line, without the place in the code
+        threads()  # raises ValueError for an invalid NPROC before anything uses it
+        with warnings.catch_warnings():  # print warnings as one line, without the place in the code
             warnings.showwarning = lambda message, *_, **__: err().print(f"note: {message}")
             return command(words)
     except SystemExit as end:  # argparse has printed a help
@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _hold_interrupts()
         for console in (out(), err()):
             if console.is_interactive:
-                console.show_cursor()  # one more Ctrl-C may have cut off what a bar tidies up
-        err().print("prospect: interrupted; what ran is saved, and the same command goes on from there")
+                console.show_cursor()  # a second Ctrl-C may have interrupted the clean-up of a progress bar
+        err().print("prospect: interrupted; progress is saved, and the same command resumes")
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # `prospect list | head`: nobody listens any more
+        sys.stderr.close()  # the reader of a pipe has gone, as in `prospect list | head`
         return 0
     except Exception as error:
         if debug:
@@ -61,13 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _hold_interrupts() -> None:
-    """Whoever presses Ctrl-C again and again gets one message and one exit code."""
+    """Ignore further Ctrl-C, so that there is one message and one exit code."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def command(words: list[str]) -> int:
-    """Dispatch on the first word."""
+    """Call the command named by the first word."""
     if words and not words[0].startswith("-"):
         if words[0] not in COMMANDS:
             raise unknown("command", words[0], COMMANDS)
@@ -75,9 +75,9 @@ def command(words: list[str]) -> int:
     parser = Parser(
         prog="prospect", usage="prospect COMMAND [options]",
         description="Sparse-reward reinforcement learning: runs, sweeps and reports.",
-        epilog="prospect COMMAND --help says more of a command.",
+        epilog="Run prospect COMMAND --help for the options of a command.",
     )  # fmt: skip
-    parser.add_argument("--version", action="store_true", help="say which version this is")
+    parser.add_argument("--version", action="store_true", help="print the version of prospect and exit")
     names = parser.add_argument_group("commands")
     for name, function in COMMANDS.items():
         names.add_argument(name, help=(function.__doc__ or "").split("\n")[0], nargs="?")
@@ -114,7 +114,7 @@ def cmd_run(words: list[str]) -> int:
 
 
 def cmd_sweep(words: list[str]) -> int:
-    """Run all cells of an experiment that have not finished, without a report: sweep EXPERIMENT [options]."""
+    """Run all unfinished runs of an experiment, without a report: sweep EXPERIMENT [options]."""
     if not words or words[0].startswith("-"):
         if set(words) & {"-h", "--help"}:
             experiment_parser("sweep", "EXPERIMENT").print_help()
@@ -126,14 +126,14 @@ def cmd_sweep(words: list[str]) -> int:
 
 
 def cmd_search(words: list[str]) -> int:
-    """Search for settings of an agent, as an experiment declares it: search EXPERIMENT [--workers N] [--trials N]."""
+    """Tune hyper-parameters as an experiment declares: search EXPERIMENT [--workers N] [--trials N]."""
     from prospect_rl.experiments.cli.search import search_experiment
 
     return search_experiment(words)
 
 
 def _pin_process() -> None:
-    """Give this process, before JAX starts in it, what workers get: then both write the same bits."""
+    """Give this process the environment variables of the workers before JAX starts, so that results are the same."""
     for name, value in worker_environment().items():
         if name != "PYTHONPATH":
             os.environ.setdefault(name, value)
@@ -154,16 +154,18 @@ def cmd_report(words: list[str]) -> int:
 
 def cmd_list(words: list[str]) -> int:
     """List agents, envs or experiments: list KIND [--fits ENV] [--family F] [--grep G] [--json]."""
-    parser = Parser(prog="prospect list", description="What there is.")
-    parser.add_argument("kind", choices=("agents", "envs", "experiments"))
-    parser.add_argument("--fits", metavar="ENV", help="agents only: which of them can learn there")
-    parser.add_argument("--family", metavar="F", help="envs only: those whose id begins with F/, e.g. mujoco")
-    parser.add_argument("--grep", metavar="G", help="envs only: those with G in their id")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser = Parser(prog="prospect list", description="List all agents, environments or experiments.")
+    parser.add_argument("kind", choices=("agents", "envs", "experiments"), help="the kind of things to list")
+    parser.add_argument("--fits", metavar="ENV", help="agents only: show which agents can learn in this environment")
+    parser.add_argument(
+        "--family", metavar="F", help="envs only: show environments whose id begins with F/, e.g. mujoco"
+    )
+    parser.add_argument("--grep", metavar="G", help="envs only: show environments whose id contains G")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
     args = parser.parse_args(words)
     for option, kind in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
         if getattr(args, option) is not None and args.kind != kind:
-            raise ValueError(f"--{option} goes with `list {kind}`")
+            raise ValueError(f"--{option} can only be used with `list {kind}`")
     from prospect_rl.experiments.cli import listing
 
     if args.kind == "envs":
@@ -179,9 +181,9 @@ def cmd_list(words: list[str]) -> int:
 
 def cmd_show(words: list[str]) -> int:
     """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME [--json]."""
-    parser = Parser(prog="prospect show", description="One agent, environment or experiment.")
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser = Parser(prog="prospect show", description="Show one agent, environment or experiment.")
+    parser.add_argument("name", metavar="NAME", help="name of an agent, environment or experiment")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
     args = parser.parse_args(words)
     from prospect_rl.experiments.cli.listing import facts_of, print_facts
 
@@ -197,7 +199,7 @@ def cmd_show(words: list[str]) -> int:
 
 
 def cmd_play(words: list[str]) -> int:
-    """Roll a run's policy out once more and draw it: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
+    """Run a policy for one episode and draw its path: play RUN [--best | --cell I,J | --index N] [--gif FILE]."""
     from prospect_rl.experiments.cli.play import play_run
 
     return play_run(words)
@@ -218,7 +220,7 @@ def cmd_export(words: list[str]) -> int:
 
 
 def cmd_data(words: list[str]) -> int:
-    """Make a dataset from its recipe, or say what is in one: data list | make NAME | show NAME [options]."""
+    """List, build, show or export datasets: data list | make NAME | show NAME | export NAME ID [options]."""
     from prospect_rl.experiments.cli.data import data_command
 
     return data_command(words)
@@ -226,8 +228,8 @@ def cmd_data(words: list[str]) -> int:
 
 def cmd_doctor(words: list[str]) -> int:
     """Check the installation: packages, compiler, threads, folders, devices: doctor [--json]."""
-    parser = Parser(prog="prospect doctor", description="Check the installation; the exit code is 1 after a warning.")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser = Parser(prog="prospect doctor", description="Check the installation; exits with 1 if there is a warning.")
+    parser.add_argument("--json", action="store_true", help=JSON_HELP)
     args = parser.parse_args(words)
     from prospect_rl.experiments.cli.doctor import facts
 
@@ -242,17 +244,17 @@ def cmd_doctor(words: list[str]) -> int:
 
 
 def cmd_defaults(words: list[str]) -> int:
-    """Measure every agent's default run against the floors, with three seeds: defaults [AGENT ...] [--workers N]."""
+    """Compare every agent's default run with random and zero actions: defaults [AGENT ...] [--workers N]."""
     from prospect_rl.experiments.cli.defaults import defaults_command
 
     return defaults_command(words)
 
 
 def cmd_bench(words: list[str]) -> int:
-    """Measure what is promised about speed: bench [NAME] [--list]."""
-    parser = Parser(prog="prospect bench", description="Measure what is promised about speed.")
-    parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--list", action="store_true", help="name the benches")
+    """Run the benchmarks of speed and memory: bench [NAME] [--list]."""
+    parser = Parser(prog="prospect bench", description="Run the benchmarks of speed and memory.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the benchmark to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the names of the benchmarks")
     args = parser.parse_args(words)
     from prospect_rl.experiments import bench
 
@@ -262,11 +264,12 @@ def cmd_bench(words: list[str]) -> int:
     return 0 if bench.run(args.name) else FAILED
 
 
+JSON_HELP = "print the result as JSON"
 RUN_HELP = (
-    "prospect run AGENT [ENV] [options]   train an agent; without ENV, what its defaults are for",
-    "prospect run EXPERIMENT [options]    run what an experiment declares, then write its report",
+    "prospect run AGENT [ENV] [options]   train an agent; without ENV, in its default environment",
+    "prospect run EXPERIMENT [options]    run an experiment, then write its report",
     "",
-    "prospect run NAME --help             the options; names: prospect list agents, prospect list experiments",
+    "prospect run NAME --help             show the options; names: prospect list agents, prospect list experiments",
 )
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,

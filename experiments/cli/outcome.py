@@ -1,4 +1,4 @@
-"""How commands print the result of a sweep."""
+"""Printing the result of a sweep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prospect_rl.experiments.terminal import FAILED, err, out
 
 
 def print_outcome(outcome: Outcome) -> int:
-    """One line on a sweep, and one a failure and a notice; the exit code."""
+    """Print a summary line, then a line per failure and notice; returns the exit code."""
     console = out()
     counts = {"done": outcome.finished, "finished before": outcome.skipped, "failed": outcome.failed}
     console.print(", ".join(f"{len(runs)} {what}" for what, runs in counts.items()))
@@ -20,10 +20,10 @@ def print_outcome(outcome: Outcome) -> int:
 
 
 def print_notices(jobs: Iterable[Job]) -> None:
-    """What these runs have told, each text once, with the first run that says it and the number of the others."""
-    told: dict[str, list[Job]] = {}
+    """Print the notices of these runs, each text once, with the first run that has it and the number of others."""
+    runs: dict[str, list[Job]] = {}
     for job in jobs:
         for text in notices(job.out):
-            told.setdefault(text, []).append(job)
-    for text, (first, *others) in told.items():
+            runs.setdefault(text, []).append(job)
+    for text, (first, *others) in runs.items():
         err().print(f"note: {first.title}{f' and {len(others)} more' if others else ''}: {text}")

@@ -1,4 +1,4 @@
-"""What parses the command line: one-line errors, and flags for the fields of a dataclass."""
+"""Command-line parser: errors in one line, and flags for the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.options import Option, options_of, show
 
 STRANGE = "unrecognized arguments: "
-"""How argparse begins its complaint about words that it does not know."""
+"""Beginning of argparse's message about unknown arguments."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ValueErrors with one line, which name the nearest option for a wrong one."""
+    """An argument parser that raises ValueError with a one-line message and suggests the nearest known option."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Formatter, **kwargs)
-        # `main` takes it out of any command line: here it is for the help.
-        self.add_argument("--debug", action="store_true", help="show where an error comes from")
+        # `main` removes it from every command line; it is declared here for the help text.
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage and leaving."""
+        """Raise ValueError instead of printing the usage and exiting."""
         if message.startswith(STRANGE):
             strange = (word.partition("=")[0] for word in message.removeprefix(STRANGE).split())
             if flag := next((word for word in strange if word.startswith("--")), None):
@@ -35,13 +35,13 @@ class Parser(argparse.ArgumentParser):
             raise unknown("/".join(action.option_strings) or action.dest, str(value), map(str, action.choices))
 
     def format_help(self) -> str:
-        """The help, with groups that have a name before the general options."""
+        """The help text, with named groups before the general options."""
         self._action_groups.sort(key=lambda group: group is self._optionals)
         return super().format_help()
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Flags with their forms take a third of the width; what they mean begins beside them, not below."""
+    """Formatter that gives flags a third of the width, so that their help starts on the same line."""
 
     def __init__(self, prog: str, **kwargs: Any) -> None:
         width = min(shutil.get_terminal_size().columns - 2, 120)
@@ -49,19 +49,32 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def add_options(parser: argparse.ArgumentParser, cls: type, *, title: str, prefix: str = "") -> None:
-    """Add a flag `--<prefix><field>` for every simple field of a dataclass; one not given is absent."""
+    """Add a flag `--<prefix><field>` for every simple field of a dataclass; flags not given are absent."""
     group = parser.add_argument_group(title)
     for option in options_of(cls):
-        flag = f"--{prefix}{option.name.replace('_', '-')}"
+        names = [name for name in (option.name, option.alias) if name]
+        flags = [f"--{prefix}{name.replace('_', '-')}" for name in names]
         text = f"{option.text} (default: {show(option.default)})".replace("%", "%%")
         group.add_argument(
-            flag, dest=f"{title}:{option.name}", type=_named(option), metavar=option.shown, help=text,
-            default=argparse.SUPPRESS,
+            *flags, dest=f"{title}:{option.name}", type=_named(option), metavar=option.shown, help=text,
+            default=argparse.SUPPRESS, action=_ByOneName,
         )  # fmt: skip
 
 
+class _ByOneName(argparse.Action):
+    """Store a value; raise where the flag was given by its other name before."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        by = vars(namespace).setdefault("_flags", {})
+        if (other := by.setdefault(self.dest, option_string)) != option_string:
+            parser.error(f"{other} and {option_string} are two names of one setting: give one of them")
+        setattr(namespace, self.dest, values)
+
+
 def given(args: argparse.Namespace, title: str) -> dict[str, Any]:
-    """The fields of a group of `add_options` that the command line gave."""
+    """The fields of a group of `add_options` that were given on the command line."""
     return {k.split(":", 1)[1]: v for k, v in vars(args).items() if k.startswith(f"{title}:")}
 
 
@@ -69,5 +82,5 @@ def _named(option: Option) -> Callable[[str], Any]:
     def parse(word: str) -> Any:
         return option.parse(word)
 
-    parse.__name__ = option.shown  # argparse names it in its error: "invalid FLOAT value: 'x'"
+    parse.__name__ = option.shown  # argparse uses it in its error: "invalid FLOAT value: 'x'"
     return parse

@@ -1,4 +1,4 @@
-"""`prospect play RUN`: one episode of a finished run's policy, drawn and compared with what the archive says of it."""
+"""`prospect play RUN`: runs a policy of a finished run for one episode, draws it and compares it with the archive."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.cli.run import figure
 from prospect_rl.experiments.run import episode, reopen
 from prospect_rl.experiments.run.machine import enable_compilation_cache
-from prospect_rl.experiments.terminal import natural, out, table
+from prospect_rl.experiments.terminal import SEED_HELP, natural, out, table
 
 FRAMES = 60
-"""Pictures of a GIF, at most."""
+"""Largest number of frames in a GIF."""
 
 
 def cell(word: str) -> tuple[int, int]:
-    """A cell of the descriptor grid, `i,j`."""
+    """Parse a cell of the descriptor grid, `i,j`."""
     i, j = (int(part) for part in word.split(","))
     return i, j
 
 
 def play_run(words: list[str]) -> int:
-    """Roll a policy of a finished run out once, compare it with the archive, draw its way."""
-    parser = Parser(prog="prospect play", description="Roll a finished run's policy out once more.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    """Run a policy of a finished run for one episode, compare it with the archive, and draw its path."""
+    parser = Parser(
+        prog="prospect play", description="Run a policy of a finished run for one episode and draw its path."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--best", action="store_true", help="the fittest policy of the archive")
-    which.add_argument("--cell", type=cell, metavar="I,J", help="the fittest that ends in this of 50 x 50 cells")
-    which.add_argument("--index", type=natural, metavar="N", help="this entry of the archive")
-    parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
-    parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated picture too")
+    which.add_argument("--best", action="store_true", help="play the policy of the archive with the highest fitness")
+    which.add_argument(
+        "--cell", type=cell, metavar="I,J", help="play the best policy that ends in this cell of the 50 x 50 grid"
+    )
+    which.add_argument("--index", type=natural, metavar="N", help="play the archive entry with this index")
+    parser.add_argument("--seed", type=natural, help=SEED_HELP)
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="also write an animated GIF of the episode")
     args = parser.parse_args(words)
     enable_compilation_cache()
     found = reopen.open_run(args.run, args.seed)
@@ -43,7 +47,7 @@ def play_run(words: list[str]) -> int:
 
 
 def _show_played(found: reopen.Finished, env: Env, played: episode.Played, row: int | None, gif: Path | None) -> int:
-    name = "the shipped policy" if row is None else f"entry {row}"
+    name = "the final policy" if row is None else f"entry {row}"
     made, alike = table(name, "played", "archive"), True
     want = wants_of(found.run.agent)[0]
     same_start = isinstance(want, Rollouts) and want.starts == "fixed" and want.episodes == 1

@@ -1,4 +1,4 @@
-"""`prospect report`: pages from finished runs, or from the committed tables."""
+"""`prospect report`: writes report pages from finished runs or from the committed tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prospect_rl.experiments.terminal import table as table_of
 
 
 def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
-    """Write a report; print its claims and where its files are."""
+    """Write a report and print its claims and the paths of its files."""
     from prospect_rl.experiments.reports.report import number, report
 
     made, console = report(load(name), tier, from_summary=from_summary), out()
@@ -28,14 +28,17 @@ def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
 
 
 def report_command(words: list[str]) -> int:
-    """Write one experiment's report, or all pages anew."""
+    """Write one experiment's report, or rewrite all pages."""
     parser = Parser(prog="prospect report", description="Write reports from finished runs, or from committed tables.")
-    parser.add_argument("name", nargs="?", metavar="EXPERIMENT")
-    parser.add_argument("--tier", choices=TIERS, help="default: that of the committed tables, else repro")
-    parser.add_argument("--from-summary", action="store_true", help="from the committed tables, without runs")
+    parser.add_argument("name", nargs="?", metavar="EXPERIMENT", help="a registered experiment or a Python file")
     parser.add_argument(
-        "--all", action="store_true", help="all pages anew from the committed tables, the overview and the site too"
+        "--tier", choices=TIERS, help="tier to report (default: that of the committed tables, else repro)"
     )
+    parser.add_argument("--from-summary", action="store_true", help="use only the committed tables, without the runs")
+    parser.add_argument(
+        "--all", action="store_true",
+        help="rewrite all pages from the committed tables, including the overview and the site",
+    )  # fmt: skip
     args = parser.parse_args(words)
     if args.all == bool(args.name):
         raise ValueError("report needs the name of an experiment, or --all")

@@ -1,4 +1,4 @@
-"""`prospect run AGENT [ENV]`: one agent, shown while it learns."""
+"""`prospect run AGENT [ENV]`: trains one agent and shows its progress."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from prospect_rl.experiments.terminal import err, natural, out, positive, table
 
 MOST_SEEDS = 10_000
 BUDGET = 20_000
-"""Of an agent that names none itself."""
+"""Default budget of an agent without a default run."""
 SHOWN = ("eval/return", "eval/success", "unseen/return", "unseen/success", "ledger/coverage")
-"""Figures of the table over seeds, where a run has them."""
+"""Metrics in the table over seeds, if a run has them."""
 
 
 def run_agent(name: str, words: list[str]) -> int:
@@ -52,10 +52,11 @@ def run_agent(name: str, words: list[str]) -> int:
     here = usual.env if usual else None
     shown = f"default: {here}; " if here else ""
     parser.add_argument(
-        "env", metavar="ENV", nargs="?", default=here, help=f"where it learns ({shown}see: prospect list envs)"
-    )
+        "env", metavar="ENV", nargs="?", default=here,
+        help=f"environment to train in ({shown}see: prospect list envs)",
+    )  # fmt: skip
     add_options(parser, cls, title="hyper-parameters")
-    # Flags of an environment and of a dataset are known only with their names.
+    # The flags of an environment or a dataset depend on its name.
     id = next((word for word in words if word in envs.ENVS), here)
     data = usual.dataset if usual and id == here else None
     if id is not None:
@@ -69,14 +70,14 @@ def run_agent(name: str, words: list[str]) -> int:
     if args.env not in envs.ENVS:
         raise unknown("environment", args.env, envs.ENVS)
     if args.seed is not None and args.seeds is not None:
-        raise ValueError("give --seed or --seeds, not both")
+        raise ValueError("use either --seed or --seeds, not both")
     if args.seeds and args.seeds > MOST_SEEDS:
         raise ValueError(f"--seeds must be at most {MOST_SEEDS}, not {args.seeds}")
     enable_compilation_cache()
     jobs, watched = _jobs(name, args), bool(_callbacks(args))
     if len(jobs) > 1 and not watched:
         return _run_all(jobs)
-    rows = [row for job in jobs for row in _run_here(job, _callbacks(args))]  # callbacks live in this process
+    rows = [row for job in jobs for row in _run_here(job, _callbacks(args))]  # callbacks need this process
     if len(jobs) > 1:
         _print_seeds(rows, jobs[0].env)
     return 0
@@ -88,7 +89,7 @@ def _about(cls: type[Agent]) -> str:
 
 
 def _value_of(flag: str, words: list[str]) -> str | None:
-    """The value of a flag among words that are not parsed yet: `--flag value` or `--flag=value`."""
+    """The value of a flag in unparsed arguments: `--flag value` or `--flag=value`."""
     after = dict(zip(words, words[1:], strict=False)).get(flag)
     return after or next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
 
@@ -97,33 +98,33 @@ def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str
     unit = {Segments: "environment steps", Rollouts: "evaluations of policies", Batches: "gradient updates"}
     what = f"{unit[type(wants_of(cls())[0])]} (default: {budget})"
     add = parser.add_argument
-    add("--budget", type=positive, default=budget, metavar="N", help=f"how long to train, in {what}")
+    add("--budget", type=positive, default=budget, metavar="N", help=f"length of the training in {what}")
     add("--seed", type=natural, metavar="N", help="train with this one seed (default: 0)")
     add("--seeds", type=positive, metavar="N", help="train with each of the seeds 0 to N-1")
-    add("--evals", type=positive, default=20, metavar="N", help="how often to evaluate on the way (default: 20)")
+    add("--evals", type=positive, default=20, metavar="N", help="number of evaluations during training (default: 20)")
     add(
         "--eval-episodes", type=positive, default=EPISODES, metavar="N",
-        help=f"episodes of each evaluation (default: {EPISODES})",
+        help=f"number of episodes per evaluation (default: {EPISODES})",
     )  # fmt: skip
-    add("--out", type=Path, metavar="FOLDER", help="where the run goes (default: under results/runs)")
-    add("--track", choices=TRACKERS, help="write the rows for a dashboard too (the extra `track`)")
-    add("--stop-at", metavar="METRIC>=VALUE", help="end early, e.g. at 'eval/return>=0.9' (or <=)")
+    add("--out", type=Path, metavar="FOLDER", help="folder of the run (default: under results/runs)")
+    add("--track", choices=TRACKERS, help="also log the metrics to TensorBoard or W&B (needs the extra `track`)")
+    add("--stop-at", metavar="METRIC>=VALUE", help="end when a metric reaches a value, e.g. 'eval/return>=0.9' (or <=)")
     shown = f" (default: {dataset})" if dataset else ""
     learns = isinstance(wants_of(cls())[0], Batches)
     add(
         "--dataset", metavar="NAME", default=dataset,
-        help=f"what it learns from, a file or one of `prospect data list`{shown}" if learns else argparse.SUPPRESS,
+        help=f"dataset to learn from: a file or a name in `prospect data list`{shown}" if learns else argparse.SUPPRESS,
     )  # fmt: skip
 
 
 def _callbacks(args: argparse.Namespace) -> list[Callback]:
-    """What the command line asks for, anew for each run."""
+    """New callback objects for a run, as requested on the command line."""
     asked = [TRACKERS[args.track]()] if args.track else []
     return [*asked, *([parse_stop(args.stop_at)] if args.stop_at is not None else [])]
 
 
 def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
-    """A job a seed, or one for all where the agent allows it."""
+    """One job per seed, or one for all seeds if the agent allows it."""
     seeds = tuple(range(args.seeds)) if args.seeds else (args.seed or 0,)
     agent = agents.make(name, **given(args, "hyper-parameters"))
     spec = envs.make(args.env, **given(args, "environment")).spec
@@ -132,7 +133,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
         raise ValueError(f"{name} does not fit {args.env}: {reason}; these fit: {', '.join(fitting) or 'none'}")
     data = _data(args, spec)
     if data is None and isinstance(wants_of(agent)[0], Batches):
-        raise ValueError(f"{name} learns from a dataset: give --dataset NAME (see: prospect data list)")
+        raise ValueError(f"{name} learns from a dataset: add --dataset NAME (see: prospect data list)")
     together = agent.vmap_seeds and len(wants_of(agent)) == 1
     batches = [seeds] if together else [(seed,) for seed in seeds]
     jobs = []
@@ -153,13 +154,13 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
 
 
 def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
-    """The dataset as a job names it: one that lies elsewhere is read and checked, and named with its hash."""
+    """The dataset of a job's payload; external data is read, checked and identified by its hash."""
     if not args.dataset:
         return None
     fields = given(args, "dataset")
     datasets.recipe(args.dataset, **fields)
     if datasets.is_external(args.dataset):
-        with warnings.catch_warnings(action="ignore"):  # they come as notices of the run
+        with warnings.catch_warnings(action="ignore"):  # the run reports them as notices
             dataset, card = datasets.make_with_card(args.dataset, **fields)
             datasets.check_fits(dataset, spec)
         fields["sha256"] = card["sha256"]
@@ -167,7 +168,7 @@ def _data(args: argparse.Namespace, spec: Spec) -> dict[str, Any] | None:
 
 
 def _run_here(job: Job, callbacks: Sequence[Callback] = ()) -> list[dict[str, Any]]:
-    """Train in this process, with a bar; the final rows. A finished run is opened for callbacks alone."""
+    """Train in this process with a progress bar; returns the final rows. Reopens a finished run only for callbacks."""
     if job.finished() and not callbacks:
         err().print("finished before")
         rows = _final_rows(job)
@@ -193,7 +194,7 @@ def _final_rows(job: Job) -> list[dict[str, Any]]:
 
 
 def _draw_archive(job: Job) -> Path | None:
-    """A picture of what the first seed stored, over the environment; None where it stores no descriptors."""
+    """Draw the archive of the first seed over the environment; None if the agent has no archive of descriptors."""
     from prospect_rl.experiments.reports import plots, records
 
     run, path = resolve(job.payload), job.out / "archive.png"
@@ -215,7 +216,7 @@ def _run_all(jobs: list[Job]) -> int:
 
 
 def _print_row(row: dict[str, Any], env: str) -> None:
-    """The final figures of one seed."""
+    """Print the final metrics of one seed."""
     made = table("", f"seed {row['seed']}")
     for name, value in row.items():
         if name not in ("seed", "mark", "unit"):
@@ -225,7 +226,7 @@ def _print_row(row: dict[str, Any], env: str) -> None:
 
 
 def _print_seeds(rows: list[dict[str, Any]], env: str) -> None:
-    """The final figures that tell most: a row a seed, then their mean and its interval, as a claim would have it."""
+    """Print the main final metrics: one row per seed, then the mean and its confidence interval (as for claims)."""
     names = [name for name in SHOWN if name in rows[0]]
     made = table("seed", *(words_of(name, env) for name in names))
     for row in rows:
@@ -240,13 +241,13 @@ def _print_seeds(rows: list[dict[str, Any]], env: str) -> None:
 def _interval(values: list[float], scores: Scores) -> str:
     try:
         low, high = interval(np.asarray(values), scores) if len(values) > 1 else (math.nan, math.nan)
-    except ValueError:  # a value beyond the bounds of its metric, by rounding if no more, has no interval
+    except ValueError:  # a value outside the bounds of its metric, e.g. by rounding, has no interval
         low = high = math.nan
     return f"{figure(low)} to {figure(high)}" if math.isfinite(high - low) else figure(None)
 
 
 def figure(value: Any) -> str:
-    """A value as the tables of commands show it."""
+    """Format a value for the tables of commands."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

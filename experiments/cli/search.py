@@ -1,4 +1,4 @@
-"""`prospect search EXPERIMENT`: try settings of an agent, keep the best, write it as an experiment."""
+"""`prospect search EXPERIMENT`: tunes an agent's hyper-parameters and writes the best settings as an experiment."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ MOST_TRIALS = 10_000
 
 
 def search_experiment(words: list[str]) -> int:
-    """Run or go on with the search that an experiment declares; print its trials and the winner."""
+    """Run or resume the search that an experiment declares; print its trials and the best one."""
     parser = Parser(
         prog="prospect search",
-        description="Search for settings as an experiment declares it, by ASHA. A stopped search goes on with the same "
-        "command; more trials extend it.",
+        description="Tune hyper-parameters by ASHA, as an experiment declares. The same command resumes an interrupted "
+        "search; more trials extend it.",
     )
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a registered name, or a Python file")
-    parser.add_argument("--trials", type=positive, metavar="N", help="how many (default: as declared)")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="trials at once (default: 1)")
-    parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a registered experiment or a Python file")
+    parser.add_argument("--trials", type=positive, metavar="N", help="number of trials (default: as declared)")
     parser.add_argument(
-        "--limit", type=positive, metavar="SECONDS", help="stop a trial that takes longer (default: none)"
+        "--workers", type=positive, default=1, metavar="N", help="number of trials at the same time (default: 1)"
+    )
+    parser.add_argument("--nice", action="store_true", help="run workers at low priority (nice 10)")
+    parser.add_argument(
+        "--limit", type=positive, metavar="SECONDS", help="time limit of a trial in seconds (default: none)"
     )
     args = parser.parse_args(words)
     if not is_experiment(args.experiment):
@@ -60,11 +62,12 @@ def _need_tune() -> None:
         importlib.import_module("pyarrow")
         importlib.import_module("pandas")
     except ImportError as error:
-        raise ValueError(f'search needs Ray Tune ({error}); to get it: pip install "prospect-rl[search]"') from None
+        advice = 'install it with: pip install "prospect-rl[search]"'
+        raise ValueError(f"search needs Ray Tune ({error}); {advice}") from None
 
 
 def open_study(experiment: Experiment, trials: int | None = None) -> Study:
-    """The search of an experiment, in its folder under the runs."""
+    """Open the search of an experiment in its folder among the runs."""
     from prospect_rl.experiments.run.machine import make_folder, runs_root
 
     study = Study(experiment, runs_root() / experiment.name / "search", trials)
@@ -73,7 +76,7 @@ def open_study(experiment: Experiment, trials: int | None = None) -> Study:
 
 
 def conclude(study: Study) -> int:
-    """Write and print the winner; the exit code."""
+    """Write and print the best trial; returns the exit code."""
     from prospect_rl.experiments.searches.winner import write
 
     best, path = write(study)
@@ -84,17 +87,17 @@ def conclude(study: Study) -> int:
         console.print(f"failed: trial {number}: {error}\n        {folder}")
     print_notices(trial.job for trial in study.trials)
     if best is None:
-        console.print("no trial finished with a score: there is no winner")
+        console.print("no trial finished with a score: there is no best trial")
     elif path is None:
-        console.print(f"no draw did better than {study.search.label} as it is")
+        console.print(f"no trial was better than {study.search.label} with its own settings")
     else:
-        console.print(f"the winner, trial {best.number}, against {study.search.label} as it was, on other seeds:")
+        console.print(f"to compare the best trial, {best.number}, with {study.search.label} itself on other seeds:")
         console.print(f"prospect run {path} --tier repro")
     return FAILED if study.failed or best is None else 0
 
 
 def trials_table(study: Study) -> Table:
-    """All trials, those that came furthest and scored best first."""
+    """A table of all trials, sorted by number of rows, then by score."""
     names, best = sorted(study.search.space), study.best()
     made = table("trial", *names, study.search.metric, "rows", "state")
     each = [(trial, *study.last(trial)) for trial in study.trials]

@@ -1,4 +1,4 @@
-"""`prospect sweep EXPERIMENT`, and `prospect run EXPERIMENT`, which writes the report too."""
+"""`prospect sweep EXPERIMENT`, and `prospect run EXPERIMENT`, which also writes the report."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from prospect_rl.experiments.api import TIERS
 from prospect_rl.experiments.cli.outcome import print_outcome
 from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.register import load
-from prospect_rl.experiments.terminal import err, positive
+from prospect_rl.experiments.terminal import WORKERS_HELP, err, positive
 
 
 def experiment_parser(verb: str, name: str) -> Parser:
     """The options of `prospect run EXPERIMENT` and `prospect sweep EXPERIMENT`."""
-    does = "run its cells that have not finished" + (", then write its report" if verb == "run" else "")
-    parser = Parser(prog=f"prospect {verb} {name}", description=f"An experiment: {does}.")
-    parser.add_argument("--tier", default="smoke", choices=TIERS, help="how much to run (default: smoke)")
-    parser.add_argument("--seeds", type=positive, metavar="N", help="at most this many seeds an agent")
-    parser.add_argument("--agents", metavar="A,B", help="only these labels, with commas between")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at once; 2 and more by Ray")
-    parser.add_argument("--nice", action="store_true", help="give way to other programs (nice 10)")
+    then = ", then write its report" if verb == "run" else ""
+    parser = Parser(prog=f"prospect {verb} {name}", description=f"Run the unfinished runs of an experiment{then}.")
+    parser.add_argument("--tier", default="smoke", choices=TIERS, help="size of the experiment (default: smoke)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="largest number of seeds per agent")
+    parser.add_argument("--agents", metavar="A,B", help="run only the agents with these labels, separated by commas")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help=WORKERS_HELP)
+    parser.add_argument("--nice", action="store_true", help="run workers at low priority (nice 10)")
     parser.add_argument(
-        "--limit", type=positive, metavar="SECONDS", help="stop a run that takes longer (default: none)"
+        "--limit", type=positive, metavar="SECONDS", help="time limit of a run in seconds (default: none)"
     )
     return parser
 
 
 def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
-    """Sweep over the cells of a tier, then (run) write and print its report."""
+    """Run the runs of a tier, then optionally write and print the report; returns the exit code."""
     args = experiment_parser("run" if then_report else "sweep", name).parse_args(words)
     from prospect_rl.experiments.cli.display import sweep_display
     from prospect_rl.experiments.sweeps.job import plan

@@ -1,4 +1,4 @@
-"""`prospect watch`: an episode of a trained agent, in the terminal or as an animated picture."""
+"""`prospect watch`: shows an episode of a trained agent in the terminal or writes it as an animated GIF."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from prospect_rl.experiments.run import reopen
 from prospect_rl.experiments.run.episode import Watched, save_gif, watch
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.machine import enable_compilation_cache
-from prospect_rl.experiments.terminal import natural, out, positive
+from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive
 
 PIXEL = "▀"
-"""Two pixels: the upper one in its colour, the lower one in its background's."""
+"""Character that shows two pixels: the upper one as its foreground, the lower one as its background."""
 
 SHADES = " .:-=+*#%@"
-"""From white to black, where there are no colours."""
+"""Characters from white to black, for terminals without colours."""
 
 
 def watch_run(words: Sequence[str]) -> int:
-    """Show one episode of what a finished run has learned."""
+    """Show one episode of the agent of a finished run."""
     parser = Parser(prog="prospect watch", description="Show an episode of a finished run's agent.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
-    parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated picture; needs no terminal")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated GIF; needs no terminal")
     parser.add_argument(
-        "--episode", type=natural, default=0, metavar="N", help="which one of its last evaluation (default: 0)"
-    )
-    parser.add_argument("--seed", type=natural, help="of a run with several (default: its first)")
-    parser.add_argument("--unseen", action="store_true", help="in a level that is kept for evaluation")
-    parser.add_argument("--fps", type=positive, default=20, metavar="N", help="pictures a second (default: 20)")
+        "--episode", type=natural, default=0, metavar="N",
+        help="number of the episode in the last evaluation (default: 0)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=natural, help=SEED_HELP)
+    parser.add_argument("--unseen", action="store_true", help="use a level that training never uses")
+    parser.add_argument("--fps", type=positive, default=20, metavar="N", help="frames per second (default: 20)")
     args = parser.parse_args(list(words))
     console = out()
     if not args.gif and not console.is_terminal:
@@ -45,7 +46,7 @@ def watch_run(words: Sequence[str]) -> int:
     env = found.run.make_env()
     if args.unseen:
         if (unseen := env.unseen()) is None:
-            raise ValueError(f"{env.spec.id} keeps no levels for evaluation; leave out --unseen")
+            raise ValueError(f"{env.spec.id} has no unseen levels; omit --unseen")
         env = unseen
     behaviour = reopen.behaviour_of(found, None)
     agent = found.run.agent.bind(env.spec)
@@ -68,7 +69,7 @@ def last_mark(found: reopen.Finished) -> int:
 
 
 def show(console: Console, seen: Watched, fps: int) -> None:
-    """Play the pictures in a terminal; in one that cannot draw anew, show the last."""
+    """Play the frames in a terminal; if it cannot redraw, show only the last frame."""
     height, width = seen.frames[0].shape[:2]
     scale = min(console.width / width, 2 * (console.height - 3) / height, 1.0)
     size = max(1, int(width * scale)), max(2, int(height * scale))
@@ -89,7 +90,7 @@ def _resized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def blocks(frame: np.ndarray, size: tuple[int, int]) -> Text:
-    """A picture as coloured half blocks, `size` (width, height) pixels."""
+    """A frame as coloured half blocks; `size` is (width, height) in pixels."""
     small = _resized(frame, (size[0], size[1] - size[1] % 2))
     text = Text(no_wrap=True)
     for upper, lower in zip(small[::2], small[1::2], strict=True):
@@ -100,7 +101,7 @@ def blocks(frame: np.ndarray, size: tuple[int, int]) -> Text:
 
 
 def shades(frame: np.ndarray, size: tuple[int, int]) -> Text:
-    """A picture without colours: a letter for every two pixels, one above the other; the darker, the denser."""
+    """A frame without colours: one character for two vertically adjacent pixels, denser for darker pixels."""
     grey = _resized(frame, (size[0], max(1, size[1] // 2))).mean(axis=2) / 255
     letters = np.array(list(SHADES))[((1 - grey) * (len(SHADES) - 1)).round().astype(int)]
     return Text("".join("".join(row) + "\n" for row in letters), no_wrap=True)

@@ -1,13 +1,13 @@
-"""Data of robots that an agent of ours has learned to move: D4RL's medium, expert and medium-expert sets, made again.
+"""MuJoCo datasets from a trained agent: counterparts of D4RL's medium, expert and medium-expert datasets.
 
-    train     SAC, evaluated every so many steps
-    take      the first state whose score enters a band of D4RL's scale
-    roll out  its stochastic policy, N streams side by side
-    sparse    where asked for: reward 1 at each step whose running return exceeds a quantile of all returns
+    train     SAC, with evaluations at regular intervals
+    select    the first state whose score lies in a band of D4RL's scale
+    roll out  its stochastic policy in N parallel streams
+    sparse    optionally: reward 1 at each step whose running return exceeds a quantile of all returns
 
-The training is a run like any other, under $PROSPECT_RUNS/data: interrupted, it goes on when the data is asked for
-again. Sources: CDE, arXiv 2401.08819 (sparse tasks); D4RL scripts/generation/mujoco. Versions and agent are others
-than D4RL's: its scale is a convention here. Shapes: T steps, N streams, M rows.
+The training is an ordinary run under $PROSPECT_RUNS/data: if it is interrupted, it resumes when the data is requested
+again. Sources: CDE, arXiv 2401.08819 (sparse tasks); D4RL scripts/generation/mujoco. Software versions and agent differ
+from D4RL's, whose scale of scores is used as a convention. Shapes: T steps, N streams, M rows.
 """
 
 from __future__ import annotations
@@ -30,73 +30,75 @@ from prospect_rl.envs.data.scores import d4rl_score
 from prospect_rl.envs.rollout import Streams, open_streams, segments
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.driver import train_run
-from prospect_rl.experiments.run.hooks import Callback, Moment
+from prospect_rl.experiments.run.hooks import Callback, Snapshot
 from prospect_rl.experiments.run.machine import runs_root
 from prospect_rl.experiments.run.result import Result
 
 CHUNK = 500
-"""Steps between two visits to the host."""
+"""Steps per compiled call during the rollouts."""
 
 
 @dataclass(frozen=True)
 class InBand(Callback):
-    """Ends a run at the first row whose mean return has a score in the band."""
+    """End a run at the first row whose mean return has a score in the band."""
 
     env: str
+    """Id of the environment, for the scale of scores."""
     low: float
+    """Lowest score in the band."""
     high: float
+    """Highest score in the band."""
 
-    def watch(self, now: Moment) -> str | None:
-        """The reason, where the last row is that one."""
+    def watch(self, now: Snapshot) -> str | None:
+        """Return the reason to stop if the last row is in the band."""
         if now.rows and self.holds(now.rows[-1]):
             return f"a score of {self.score(now.rows[-1]):.1f} at step {now.rows[-1]['used']}"
         return None
 
     def score(self, row: dict[str, Any]) -> float:
-        """D4RL's, of an evaluation."""
+        """The D4RL score of an evaluation."""
         return d4rl_score(self.env, row["eval/return"])
 
     def holds(self, row: dict[str, Any]) -> bool:
-        """Whether an evaluation is in the band."""
+        """Whether the score of an evaluation is in the band."""
         return self.low <= self.score(row) <= self.high
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Rollouts of SAC's stochastic policy, as it was when its greedy one's score first entered a band.
+    """Rollouts of SAC's stochastic policy, from the first evaluation of its greedy policy that scored within a band.
 
-    Rows stand stream after stream; the last trajectory of a stream is cut, `truncated`. Facts on the card: at which
-    step of its training the policy was taken and with which score; quantiles of the rollouts' scores; the sparse
-    reward's threshold. Raises ValueError where no evaluation within the budget enters the band, and for fields out of
-    range.
+    Rows are ordered by stream; the last trajectory of each stream is cut off and marked `truncated`. The card states
+    the training step and the score of the policy, quantiles of the rollouts' scores, and the threshold of the sparse
+    reward. Raises ValueError if no evaluation within the budget is in the band, and for fields out of range.
     """
 
     env: str
-    """A robot with D4RL's references (see `envs.data.scores`)."""
+    """Id of a MuJoCo environment with D4RL reference scores (see `envs.data.scores`)."""
     env_fields: tuple[tuple[str, Any], ...] = (("version", "v4"),)
-    """Values of its fields, as pairs."""
+    """Pairs (field, value) for fields of the environment."""
     low: float = 40.0
-    """The least score, of D4RL's scale."""
+    """Lowest score of the band on D4RL's scale."""
     high: float = 55.0
-    """The highest one."""
+    """Highest score of the band on D4RL's scale."""
     rows: int = 1_000_000
-    """How many."""
+    """Number of rows in the dataset."""
     seed: int = 0
-    """Of the training and of the rollouts."""
+    """Seed of the training and of the rollouts."""
     streams: int = 20
-    """Robots side by side in the rollouts."""
+    """Number of parallel environments in the rollouts."""
     sparse: bool = False
-    """Reward 1 at each step whose running return exceeds the threshold, 0 at the others."""
+    """Whether the reward is 1 at each step whose running return exceeds the threshold and 0 elsewhere."""
     quantile: float = 0.75
-    """Of the trajectories' returns: the threshold."""
+    """Quantile of the trajectories' returns that is the threshold of the sparse reward."""
     budget: int = 3_000_000
-    """Env steps of training at most."""
+    """Largest number of environment steps of the training."""
     every: int = 25_000
-    """Steps from one evaluation to the next."""
+    """Number of environment steps between two evaluations."""
     eval_episodes: int = 20
-    """Of an evaluation."""
+    """Number of episodes per evaluation."""
     agent: tuple[tuple[str, Any], ...] = ()
-    """Values of SAC's fields, as pairs."""
+    """Pairs (field, value) for fields of SAC."""
 
     def __post_init__(self) -> None:
         check_quantile(self.quantile)
@@ -108,7 +110,7 @@ class Trained:
         d4rl_score(self.env, 0.0)
 
     def build(self) -> Dataset:
-        """Train as far as it takes, and roll out. Rows: obs, action, reward, terminated, truncated, next_obs."""
+        """Train until the band is reached, then roll out: obs, action, reward, terminated, truncated, next_obs."""
         result = self.train()
         env = envs.make(self.env, **dict(self.env_fields))
         data = self.roll_out(env, result)
@@ -122,12 +124,12 @@ class Trained:
 
     @property
     def band(self) -> InBand:
-        """What ends the training."""
+        """The callback that ends the training."""
         return InBand(self.env, self.low, self.high)
 
     @property
     def run(self) -> Run:
-        """The training."""
+        """The configuration of the training."""
         agent = agents.make("sac", **dict(self.agent))
         return Run(
             agent, self.env, self.env_fields, (self.seed,), self.budget, self.budget // self.every, self.eval_episodes
@@ -135,23 +137,23 @@ class Trained:
 
     @property
     def folder(self) -> Path:
-        """Where the training lies; one for each band, since a run that goes on to another leaves this one behind."""
+        """The folder of the training; each band has its own, because continuing to another band changes the state."""
         name = f"{self.env.replace('/', '-')}-{self.low:g}-{self.high:g}-{self.run.hash[:8]}"
         return runs_root() / "data" / name
 
     def train(self) -> Result:
-        """The run as it was when it entered the band. Raises ValueError where it did not."""
+        """Train until an evaluation is in the band. Raises ValueError if none is."""
         result = train_run(self.run, out=self.folder, callbacks=[self.band])
         if not self.band.holds(result.rows[-1]):
             best = max(self.band.score(row) for row in result.rows)
             raise ValueError(
                 f"no evaluation of {self.env} scored {self.low:g} to {self.high:g} within {self.budget} steps; "
-                f"the best score was {best:.1f}: give a larger budget, another seed or another band (low, high)"
+                f"the best score was {best:.1f}: use a larger budget, another seed or another band (low, high)"
             )
         return result
 
     def roll_out(self, env: Env, result: Result) -> Dataset:
-        """The rows of N streams, from the policy that a run would ship, with its spread."""
+        """Roll out the run's final policy, with its exploration noise, in N streams."""
         agent, steps = result.agent, -(-self.rows // self.streams)
         assert isinstance(agent, SAC)
         behaviour, chunk = replace(result.behaviour, noise=jnp.float32(agent.noise)), min(CHUNK, steps)
@@ -182,33 +184,33 @@ class Trained:
 
 @dataclass(frozen=True)
 class Joined:
-    """All trajectories of one dataset, then those of others. Where sparse, the threshold is that of all of them.
+    """Concatenation of several datasets. A sparse reward's threshold is computed over all trajectories together.
 
-    Raises ValueError as the others do.
+    Raises ValueError in the same cases as its parts.
     """
 
     env: str
-    """What the data is of."""
+    """Id of the environment of the data."""
     parts: tuple[str, ...]
     """Names of the datasets (see `envs.data.recipes`)."""
     env_fields: tuple[tuple[str, Any], ...] = (("version", "v4"),)
-    """Values of its fields, as pairs."""
+    """Pairs (field, value) for fields of the environment."""
     rows: int = 1_000_000
-    """Of each of them."""
+    """Number of rows of each part."""
     seed: int = 0
-    """Of each of them."""
+    """Seed of each of the parts."""
     sparse: bool = False
-    """As in `Trained`."""
+    """Whether the reward is 1 at each step whose running return exceeds the threshold and 0 elsewhere."""
     quantile: float = 0.75
-    """As in `Trained`."""
+    """Quantile of the trajectories' returns that is the threshold of the sparse reward."""
     others: tuple[tuple[str, Any], ...] = ()
-    """Values of their other fields, as pairs."""
+    """Pairs (field, value) for other fields of the parts."""
 
     def __post_init__(self) -> None:
         check_quantile(self.quantile)
 
     def build(self) -> Dataset:
-        """Make the parts, or read them where they lie on disk."""
+        """Build the parts, or read those that are cached on disk, and concatenate them."""
         given = {"env_fields": self.env_fields, "rows": self.rows, "seed": self.seed, **dict(self.others)}
         made = [datasets.make(name, **given) for name in self.parts]
         rows = jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part.rows for part in made))
@@ -219,16 +221,16 @@ class Joined:
 
 
 def check_quantile(quantile: float) -> None:
-    """Raise ValueError for what is none."""
+    """Raise ValueError for a quantile outside 0 to 1."""
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile must be 0 to 1, not {quantile}")
 
 
 def made_sparse(dataset: Dataset, quantile: float, facts: dict[str, Any]) -> Dataset:
-    """Reward 1 at each step whose running return, its own reward included, exceeds the threshold; else 0.
+    """Replace the reward: 1 at each step whose running return, including its own reward, exceeds the threshold, else 0.
 
-    The threshold is a quantile of the trajectories' returns; it joins the facts. The reward is a function of the past,
-    not of the observation: that is D4RL's task as CDE has it.
+    The threshold is a quantile of the trajectories' returns and is added to the facts. The reward depends on the past
+    and not only on the observation, as in CDE's version of D4RL's tasks.
     """
     reward, firsts = np.asarray(dataset.rows["reward"], np.float64), np.asarray(dataset.firsts)
     threshold = float(np.quantile(returns_of(dataset), quantile))

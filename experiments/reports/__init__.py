@@ -1,1 +1,1 @@
-"""What finished runs say: tables, statistics, verdicts on claims, pages."""
+"""Reports on finished runs: tables, statistics, verdicts on claims, pages."""

@@ -1,4 +1,4 @@
-"""The archive of a finished run as CSV."""
+"""Export of a finished run's archive as CSV."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prospect_rl.experiments.run.reopen import Finished
 
 
 def export(found: Finished, path: Path) -> int:
-    """Write the archive as CSV, a row an entry; gives their number. Raises ValueError where there is none."""
+    """Write the archive as CSV, one row per entry; returns their number. Raises ValueError if there is no archive."""
     arrays = found.arrays
     if "descriptor" not in arrays or "genome" not in arrays:
-        raise ValueError(f"{found.folder} keeps no archive of policies")
+        raise ValueError(f"{found.folder} has no archive of policies")
     rows = entries(arrays)
     columns = {name: arrays[name][rows] for name in ("fitness", "area") if name in arrays}
     for name, array in (("descriptor", arrays["descriptor"]), ("gene", arrays["genome"])):

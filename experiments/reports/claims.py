@@ -1,7 +1,8 @@
-"""The claims ledger: each claim is held against the final rows of the runs and gets a verdict.
+"""Verdicts on claims: each claim is tested with the final metrics rows of the runs.
 
-PASS, FAIL, INCONCLUSIVE (the interval straddles the margin, or too few runs have a value) or NOT RUN (fewer than
-three seeds a side). See `experiments.api.Claim` for the rule, `experiments.reports.statistics` for the intervals.
+A verdict is PASS, FAIL, INCONCLUSIVE (the interval contains the margin, or too few runs have a value) or NOT RUN (fewer
+than three seeds on a side). `experiments.api.Claim` states the rule; `experiments.reports.statistics` computes the
+intervals.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ METHODS = {
     ("real", 1): "Student's t", ("real", 2): "Welch's t", ("skewed", 1): "Student's t", ("skewed", 2): "Welch's t",
     ("bounded", 1): "Clopper-Pearson", ("bounded", 2): "Clopper-Pearson, two sides",
 }  # fmt: skip
-"""(Kind of scores, number of sides) -> the interval's name on the page; `METHODS_NOTE` says the whole of it."""
+"""(Kind of scores, number of sides) -> name of the interval on the page; `METHODS_NOTE` gives the details."""
 METHODS_NOTE = (
     "Which interval a claim has follows from what its metric is, and was declared with it. Student's t, or Welch's for "
     "a difference (Cochran and Cox's quantile where the sides have unequal numbers of seeds): scores that may be any "
@@ -42,60 +43,67 @@ METHODS_NOTE = (
 
 @dataclass(frozen=True)
 class Side:
-    """The values of one agent."""
+    """The values of one agent's finished runs."""
 
     label: str
+    """Label of the agent in the experiment."""
     seeds: int
-    """Finished runs."""
+    """Number of finished runs (seeds)."""
     values: np.ndarray
-    """[n] those that have a value."""
+    """[n] values of the runs that have one."""
     planned: int = 0
-    """Runs that the tier asks for."""
+    """Number of runs that the tier asks for."""
 
     @property
     def missing(self) -> int:
-        """Runs without a value; they take no part in the test."""
+        """Number of runs without a value; they are excluded from the test."""
         return self.seeds - len(self.values)
 
     @property
     def mean(self) -> float:
-        """NaN of nothing."""
+        """Mean of the values; NaN if there are none."""
         return float(np.mean(self.values)) if len(self.values) else math.nan
 
     @property
     def iqm(self) -> float:
-        """Interquartile mean; NaN of nothing."""
+        """Interquartile mean of the values; NaN if there are none."""
         return float(iqm(self.values))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with its outcome and the numbers behind it; NaN where there are none."""
+    """The outcome of a claim and the numbers behind it; NaN where a number does not exist."""
 
     claim: Claim
+    """The claim that was tested."""
     outcome: str
+    """PASS, FAIL, INCONCLUSIVE or NOT RUN."""
     left: Side
+    """Values of the agent that the claim is about."""
     right: Side | None
+    """Values of the agent that it is compared with."""
     difference: float = math.nan
-    """In favour of the claim: left - part * right, or the other way round where lower is better. Without `right` it is
-    left's mean itself, whatever is better; `low` and `high` are the bounds of the same."""
+    """Difference in favour of the claim: left - part * right, or the opposite if lower is better. Without `right`, the
+    mean of left in either case."""
     low: float = math.nan
+    """Lower bound of the 95 % interval of the difference."""
     high: float = math.nan
+    """Upper bound of the 95 % interval of the difference."""
     p: float = math.nan
-    """One-sided Mann-Whitney."""
+    """One-sided p-value of the Mann-Whitney test."""
     reduced: bool = False
-    """The runs had a smaller budget than the source's."""
+    """Whether the runs had a smaller budget than the source's."""
     coverage: float = math.nan
-    """Simulated, of an interval of skewed scores."""
+    """Simulated coverage of the interval, for skewed scores."""
 
     @property
     def method(self) -> str:
-        """The interval's name."""
+        """The name of the interval."""
         return METHODS[self.claim.scores.kind, 1 if self.right is None else 2]
 
     @property
     def words(self) -> str:
-        """In what way a claim failed, e.g. worse, or only not better by the margin; empty for other outcomes."""
+        """How a claim failed, e.g. worse, or better but not by the margin; empty for other outcomes."""
         claim = self.claim
         if self.outcome != "FAIL":
             return ""
@@ -112,7 +120,7 @@ class Verdict:
 
 
 def side(rows: Sequence[Mapping[str, Any]], env: str, label: str, metric: str, planned: int = 0) -> Side:
-    """What the summary rows hold of one agent in one environment, of so many planned runs."""
+    """The values of one agent in one environment from the summary rows; `planned` is its planned number of runs."""
     mine = [row for row in rows if row["env"] == env and row["label"] == label]
     return Side(label, len(mine), present([row.get(metric, math.nan) for row in mine]), max(planned, len(mine)))
 
@@ -129,7 +137,7 @@ def decide(low: float, high: float, *, margin: float, within: tuple[float, float
 
 
 def interval(values: np.ndarray, scores: Scores) -> tuple[float, float]:
-    """95 % interval of the mean of values [S]."""
+    """95 % confidence interval of the mean of values [S]."""
     if scores.kind == "bounded":
         low, high = statistics.bounded_interval(values, scores.low, scores.high)
     else:
@@ -138,7 +146,7 @@ def interval(values: np.ndarray, scores: Scores) -> tuple[float, float]:
 
 
 def difference_interval(left: np.ndarray, right: np.ndarray, scores: Scores, part: float = 1.0) -> tuple[float, float]:
-    """95 % interval of mean(left) - part * mean(right)."""
+    """95 % confidence interval of mean(left) - part * mean(right)."""
     if scores.kind == "bounded":
         bounds = (scores.low, scores.high)
         low, high = statistics.bounded_difference(left, part * right, bounds, (part * bounds[0], part * bounds[1]))
@@ -148,9 +156,9 @@ def difference_interval(left: np.ndarray, right: np.ndarray, scores: Scores, par
 
 
 def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
-    """What the values of a metric are: as a claim of the experiment says, else as `experiments.metrics` does.
+    """The distribution of a metric's values: as a claim of the experiment declares, or as `experiments.metrics` does.
 
-    A metric of the user's own that no claim is about counts as real.
+    A metric that is not registered and that no claim is about counts as real.
     """
     for claim in experiment.claims:
         if (claim.metric, claim.env) == (metric, env):
@@ -162,7 +170,7 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
 
 
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
-    """Hold a claim against the summary rows of a tier whose runs had this budget."""
+    """Test a claim with the summary rows of a tier whose runs had this budget."""
 
     def of(label: str) -> Side:
         return side(rows, claim.env, label, claim.metric, tier.seeds_of(label) if tier else 0)
@@ -176,7 +184,7 @@ def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier:
         return Verdict(claim, "INCONCLUSIVE", left, right, reduced=reduced)
     sign, skewed = 1.0 if claim.better == "higher" else -1.0, claim.scores.kind == "skewed"
     if right is None:
-        # Against a fixed number, not a rival: left's mean must lie on the better side of it.
+        # Compared with a fixed number: left's mean must lie on the better side of it.
         low, high = interval(left.values, claim.scores)
         ends = (low, high) if sign > 0 or claim.within else (-high, -low)
         outcome = decide(*ends, margin=sign * claim.margin, within=claim.within)

@@ -1,8 +1,8 @@
-"""`prospect defaults`: what `prospect run AGENT` does for every agent, with three seeds, held against the floors.
+"""Report of `prospect defaults`: every agent's default run with three seeds, compared with two floors.
 
-An agent passes when each of its seeds ends above both floors: the mean return of actions at random, and of none. Runs
-are kept and resumed like those of any sweep. Rows of agents that are not measured again stay as they are in
-results/defaults/summary.csv, from which the page beside it is written.
+An agent passes if each of its seeds ends above both floors: the mean returns of random and of zero actions. Runs are
+stored and resumed like those of any sweep. Rows of agents that are not run again are kept in
+results/defaults/summary.csv, from which the page in the same folder is written.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from prospect_rl.experiments.sweeps.job import Job, make_job
 
 SEEDS = 3
 EVALS, EPISODES = 20, 20
-"""Rows of metrics in a run, and episodes of each evaluation."""
+"""Number of metrics rows in a run, and episodes per evaluation."""
 FLOORS = ("random", "zero")
 FLOOR_BUDGET, FLOOR_EPISODES = 100, 200
 RESULTS = Path("results/defaults")
 
 
 def names() -> list[str]:
-    """The agents that have a default run, in the order of the register."""
+    """Names of the agents that have a default run, in the order of the register."""
     return [name for name, kind in agents.AGENTS.items() if kind.default_run]
 
 
 def plan(chosen: Sequence[str], root: Path | None = None) -> list[Job]:
-    """The runs of these agents, and the floors of their environments."""
+    """The default runs of these agents, and the runs that measure the floors of their environments."""
     base = (root or runs_root()) / "defaults"
     runs = {name: _run_of(name) for name in chosen}
     jobs = [_job(base / "floors", "floor", env, 1, FLOOR_BUDGET, FLOOR_EPISODES, seed=0, action=action)
@@ -73,20 +73,20 @@ def _job(
 
 
 def collect(jobs: Sequence[Job], folder: Path = RESULTS) -> list[Row]:
-    """The rows of summary.csv that are of today's default runs and their floors, and those of finished runs.
+    """The rows of summary.csv that belong to current default runs and floors, updated with those of finished runs.
 
-    The new rows of an agent or a floor take the place of the old ones once they are as many, or all its seeds.
+    The new rows of an agent or a floor replace the old ones once there are as many, or one for every seed.
     """
     today, cells = _cells(), dict[tuple[str, str, int], list[Row]]()
     path = folder / "summary.csv"
     for row in records.read_csv(path) if path.exists() else []:
         if (cell := _cell(row)) in today:
             cells.setdefault(cell, []).append(row)
-    fresh = dict[tuple[str, str, int], list[Row]]()
+    new = dict[tuple[str, str, int], list[Row]]()
     for record in records.read(jobs, "defaults"):
         row = record.head | {"label": _label(record.job), "eval/return": record.rows[-1]["eval/return"]}
-        fresh.setdefault(_cell(row), []).append(row)
-    cells |= {cell: rows for cell, rows in fresh.items() if len(rows) >= min(SEEDS, len(cells.get(cell, ())))}
+        new.setdefault(_cell(row), []).append(row)
+    cells |= {cell: rows for cell, rows in new.items() if len(rows) >= min(SEEDS, len(cells.get(cell, ())))}
     return sorted((row for rows in cells.values() for row in rows), key=lambda r: (r["label"], r["env"], r["seed"]))
 
 
@@ -95,7 +95,7 @@ def _cell(row: Row) -> tuple[str, str, int]:
 
 
 def _cells() -> set[tuple[str, str, int]]:
-    """(label, environment, budget) of every agent's default run, and of the floors of their environments."""
+    """(label, environment, budget) of every agent's default run and of the floors of its environment."""
     runs = {name: _run_of(name) for name in names()}
     floors = {(f"floor {action}", run.env, FLOOR_BUDGET) for run in runs.values() for action in FLOORS}
     return floors | {(name, run.env, run.budget) for name, run in runs.items()}
@@ -106,14 +106,14 @@ def _label(job: Job) -> str:
 
 
 def verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line for each agent: its returns, the floors' means, minutes of a run, and whether it is above both floors."""
+    """One mapping per agent: its returns, the floors' means, minutes per run, and whether it is above both floors."""
     lines = []
     for name in names():
         run = _run_of(name)
         mine = [row for row in rows if _cell(row) == (name, run.env, run.budget)]
         floors = [_floor(rows, run.env, action) for action in FLOORS]
         returns = [row["eval/return"] for row in mine]
-        passed = len(returns) >= SEEDS and all(x > floor for x in returns for floor in floors)  # NaN is above nothing
+        passed = len(returns) >= SEEDS and all(x > floor for x in returns for floor in floors)  # NaN never passes
         minutes = sum(row["wall_minutes"] for row in mine) / len(mine) if mine else math.nan
         lines.append({"agent": name, "run": run, "unit": mine[0]["unit"] if mine else "", "returns": returns,
                       "floors": floors, "minutes": minutes, "passed": passed})  # fmt: skip
@@ -125,7 +125,7 @@ def _floor(rows: Sequence[Row], env: str, action: str) -> float:
 
 
 def write(rows: Sequence[Row], folder: Path = RESULTS) -> Path:
-    """summary.csv and the page; gives the page."""
+    """Write summary.csv and the page; returns the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     records.write_csv(folder / "summary.csv", rows, (*records.HEAD, "eval/return"))
     path = folder / "README.md"
@@ -134,7 +134,7 @@ def write(rows: Sequence[Row], folder: Path = RESULTS) -> Path:
 
 
 def page(rows: Sequence[Row]) -> str:
-    """The page: every agent's default run, with its verdict."""
+    """The text of the page: every agent's default run with its verdict."""
     head = ["agent", "environment", "budget", "returns of the seeds", *FLOORS, "minutes a run", "above both floors"]
     lines = [_line(v) for v in verdicts(rows)]
     versions = sorted({row["versions"] for row in rows})

@@ -1,6 +1,6 @@
-"""What all experiments came to, from their committed tables: results/README.md, and the table of README's first screen.
+"""Overview of all experiments from their committed tables: results/README.md and the generated parts of README.md.
 
-Claims that failed come first. Nothing here is measured or judged: see `experiments.reports.claims`.
+Failed claims come first. The verdicts themselves come from `experiments.reports.claims`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from prospect_rl.experiments.reports.report import (
 from prospect_rl.experiments.run import durable
 
 KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}
-"""`Claim.kind` -> the part of the overview."""
+"""`Claim.kind` -> heading in the overview."""
 ORDER = {"FAIL": "Failed", "INCONCLUSIVE": "Inconclusive", "NOT RUN": "Not run", "PASS": "Passed"}
-"""Verdicts as they follow each other, and their headings."""
+"""Outcome -> heading, in the order of the overview."""
 HEADLINES = (
     ("SERENE", "serene_maze", "C5.0 archive"),
     ("SERENE", "serene_maze", "C2a"),
@@ -41,9 +41,9 @@ HEADLINES = (
     ("baseline: NovelD", "minigrid_basics", "D DoorKey-8x8"),
     ("baseline: SAC", "mujoco_dense", "S sac half_cheetah"),
 )
-"""Method, experiment and claim of the front page."""
+"""Method, experiment and claim of each row of the table in README.md."""
 BEGIN, END = "<!-- {}: made by `prospect report --all` -->", "<!-- {}: end -->"
-"""The marks between which a part of the front page is generated."""
+"""The marks around a generated part of README.md."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ class Judged:
     """A claim with its row of claims.csv."""
 
     experiment: str
+    """Name of the claim's experiment."""
     claim: Claim
+    """The claim as it is declared."""
     row: dict[str, str]
+    """The claim's row of claims.csv as text."""
 
     @property
     def outcome(self) -> str:
@@ -66,11 +69,11 @@ class Judged:
 
     @property
     def reduced(self) -> bool:
-        """Whether the budget was below the source's."""
+        """Whether the runs' budget was below the source's."""
         return self.row["reduced"] == "1"
 
     def figure(self, name: str) -> float:
-        """A number of the row; NaN of an empty cell."""
+        """A number in the row; NaN for an empty cell."""
         return float(self.row[name] or "nan")
 
     @cached_property
@@ -80,7 +83,7 @@ class Judged:
 
     @property
     def figures(self) -> str:
-        """What was measured: `coverage: serene 0.794, novelty_search 0.806 (10 and 10 seeds)`."""
+        """The measured means, e.g. `coverage: serene 0.794, novelty_search 0.806 (10 seeds each)`."""
         sides = [side for side in ("left", "right") if self.row[side]]
         means = ", ".join(f"{self.row[side]} {number(self.figure(f'{side}_mean'))}" for side in sides)
         seeds = [int(self.row[f"{side}_seeds"]) - int(self.row[f"{side}_missing"]) for side in sides]
@@ -91,30 +94,30 @@ class Judged:
 
     @property
     def values(self) -> tuple[float, float, float]:
-        """The difference in favour of the claim, or without a rival the mean itself, and its 95 % interval."""
+        """The difference in favour of the claim, or the mean if there is no rival, and its 95 % interval."""
         return self.figure("difference"), self.figure("low"), self.figure("high")
 
     @property
     def interval(self) -> str:
-        """The same as text."""
+        """The difference (or mean) and its 95 % interval as text."""
         value, low, high = map(number, self.values)
         return f"{value} [{low}, {high}]" if math.isfinite(self.values[0]) else "–"
 
     @property
     def method(self) -> str:
-        """How the interval was found; of skewed scores with the share of draws that it covers."""
+        """The name of the interval; for skewed scores with its simulated coverage."""
         covers = self.figure("coverage")
         return self.row["method"] + (f", covers {100 * covers:.0f} %" if math.isfinite(covers) else "")
 
     @property
     def verdict(self) -> str:
-        """The outcome, and for one that failed in what way."""
+        """The outcome; for a failed claim also how it failed."""
         said = f"{self.outcome}: {self.words}" if self.words else self.outcome
         return said + (" (reduced budget)" if self.reduced else "")
 
     @property
     def words(self) -> str:
-        """In what way a claim failed; empty for other outcomes."""
+        """How a claim failed; empty for other outcomes."""
         return self.row["words"]
 
 
@@ -131,19 +134,19 @@ def judged(results: Path = RESULTS) -> list[Judged]:
         if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
             again = f"prospect report {name} --from-summary"
             raise ValueError(
-                f"{path} judges {', '.join(strangers)}, which {name} does not claim; to write it anew: {again}"
+                f"{path} contains {', '.join(strangers)}, which {name} does not declare; to rewrite it: {again}"
             )
         found += [Judged(name, known[row["claim"]], row) for row in rows]
     return found
 
 
 def in_order(claims: Sequence[Judged]) -> list[Judged]:
-    """Those that failed first."""
+    """The claims sorted by outcome, failed ones first."""
     return sorted(claims, key=lambda one: list(ORDER).index(one.outcome))
 
 
 def counts(claims: Sequence[Judged]) -> str:
-    """How many claims came to what: `12 FAIL, 30 INCONCLUSIVE, 0 NOT RUN, 40 PASS`."""
+    """Number of claims per outcome, e.g. `12 FAIL, 30 INCONCLUSIVE, 0 NOT RUN, 40 PASS`."""
     return ", ".join(f"{sum(one.outcome == outcome for one in claims)} {outcome}" for outcome in ORDER)
 
 
@@ -151,7 +154,7 @@ def counts(claims: Sequence[Judged]) -> str:
 
 
 def overview(results: Path = RESULTS) -> Path:
-    """Write results/README.md."""
+    """Write results/README.md; returns its path."""
     results.mkdir(parents=True, exist_ok=True)
     path = results / "README.md"
     durable.write(path, overview_text(results).encode())
@@ -159,7 +162,7 @@ def overview(results: Path = RESULTS) -> Path:
 
 
 def overview_text(results: Path = RESULTS) -> str:
-    """Each claim as a sentence with its figures and its verdict: papers' claims and checks of ours, failures first."""
+    """The text of the page: each claim as a sentence with its numbers and verdict, failed ones first."""
     every = judged(results)
     parts = {kind: [one for one in every if one.kind == kind] for kind in KINDS}
     lines = ["# Results", *(f"{title}: {counts(parts[kind])}." for kind, title in KINDS.items()), NOTE]
@@ -198,7 +201,7 @@ def _table(claims: Sequence[Judged]) -> str:
 
 
 def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
-    """How verdicts changed when the intervals did, how many and why."""
+    """A section on the verdicts that changed with the method of the intervals, and why."""
     known = {(one.experiment, one.claim.name): one for one in claims}
     changed = verdict_changes({key: one.outcome for key, one in known.items()}, before)
     if not changed:
@@ -220,12 +223,12 @@ def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
 
 
 def front_table(results: Path = RESULTS) -> str:
-    """A row a headline: method, what its paper claims, what was measured here, the verdict; failures first."""
+    """The table of README.md: method, claim, measured numbers and verdict, failed ones first."""
     known = {(one.experiment, one.claim.name): one for one in judged(results)}
     methods = {(experiment, claim): method for method, experiment, claim in HEADLINES}
     if missing := [key for key in methods if key not in known]:
         raise ValueError(
-            "no verdict on a headline of README.md: "
+            "no verdict for a row of the table in README.md: "
             + ", ".join(f"claim {claim!r} of {experiment}" for experiment, claim in missing)
         )
     lines = [
@@ -240,7 +243,7 @@ def front_table(results: Path = RESULTS) -> str:
 
 
 def front_speed(results: Path = RESULTS) -> str:
-    """Four figures of speed in sentences."""
+    """The list of README.md with four measurements of speed."""
     values = [durable.read_object(results / "bench" / f"{name}.json")[figure] for name, figure, _ in SPEED]
     shown = [f"{x / 1e6:.3g} million" if x >= 1e6 else number(x) for x in values]
     return "\n".join(f"- {text.format(x)}" for x, (_, _, text) in zip(shown, SPEED, strict=True))
@@ -256,13 +259,13 @@ SPEED = (
     ),
     ("td3_loop", "ratio_to_sb3", "TD3's whole loop in HalfCheetah: {} times stable-baselines3's, two cores each"),
 )
-"""Bench, figure and sentence of the front page."""
+"""Benchmark, figure and sentence of each line of the list in README.md."""
 MARKS = {"results": front_table, "speed": front_speed}
-"""What stands between two marks of README.md, by their name."""
+"""Name of a generated part of README.md -> function that makes its text."""
 
 
 def with_front(text: str, results: Path = RESULTS) -> str:
-    """README.md with its generated parts made anew. Raises ValueError unless each has its two marks."""
+    """The text of README.md with its generated parts replaced. Raises ValueError unless each has its two marks."""
     for name, made in MARKS.items():
         begin, end = BEGIN.format(name), END.format(name)
         if text.count(begin) != 1 or text.count(end) != 1:
@@ -272,7 +275,7 @@ def with_front(text: str, results: Path = RESULTS) -> str:
 
 
 def write_front(root: Path = Path(), results: Path = RESULTS) -> list[Path]:
-    """Write README.md and docs/metrics.md of a clone anew; nothing where there is no README with such marks."""
+    """Rewrite README.md and docs/metrics.md of a clone; does nothing without a README.md with such marks."""
     front, metrics = root / "README.md", root / "docs" / "metrics.md"
     text = front.read_text("utf-8") if front.exists() else ""
     if not any(BEGIN.format(name) in text for name in MARKS):

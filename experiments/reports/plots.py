@@ -1,6 +1,6 @@
-"""Pictures of a report: learning curves, and archives drawn over their environment.
+"""Figures of a report: learning curves, exams, and archives drawn over their environment.
 
-Imported only where a picture is drawn (it loads Matplotlib). Same data, same bytes.
+Imported only when a figure is drawn, because it loads Matplotlib. The same data gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from matplotlib.figure import Figure
 from prospect_rl.experiments.metrics import area_of, place_of, words_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
-"""Okabe and Ito 2008, told apart by colour-blind readers too; agents take them in the order of the tier."""
+"""Palette of Okabe and Ito (2008), suitable for colour-blind readers; assigned to agents in the order of the tier."""
 STYLES = ("-", "--", "-.", ":")
 DPI = 110
 COLUMNS = 3
-"""Panels side by side, at most: a report is read at the width of a page."""
+"""Largest number of panels in a row, so that a figure fits the width of a page."""
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
-    """Label -> colour, the same in every picture of a report."""
+    """Label -> colour, the same in every figure of a report."""
     return {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(labels)}
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG without the names of programs in it."""
-    FigureCanvasAgg(figure)  # whatever MPLBACKEND says
+    """Write a PNG without the name of the software in its metadata."""
+    FigureCanvasAgg(figure)  # independent of MPLBACKEND
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
 def label_of(metric: str, env: str) -> str:
-    """A metric's words for an axis, in lines that fit its height."""
+    """The axis label of a metric, wrapped to fit the height of a panel."""
     return fill(words_of(metric, env), 34)
 
 
 def curve_metrics(names: Sequence[str]) -> list[str]:
-    """Which metrics get a panel: coverage and best rewards; the evaluation's return where there is no ledger."""
+    """The metrics that get a panel: coverage and best rewards, or without a ledger the evaluation's metrics."""
     chosen = [n for n in names if n == "ledger/coverage" or n.startswith(("ledger/best_", "ledger/stored_best_"))]
     return chosen or [n for n in names if n in ("eval/return", "eval/success")] or list(names[:4])
 
@@ -53,7 +53,7 @@ def curve_metrics(names: Sequence[str]) -> list[str]:
 def panels(
     counts: Sequence[int], size: tuple[float, float], margin: tuple[float, float]
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with a group of panels for each count, at most `COLUMNS` in a row; sizes in inches."""
+    """A figure with one group of panels per count, at most `COLUMNS` in a row; sizes are in inches."""
     columns = min(COLUMNS, max(counts))
     rows = [-(-count // columns) for count in counts]
     whole = (size[0] * columns + margin[0], size[1] * sum(rows) + margin[1])
@@ -69,9 +69,9 @@ def panels(
 
 
 def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit: str, path: Path) -> None:
-    """A panel a metric and environment: interquartile means with 95 % bootstrap bands.
+    """Draw one panel per metric and environment: interquartile means with 95 % bootstrap bands.
 
-    Each environment begins a row of its own, unless all have one metric only.
+    Each environment starts a new row, unless every environment has only one metric.
     """
     envs = list(dict.fromkeys(row["env"] for row in curves))
     metrics = [curve_metrics(list(dict.fromkeys(r["metric"] for r in curves if r["env"] == env))) for env in envs]
@@ -86,13 +86,13 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit
         axis.set(ylabel=label_of(metric, env), xlabel=unit)
         lines |= {str(line.get_label()): line for line in axis.get_lines()}
     shown = [lines[label] for label in labels if label in lines]
-    fitting = max(1, int(figure.get_figwidth() // 2.1))  # inches that a long label takes
+    fitting = max(1, int(figure.get_figwidth() // 2.1))  # a long label is 2.1 inches wide
     figure.legend(handles=shown, loc="outside lower center", ncols=min(len(shown) or 1, fitting), frameon=False)
     save(figure, path)
 
 
 def draw_exams(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], path: Path) -> None:
-    """A panel an environment: success in exams whose names are numbers, over these; means, and seeds as dots."""
+    """Draw one panel per environment: success over the exams whose names are numbers; means as lines, seeds as dots."""
     named = {n: n.split("/")[1] for n in rows[0] if n.startswith("exam/") and n.endswith("/success")}
     numbers = sorted((int(number), n) for n, number in named.items() if number.isdecimal())
     envs = list(dict.fromkeys(row["env"] for row in rows))
@@ -100,9 +100,9 @@ def draw_exams(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], path: P
     for axis, env in zip(axes, envs, strict=True):
         for i, (label, colour) in enumerate(colours_of(labels).items()):
             mine = [row for row in rows if row["env"] == env and row["label"] == label]
-            sat = [(x, np.array([row[n] for row in mine])) for x, n in numbers]
-            sat = [(x, values[~np.isnan(values)]) for x, values in sat]
-            points = [(x, values) for x, values in sat if len(values)]
+            exams = [(x, np.array([row[n] for row in mine])) for x, n in numbers]
+            exams = [(x, values[~np.isnan(values)]) for x, values in exams]
+            points = [(x, values) for x, values in exams if len(values)]
             if not points:
                 continue
             style = STYLES[i // len(COLOURS) % len(STYLES)]
@@ -139,9 +139,9 @@ def _curve_panel(axis: Axes, cells: Sequence[Mapping[str, Any]], labels: Sequenc
 
 
 def backdrop(axis: Axes, env: Any) -> None:
-    """Draw the environment's picture and the outlines of its goals, in descriptor units, where it has them.
+    """Draw the environment's image and the outlines of its goals, in descriptor units, if it has them.
 
-    `env.backdrop()` gives (image uint8 [H, W, 3], extent (left, right, bottom, top)); without one the limits
+    `env.backdrop()` returns (image uint8 [H, W, 3], extent (left, right, bottom, top)); without it the axis limits
     are the bounds of the descriptor.
     """
     if hasattr(env, "backdrop"):
@@ -166,9 +166,10 @@ def backdrop(axis: Axes, env: Any) -> None:
 def draw_archives(
     archives: Mapping[str, np.ndarray], envs: Mapping[str, Any], labels: Sequence[str], path: Path
 ) -> bool:
-    """A panel an agent: where exploring policies ended (grey), and the archive (colour: reward).
+    """Draw one panel per agent: where exploring policies ended (grey), and the archive (colour: reward).
 
-    archives: `<env>|<label>|<name>` -> array, see `experiments.reports.records.archives`. False where there is nothing.
+    archives: `<env>|<label>|<name>` -> array, see `experiments.reports.records.archives`. Returns False, and draws
+    nothing, if there is no archive.
     """
     cells = {tuple(key.split("|")[:2]) for key in archives}
     shown = {env: [label for label in labels if (env, label) in cells] for env in envs}
@@ -206,7 +207,7 @@ def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, 
 
 
 def draw_path(env: Any, points: np.ndarray, title: str, path: Path) -> None:
-    """One episode's descriptors [T, 2] as a line over the environment."""
+    """Draw one episode's descriptors [T, 2] as a line over the environment."""
     figure = Figure(figsize=(4.6, 4.8), layout="constrained")
     axis = figure.subplots()
     backdrop(axis, env)

@@ -1,7 +1,7 @@
-"""From run folders to three small files that can be committed: summary.csv, curves.csv, archive.npz.
+"""Extraction of three small files from run folders, to be committed: summary.csv, curves.csv, archive.npz.
 
-All that a report says is made from these three, so that it can be made again where the runs themselves are gone.
-Shapes: S seeds, M marks (evenly spaced parts of the budget), n archive entries.
+A report is generated from these three files alone, so that it can be regenerated without the runs.
+Shapes: S seeds, M marks (evenly spaced over the budget), n archive entries.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ HEAD = ("tier", "env", "label", "seed", "budget", "used", "unit", "wall_minutes"
 CURVE_HEAD = ("env", "label", "metric", "used", "seeds", "mean", "iqm", "low", "high")
 """Columns of curves.csv; low and high bound the 95 % bootstrap interval of the interquartile mean."""
 NEVER = ("ledger/first_", "ledger/reached_", "ledger/stored_first_", "ledger/stored_reached_")
-"""Metrics whose negative values mean: never. They become NaN, so that no mean is taken over a -1."""
+"""Metrics whose negative values mean never. They become NaN, so that means do not include a -1."""
 BEST = ("ledger/best_", "ledger/stored_best_")
-"""Metrics whose null means that the area never paid: the best reward was 0. As NaN it would drop the worst runs."""
+"""Metrics whose null means that the area was never rewarded: the best reward was 0. NaN would drop the worst runs."""
 ARCHIVE_BYTES = 280_000
 Row = dict[str, Any]
 
@@ -42,15 +42,17 @@ class Record:
     """One seed of a finished run."""
 
     job: Job
+    """The job of the run."""
     seed: int
+    """One of the seeds of the run."""
     rows: list[Row]
     """Metrics rows in order; the last one is final."""
     head: Row
-    """The columns of `HEAD`."""
+    """Values of the columns `HEAD`."""
 
 
 def read(jobs: Iterable[Job], tier: str) -> list[Record]:
-    """The finished runs among `jobs`, a record a seed."""
+    """Read the finished runs among `jobs`, one record per seed."""
     return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
 
 
@@ -73,45 +75,45 @@ def _read_one(job: Job, tier: str) -> list[Record]:
 def _rows(job: Job, last: list[Row]) -> list[Row]:
     """The metrics rows of a finished run, with missing values as NaN (see `NEVER`, `BEST`).
 
-    The last ones are those of result.json, which has the exams too; where metrics.jsonl says something else, a
-    warning tells it. Raises ValueError where it has no row of a seed.
+    The last rows are taken from result.json, which includes the exams; a warning is issued if metrics.jsonl differs.
+    Raises ValueError if metrics.jsonl has no row of a seed.
     """
     path, rows = job.out / "metrics.jsonl", durable.read_lines(job.out / "metrics.jsonl", whole=True)
     for final in last:
         mine = [i for i, row in enumerate(rows) if row["seed"] == final["seed"]]
         if not mine:
             raise ValueError(
-                f"{path} has no row of seed {final['seed']}, which has finished; move {job.out} away and run it anew"
+                f"{path} has no row of seed {final['seed']}, which has finished; move {job.out} away and run it again"
             )
         there = rows[mine[-1]]
         if there["mark"] < final["mark"]:
-            warnings.warn(f"{path} has lost the last row of seed {final['seed']}; result.json holds it", stacklevel=3)
+            warnings.warn(f"{path} has lost the last row of seed {final['seed']}; result.json has it", stacklevel=3)
             rows.append(final)
             continue
         if there != {name: final.get(name) for name in there}:
-            warnings.warn(f"{path} contradicts result.json in line {mine[-1] + 1}, which is not used", stacklevel=3)
+            warnings.warn(f"{path} contradicts result.json in line {mine[-1] + 1}; the line is ignored", stacklevel=3)
         rows[mine[-1]] = final
     return [{name: value_of(name, value) for name, value in row.items()} for row in rows]
 
 
 def value_of(name: str, value: Any) -> Any:
-    """A metric of a row, with a missing value as NaN (see `NEVER`, `BEST`)."""
+    """The value of a metric, with a missing value as NaN (see `NEVER`, `BEST`)."""
     if value is None:
         return 0.0 if name.startswith(BEST) else math.nan
     return math.nan if name.startswith(NEVER) and value < 0 else value
 
 
 def _times(folder: Path) -> tuple[float, str]:
-    """(total wall minutes of a run, over all its sessions; the day of its end).
+    """(total wall-clock minutes of a run, over all its processes; the date of its end).
 
-    A run of an older version has no date but that of its file, which a copy may have lost.
+    Runs of older versions have no stored date; the date of their file is used instead.
     """
     path = folder / "timing.jsonl"
     try:
         rows = read_lines(path)
         minutes = round(sum(row["seconds"] + row["save_seconds"] for row in rows) / 60, 2)
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is not readable; without it the run counts no time") from None
+        raise ValueError(f"{path} is not readable; delete it to count no time for the run") from None
     if rows and "date" in rows[-1]:
         return minutes, rows[-1]["date"]
     return minutes, datetime.fromtimestamp((folder / "result.json").stat().st_mtime, UTC).date().isoformat()
@@ -122,14 +124,20 @@ def _times(folder: Path) -> tuple[float, str]:
 
 @dataclass(frozen=True)
 class Tables:
-    """What is committed of an experiment's runs."""
+    """The committed tables of an experiment's runs."""
 
     summary: list[Row]
+    """Rows of summary.csv, one per seed."""
     curves: list[Row]
+    """Rows of curves.csv, one per environment, agent, metric and mark."""
     archives: dict[str, np.ndarray]
+    """Arrays of archive.npz by name."""
 
     def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
-        """These, and the cells of which `before` knows more seeds of the very runs that `jobs` are; in their order."""
+        """Merge with earlier tables, in the order of `jobs`.
+
+        A cell (environment, label) of `before` is kept if it has more seeds, all of them of runs among `jobs`.
+        """
         planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
         kept = {
             cell for cell, rows in theirs.items()
@@ -154,12 +162,12 @@ def _by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def tables(experiment: Experiment, tier: str, records: Sequence[Record]) -> Tables:
-    """Those of finished runs."""
+    """The tables of finished runs."""
     return Tables(summary(experiment, records), curves(experiment, tier, records), archives(records))
 
 
 def tables_in(folder: Path) -> Tables:
-    """Those that lie in a folder; empty ones where there are none."""
+    """Read the tables in a folder; missing ones are empty."""
     rows = read_summary(folder) if (folder / "summary.csv").exists() else []
     lines = read_csv(folder / "curves.csv") if (folder / "curves.csv").exists() else []
     arrays = dict[str, np.ndarray]()
@@ -173,7 +181,7 @@ def tables_in(folder: Path) -> Tables:
 
 
 def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[str]:
-    """The metrics of summary.csv: all figures of evaluation and ledger, then what the experiment names."""
+    """The metrics of summary.csv: all metrics of evaluation and ledger, then those that the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
     names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
     names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
@@ -181,7 +189,7 @@ def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[s
 
 
 def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
-    """Which of the metrics `names` the report's tables and curves show: the declared ones, or the usual ones."""
+    """Those of `names` that the report's tables and curves show: the declared metrics, or a default selection."""
     names = list(names)
     usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
     wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.claims)]
@@ -189,7 +197,7 @@ def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
-    """A row a seed: `HEAD`, then the metrics of its final row and those derived from it."""
+    """One row per seed: `HEAD`, then the metrics of its final row and those derived from it."""
     names = summary_metrics(experiment, records)
     table = []
     for record in records:
@@ -203,14 +211,14 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
 
 
 def at_marks(rows: Sequence[Row], metric: str, marks: np.ndarray) -> np.ndarray:
-    """The metric [M] of the first row that has reached each mark (of the last row, beyond its end)."""
+    """The metric [M] in the first row at or after each mark; beyond the last row, in the last row."""
     reached = np.array([row["mark"] for row in rows], np.float64)
     index = np.minimum(np.searchsorted(reached, marks), len(rows) - 1)
     return np.array([rows[i].get(metric, math.nan) for i in index], np.float64)
 
 
 def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list[Row]:
-    """A row for each environment, agent, metric and mark, over the seeds that have a value there."""
+    """One row per environment, agent, metric and mark, over the seeds that have a value there."""
     shown = table_metrics(experiment, summary_metrics(experiment, records))
     names = [name for name in shown if name not in experiment.derived]
     cells: dict[tuple[str, str], list[Record]] = {}
@@ -230,7 +238,7 @@ def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list
 
 
 def _spread(values: np.ndarray) -> Row:
-    """Columns of curves.csv for one point [S]."""
+    """The columns of curves.csv for the values [S] at one mark."""
     x = present(values)
     if not len(x):
         return {"seeds": 0, "mean": math.nan, "iqm": math.nan, "low": math.nan, "high": math.nan}
@@ -242,10 +250,10 @@ def _spread(values: np.ndarray) -> Row:
 
 
 def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
-    """What the archive picture needs, of the first seed of each agent: `<env>|<label>|<name>` -> array.
+    """The arrays of the archive figure, for the first seed of each agent: `<env>|<label>|<name>` -> array.
 
-    descriptor [n, 2] and fitness [n] in float32, area [n] in int8, explored [rows, columns] visits. Entries are
-    thinned evenly where they would be too many for a small file.
+    descriptor [n, 2] and fitness [n] in float32, area [n] in int8, explored [rows, columns] visits. Large archives are
+    subsampled evenly to keep the file small.
     """
     first = {(r.job.env, r.job.label): r for r in reversed(records) if (r.job.out / "report.npz").exists()}
     kept: dict[str, np.ndarray] = {}
@@ -268,7 +276,7 @@ def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
 
 
 def write_csv(path: Path, rows: Sequence[Row], head: Sequence[str]) -> None:
-    """Rows with `head` first and the other columns in order of appearance; a missing value is an empty cell."""
+    """Write rows with the columns `head` first, then the others in order of appearance; missing values are empty."""
     columns = list(dict.fromkeys([*head, *(name for row in rows for name in row)]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -281,24 +289,24 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(int(value))
     if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else f"{float(value):.9g}"  # nine digits keep a float32 exactly
+        return "" if math.isnan(value) else f"{float(value):.9g}"  # nine digits represent a float32 exactly
     return str(value)
 
 
 def read_text_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, its cells by column) of a table. Raises ValueError, naming file and line, for a line that is no row."""
+    """Yield (line number, cells by column) of a table. Raises ValueError, naming file and line, for a malformed row."""
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
         for row in reader:
             if None in row or None in row.values():
-                raise ValueError(f"{path} has another number of cells in line {reader.line_num} than in its head")
+                raise ValueError(f"{path} has a different number of cells in line {reader.line_num} than in its header")
             yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not readable: {error}") from None
 
 
 def read_csv(path: Path) -> list[Row]:
-    """The rows that `write_csv` wrote: text columns as text, all others as float (empty: NaN)."""
+    """Read the rows of `write_csv`: text columns as text, all others as float (NaN for an empty cell)."""
     return [{name: _value(path, line, name, word) for name, word in row.items()} for line, row in read_text_csv(path)]
 
 
@@ -312,7 +320,7 @@ def _value(path: Path, line: int, name: str, word: str) -> Any:
 
 
 def read_summary(folder: Path) -> list[Row]:
-    """The rows of a folder's summary.csv. Raises ValueError where it has none."""
+    """Read the rows of a folder's summary.csv. Raises ValueError if it has none."""
     if not (rows := read_csv(folder / "summary.csv")):
-        raise ValueError(f"{folder / 'summary.csv'} has no row in line 2: write it anew from the runs, or restore it")
+        raise ValueError(f"{folder / 'summary.csv'} has no row in line 2: rewrite it from the runs, or restore it")
     return rows

@@ -1,9 +1,8 @@
-"""The report of an experiment: tables, the claims ledger and pictures, generated and never edited.
+"""The report of an experiment: tables, verdicts on claims and figures, all generated.
 
     run folders -> summary.csv, curves.csv, archive.npz -> README.md, claims.csv, curves.png, archive.png
 
-The archive is there only where an agent keeps one. The second arrow needs no runs. Nothing is taken from the clock: the
-same runs give the same bytes.
+The archive exists only if an agent has one. The second step needs no runs. The same runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -33,26 +32,29 @@ CLAIM_HEAD = (
     "why",
 )  # fmt: skip
 BEFORE = "verdicts_before.csv"
-"""Verdicts under the percentile bootstrap, with which the ledger began: experiment, claim, outcome."""
+"""File with the earlier verdicts, under the percentile bootstrap: experiment, claim, outcome."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report was written, and what the claims came to."""
+    """The files of a report and the verdicts on its claims."""
 
     folder: Path
+    """Folder of the report's files."""
     verdicts: list[Verdict]
+    """Verdicts in the order of the claims."""
     pictures: list[Path]
+    """Paths of the figures that were drawn."""
 
 
 def report(
     experiment: Experiment, tier: str, *, root: Path | None = None, out: Path | None = None, from_summary: bool = False
 ) -> Report:
-    """Read the runs of a tier under `root` and write the report; smoke reports stay with the runs.
+    """Read the runs of a tier under `root` and write the report into `out`; smoke reports are written beside the runs.
 
-    A cell of which the tables of `out` know more finished seeds than there are runs, with today's configuration, is
-    kept as it stands there: runs may be made on several machines. `from_summary` takes these tables alone. Raises
-    ValueError where nothing has finished, or where the tables are of another tier.
+    A cell (environment, label) for which the tables in `out` have more finished seeds than there are runs, with the
+    current configuration, is kept: runs may be made on several machines. `from_summary` uses only these tables. Raises
+    ValueError if no run has finished, or if the tables belong to another tier.
     """
     folder = out or _folder(experiment, tier, root)
     if not from_summary:
@@ -60,7 +62,7 @@ def report(
         found = records.read(jobs, tier)
         if not found:
             command = f"prospect run {experiment.name} --tier {tier}"
-            raise ValueError(f"no finished run of {experiment.name} ({tier}); to make them: {command}")
+            raise ValueError(f"no finished run of {experiment.name} ({tier}); start them with: {command}")
         tables = records.tables(experiment, tier, found).over(records.tables_in(folder), jobs)
         folder.mkdir(parents=True, exist_ok=True)
         records.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
@@ -82,12 +84,12 @@ def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
 
 
 def render(experiment: Experiment, tier: str, folder: Path) -> Report:
-    """Write README.md, claims.csv and the pictures from the tables in `folder`."""
+    """Write README.md, claims.csv and the figures from the tables in `folder`."""
     if not (folder / "summary.csv").exists():
-        raise ValueError(f"there is no {folder / 'summary.csv'}")
+        raise ValueError(f"file not found: {folder / 'summary.csv'}")
     rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
-        raise ValueError(f"{folder} holds tier {rows[0]['tier']!r}, not {tier!r}")
+        raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
     budgets = {row["env"]: int(row["budget"]) for row in rows}
     cells = experiment.tier(tier)
     known = [claim for claim in experiment.claims if claim.env in cells.envs]
@@ -138,7 +140,7 @@ def _claim_row(v: Verdict) -> Row:
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table from its header and rows."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
@@ -147,7 +149,7 @@ def readme(
     experiment: Experiment, tier: str, rows: Sequence[Row], verdicts: Sequence[Verdict], pictures: Sequence[Path],
     folder: Path,
 ) -> str:  # fmt: skip
-    """The page of an experiment in `folder`."""
+    """The text of an experiment's page."""
     cells = experiment.tier(tier)
     parts = [
         f"# {experiment.title}",
@@ -199,7 +201,7 @@ CELLS_NOTE = (
 
 
 def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tuple[str, str], str]:
-    """(Experiment, claim) -> the verdict under the percentile bootstrap, of those that have another one now."""
+    """(experiment, claim) -> earlier verdict, under the percentile bootstrap, for verdicts that have changed."""
     if not before.exists():
         return {}
     old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
@@ -207,7 +209,7 @@ def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tu
 
 
 def why(v: Verdict) -> str:
-    """What decides a verdict, in one sentence."""
+    """The reason of a verdict in one sentence."""
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
     if not math.isfinite(v.low):
         return f"Values of {seeds} seeds do not make an interval."
@@ -222,7 +224,7 @@ def why(v: Verdict) -> str:
 
 
 def bound_of(claim: Claim) -> str:
-    """What a claim's interval is held against: its margin, or its two bounds."""
+    """The bound that a claim's interval is compared with: its margin, or its two bounds."""
     return f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
 
 
@@ -245,7 +247,7 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> str:
-    """The claims ledger in Markdown."""
+    """The verdicts as a Markdown table."""
     lines = []
     for v in verdicts:
         claim = v.claim
@@ -263,7 +265,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row]) -> list[str]:
-    """Metrics x agents of one environment, and a line on what the cells say."""
+    """The table metrics x agents of one environment, and a note that explains its cells."""
     columns = [name for name in rows[0] if name not in records.HEAD]
     names = records.table_metrics(experiment, columns)
     labels = list(experiment.tier(tier).agents)
@@ -273,7 +275,7 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
 
 
 def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[str]:
-    """`Experiment.sums` x agents, and the tasks that are summed; an agent without all of them has no sum."""
+    """The table `Experiment.sums` x agents, and a note on the sums; an agent that lacks a task has no sum."""
     cells = experiment.tier(tier)
     lines = [
         [words_of(name, cells.envs[0]), *(_sum(experiment, rows, cells.envs, label, name) for label in cells.agents)]
@@ -311,12 +313,12 @@ def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, l
 
 
 def read_claims(path: Path) -> list[dict[str, str]]:
-    """The rows of a claims.csv, as text."""
+    """Read the rows of a claims.csv as text."""
     return [row for _, row in records.read_text_csv(path)]
 
 
 def tier_of(folder: Path) -> str | None:
-    """The tier of the committed tables in a folder, if there are any."""
+    """The tier of the committed tables in a folder; None if there are none."""
     path = folder / "summary.csv"
     tier = records.read_summary(folder)[0]["tier"] if path.exists() else None
     return tier if tier in TIERS else None

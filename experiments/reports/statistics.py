@@ -1,16 +1,16 @@
 """Statistics over seeds, in float64 NumPy: intervals of means, interquartile means, bootstrap intervals, rank tests.
 
-Intervals of means that verdicts rest on are computed, never resampled. Unbounded scores: Student's t, and for a
-difference Welch 1947, or Cochran and Cox 1950 where the sides have unequal numbers of seeds. Bounded scores: Clopper
-and Pearson 1934 with the effective sample size of Korn and Graubard 1998, and for a difference the two one-sided
-limits combined by the product of their tail probabilities (Fisher).
+The intervals of means behind verdicts are computed, not resampled. Unbounded scores: Student's t, and for a difference
+Welch 1947, or Cochran and Cox 1950 if the sides have unequal numbers of seeds. Bounded scores: Clopper and Pearson 1934
+with the effective sample size of Korn and Graubard 1998, and for a difference the two one-sided limits combined by the
+product of their tail probabilities (Fisher).
 
-Source of the others: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
+The other statistics follow Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
 (interquartile mean, stratified percentile bootstrap, probability of improvement, performance profiles). Shapes: S
-seeds, R resamples, K thresholds or tails. Several tasks are strata: each is resampled on its own, and all weigh the
-same.
+seeds, R resamples, K thresholds or tails. Several tasks are strata: each is resampled separately, and all have the same
+weight.
 
-No function takes NaN: drop missing values first (`present`) and say how many there were.
+No function accepts NaN: drop missing values first (`present`) and report their number.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Statistic = Callable[..., np.ndarray]
-"""`statistic(x [..., S], axis=-1)` -> [...]"""
+"""A function `statistic(x [..., S], axis=-1)` -> [...]."""
 Interval = tuple[float, float]
+"""(lower bound, upper bound)."""
 
 RESAMPLES = 10_000
+"""Number of bootstrap resamples."""
 PROFILE_RESAMPLES = 2_000
-"""Of a profile, which has a band at each of its thresholds."""
+"""Number of resamples of a performance profile, which has a band at each of its thresholds."""
 LEVEL = 0.95
+"""Confidence level of all intervals."""
 
 
 def present(values: ArrayLike) -> np.ndarray:
-    """The finite ones among `values` [S], as float64."""
+    """The finite values among `values` [S], as float64."""
     x = np.asarray(values, np.float64).ravel()
     return x[np.isfinite(x)]
 
 
 def iqm(x: ArrayLike, axis: int = -1) -> np.ndarray:
-    """Interquartile mean: a quarter of the values (rounded down) is cut off at either end. NaN of nothing."""
+    """Interquartile mean: drops a quarter of the values (rounded down) at either end. NaN if there are no values."""
     x = np.sort(np.asarray(x, np.float64), axis=axis)
     n = x.shape[axis]
     if not n:
@@ -53,10 +56,10 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
-    """Values [R] of `statistic(*resampled strata, axis=-1)`; each stratum [S_i] is drawn from itself alone.
+    """Values [R] of `statistic(*resampled strata, axis=-1)`; each stratum [S_i] is resampled separately.
 
-    Strata of several tasks that make up one score are joined by the statistic. Raises ValueError for an
-    empty stratum or one with NaN.
+    The statistic combines the strata of several tasks into one score. Raises ValueError for an empty stratum or one
+    with NaN.
     """
     generator = np.random.default_rng(seed)
     drawn = []
@@ -69,7 +72,7 @@ def bootstrap(
 
 
 def percentile_interval(samples: ArrayLike, level: float = LEVEL) -> Interval:
-    """The central `level` of bootstrap samples [R]."""
+    """The central interval that contains a fraction `level` of the bootstrap samples [R]."""
     low, high = np.quantile(np.asarray(samples), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -89,7 +92,7 @@ def bootstrap_interval(
 
 
 def t_interval(x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds ([...], [...]) of the means of unbounded scores [..., S]; infinite where all are equal."""
+    """Bounds ([...], [...]) of the means of unbounded scores [..., S]; infinite if all are equal."""
     from scipy import special
 
     x = np.asarray(x, np.float64)
@@ -100,9 +103,9 @@ def t_interval(x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def t_difference(left: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of mean(left) - mean(right) of unbounded scores [..., S]; infinite where neither side varies.
+    """Bounds of mean(left) - mean(right) of unbounded scores [..., S]; infinite if neither side varies.
 
-    Welch's quantile is too small where the smaller side varies more, hence Cochran and Cox's for unequal sides.
+    Welch's quantile is too small if the side with fewer seeds varies more; unequal sides use Cochran and Cox's instead.
     """
     from scipy import special
 
@@ -121,18 +124,18 @@ def t_difference(left: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndar
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of x [..., S] and the variances of these means; exactly 0 for equal values."""
+    """Means of x [..., S] and the variances of these means, exactly 0 for equal values."""
     n = x.shape[-1]
     variance = x.var(axis=-1, ddof=1) / n if n > 1 else np.zeros(x.shape[:-1])
     return x.mean(axis=-1), np.where(np.ptp(x, axis=-1) > 0, variance, 0.0)
 
 
 def lower_limit(x: ArrayLike, tail: ArrayLike) -> np.ndarray:
-    """Lower limits [..., K] of the means of scores [..., S] between 0 and 1, each with a tail probability [K].
+    """Lower limits [..., K] of the means of scores [..., S] between 0 and 1, one for each tail probability [K].
 
-    Those of Clopper and Pearson for a sample as large as would give a share the scores' variance, never smaller than
-    S. The scores are divided by the largest of them, and their variance is that of the scores and one more at either
-    bound, so that equal scores keep the exact limit of as many successes: top * tail ** (1 / S).
+    The limits of Clopper and Pearson with the effective sample size: the size at which a binomial proportion has the
+    scores' variance, at least S. The scores are divided by the largest of them. The variance is that of the scores plus
+    one more at each bound, so that equal scores have the exact limit of as many successes: top * tail ** (1 / S).
     """
     from scipy import special
 
@@ -154,8 +157,9 @@ def bounded_interval(x: ArrayLike, low: float, high: float) -> tuple[np.ndarray,
 
 
 PRODUCT, WIDEST = 0.0034, 0.49
-"""Two tails have this product c, and neither is over .49 = a. That some such pair exceeds the tail probabilities p and
-q of the truth on either side, uniform where limits are exact, has the chance c / a (2 - a) + c log(a a / c) < .025."""
+"""The two tail probabilities have the product c = PRODUCT, and each is at most a = WIDEST. For exact limits, the tail
+probabilities p and q of the true means are uniform; the probability that some such pair of tails exceeds (p, q) is
+c / a (2 - a) + c log(a a / c) < .025."""
 TAILS = np.geomspace(PRODUCT / WIDEST, WIDEST, 25)
 
 
@@ -164,7 +168,7 @@ def bounded_difference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of mean(left) - mean(right) of scores [..., S], each side between its own bounds.
 
-    The least that left's and right's limits allow, over all ways to share out the product of their tails.
+    The extreme of the differences of the sides' limits, over all splits of the product of tail probabilities.
     """
     (low_a, high_a) = _limits(left, *left_bounds, TAILS, TAILS)
     (low_b, high_b) = _limits(right, *right_bounds, TAILS[::-1], TAILS[::-1])
@@ -174,22 +178,23 @@ def bounded_difference(
 def _limits(
     x: ArrayLike, low: float, high: float, tail_low: np.ndarray, tail_high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits [..., K] of scores between `low` and `high`. Raises ValueError for one outside.
+    """Lower and upper limits [..., K] of scores between `low` and `high`. Raises ValueError for a score outside.
 
-    A ten-thousandth of the range beyond is an error of rounding: 103 rewards of 1 / 103 sum to 1 + 1e-6 in float32.
+    Scores outside by up to a ten-thousandth of the range are accepted as rounding errors: 103 rewards of 1 / 103 sum to
+    1 + 1e-6 in float32.
     """
     unit = (np.asarray(x, np.float64) - low) / (high - low)
     if np.any((unit < -1e-4) | (unit > 1 + 1e-4)):
-        raise ValueError(f"{x} is not between the bounds {low:g} and {high:g} that are declared for it")
+        raise ValueError(f"{x} is not between the declared bounds {low:g} and {high:g}")
     unit = np.clip(unit, 0.0, 1.0)
     lower, upper = lower_limit(unit, tail_low), 1 - lower_limit(1 - unit, tail_high)
     return low + (high - low) * lower, low + (high - low) * upper
 
 
 def skewed_coverage(left: ArrayLike, right: ArrayLike | None = None, *, draws: int = 4000, seed: int = 0) -> float:
-    """How often the t interval covers where scores are lognormal with the means and deviations of these [S].
+    """Simulated coverage of the t interval for lognormal scores with the means and deviations of these [S].
 
-    What stands beside a verdict on skewed scores; no verdict depends on it.
+    Printed beside a verdict on skewed scores; no verdict depends on it.
     """
     generator, drawn, truth = np.random.default_rng(seed), [], []
     for side in (left,) if right is None else (left, right):
@@ -207,13 +212,13 @@ def skewed_coverage(left: ArrayLike, right: ArrayLike | None = None, *, draws: i
 
 
 def probability_of_improvement(left: ArrayLike, right: ArrayLike) -> float:
-    """P(a run of left beats one of right), ties counted half: the Mann-Whitney U over its maximum."""
+    """Probability that a run of left exceeds one of right, ties counted half: the Mann-Whitney U over its maximum."""
     a, b = np.asarray(left, np.float64)[:, None], np.asarray(right, np.float64)[None]
     return float(np.mean((a > b) + 0.5 * (a == b)))
 
 
 def average_improvement(lefts: Sequence[ArrayLike], rights: Sequence[ArrayLike]) -> float:
-    """Probability of improvement, averaged over tasks: a vector a task on either side."""
+    """Probability of improvement averaged over tasks; each side has one vector per task."""
     pairs = zip(lefts, rights, strict=True)
     return float(np.mean([probability_of_improvement(left, right) for left, right in pairs]))
 
@@ -222,7 +227,7 @@ def improvement_interval(
     lefts: Sequence[ArrayLike], rights: Sequence[ArrayLike], *, level: float = LEVEL, resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:  # fmt: skip
-    """Percentile interval of `average_improvement`; each side of each task is resampled on its own."""
+    """Percentile interval of `average_improvement`; each side of each task is resampled separately."""
     tasks = len(lefts)
 
     def average(*parts: np.ndarray, axis: int) -> np.ndarray:
@@ -244,7 +249,7 @@ def profile_band(
     tasks: Sequence[ArrayLike], thresholds: ArrayLike, *, level: float = LEVEL, resamples: int = PROFILE_RESAMPLES,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Percentile bounds ([K], [K]) of `performance_profile`, at each threshold on its own."""
+    """Percentile bounds ([K], [K]) of `performance_profile`, separately at each threshold."""
     at = np.asarray(thresholds, np.float64)
     drawn = bootstrap(tasks, lambda *parts, axis: _exceeding(*parts, thresholds=at), resamples=resamples, seed=seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -252,12 +257,12 @@ def profile_band(
 
 
 def _exceeding(*tasks: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """[..., K] of tasks [..., S]."""
+    """Shares [..., K] of runs above each threshold, averaged over tasks [..., S]."""
     return np.mean([(task[..., None] > thresholds).mean(axis=-2) for task in tasks], axis=0)
 
 
 def mann_whitney(left: ArrayLike, right: ArrayLike) -> float:
-    """One-sided p that left is not larger than right: exact for few values without ties, else normal."""
-    from scipy import stats  # takes a second to load, which a run that tests nothing need not wait
+    """One-sided p-value of the hypothesis that left is not larger: exact for few values without ties, else normal."""
+    from scipy import stats  # imported here because it takes a second to load
 
     return float(stats.mannwhitneyu(left, right, alternative="greater").pvalue)

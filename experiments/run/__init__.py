@@ -1,1 +1,1 @@
-"""One run: its configuration and folder, its programs, the driver, checkpoints, callbacks."""
+"""One run: its configuration and folder, its compiled programs, the driver, checkpoints, callbacks."""

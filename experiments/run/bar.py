@@ -1,4 +1,4 @@
-"""The progress of one run: a bar in a terminal, a line every ten seconds elsewhere."""
+"""Progress display of one run: a bar in a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 PAUSE = 10.0
-"""Seconds between lines where there is no terminal."""
+"""Seconds between lines if the output is not a terminal."""
 
 
 def clock(seconds: float | None) -> str:
-    """A duration for people, e.g. `1:02:05`."""
+    """A human-readable duration, e.g. `1:02:05`."""
     if seconds is None:
         return "?"
     minutes, seconds = divmod(round(seconds), 60)
@@ -25,11 +25,11 @@ def clock(seconds: float | None) -> str:
 
 @contextmanager
 def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function for `train(progress=...)`: a bar with the last return, or lines."""
+    """Yield a function for `train(progress=...)` that shows a bar with the last return, or prints lines."""
     if not console.is_interactive:
         yield _run_lines(console, title)
         return
-    console.print(title)  # a line of its own: a bar and its figures take 80 columns
+    console.print(title)  # on a separate line: the bar and its numbers take 80 columns
     left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
     columns = (BarColumn(), _text("{task.fields[used]}"), left, _text("{task.fields[last]}"))
     with Progress(*columns, console=console) as shown:
@@ -44,7 +44,7 @@ def run_display(console: Console, title: str) -> Iterator[Callable[[dict[str, An
                 shown.update(bar, last=figures(now["rows"][-1]))
 
         yield update
-        if not shown.tasks[0].total:  # nothing ran: the run had finished before
+        if not shown.tasks[0].total:  # nothing was run: the run was already finished
             shown.remove_task(bar)
 
 
@@ -73,6 +73,6 @@ def _run_lines(console: Console, title: str) -> Callable[[dict[str, Any]], None]
 
 
 def figures(row: dict[str, Any]) -> str:
-    """The two figures that tell most, from a metrics row."""
+    """Return and coverage of a metrics row, as text."""
     shown = {"return": row.get("eval/return"), "coverage": row.get("ledger/coverage")}
     return ", ".join(f"{name} {value:.3g}" for name, value in shown.items() if value is not None)

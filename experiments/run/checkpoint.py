@@ -1,10 +1,10 @@
-"""Checkpoints: one folder a step, two files, exact to the bit, whole or absent.
+"""Checkpoints: one folder with two files per saved iteration, bit-exact and written atomically.
 
-    checkpoints/<iteration>/state.safetensors    the flattened run state, one array a leaf
-    checkpoints/<iteration>/manifest.json        what it belongs to, and the SHA-256 and size of each file
+    checkpoints/<iteration>/state.safetensors    the flattened run state, one array per leaf
+    checkpoints/<iteration>/manifest.json        the run that it belongs to, and the SHA-256 and size of each file
 
-A checkpoint is written into a temporary folder, synced and renamed, so that a crash at any moment leaves
-the older ones as they were. Nothing in it can run code.
+A checkpoint is written into a temporary folder, synced and renamed, so that a crash at any moment leaves the older
+checkpoints intact. It contains no executable code.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from prospect_rl.experiments.run import durable
 SCHEMA = 1
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 KEEP = 2
-"""The newest ones that are kept; the best one comes on top."""
+"""Number of newest checkpoints that are kept, in addition to the best one."""
 TEMPORARY = ".writing"
 EXTENDED = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
-"""Types that NumPy does not have: their bits are stored, under a name that says what they are."""
+"""Types that NumPy lacks: their bits are stored as integers, under a name that includes the type."""
 
 
 class DamagedError(ValueError):
-    """A checkpoint that is not what was written; the one before it may still be whole."""
+    """A checkpoint differs from what was written; an older one may still be intact."""
 
 
 # --- trees as named arrays ---------------------------------------------------------------------------
 
 
 def flatten(tree: Tree) -> dict[str, np.ndarray]:
-    """The leaves of a pytree by path. Raises ValueError for a typed key: keys are made anew, never stored."""
+    """The leaves of a pytree by path. Raises ValueError for a random key: keys are recomputed, never stored."""
     named = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = jax.tree_util.keystr(path)
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise ValueError(f"the run state holds a random key at {name}: keys belong to no state")
+            raise ValueError(f"the run state contains a random key at {name}: keys must not be stored")
         named[name] = np.asarray(leaf, order="C")
     return named
 
@@ -89,18 +89,18 @@ def unpacked(data: bytes) -> dict[str, np.ndarray]:
     try:
         return _decode(load(data))
     except (SafetensorError, KeyError) as error:
-        raise DamagedError(f"no safetensors: {error}") from None
+        raise DamagedError(f"not a safetensors file: {error}") from None
 
 
 def rebuild(named: dict[str, np.ndarray], template: Tree) -> Tree:
-    """The pytree of `template` (arrays or ShapeDtypeStructs) with these leaves. Raises ValueError on a misfit."""
+    """A pytree like `template` (arrays or ShapeDtypeStructs) with these leaves. Raises ValueError on a mismatch."""
     paths, treedef = jax.tree_util.tree_flatten_with_path(template)
     wanted = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
     for name in [*wanted, *named]:
         if name not in named:
             raise ValueError(f"the checkpoint lacks {name}: it was written by another version of the agent")
         if name not in wanted:
-            raise ValueError(f"the checkpoint holds {name}, which the run state has no place for")
+            raise ValueError(f"the checkpoint contains {name}, which the run state does not have")
         have, want = named[name], wanted[name]
         if have.shape != want.shape or have.dtype != want.dtype:
             raise ValueError(
@@ -114,9 +114,9 @@ def rebuild(named: dict[str, np.ndarray], template: Tree) -> Tree:
 
 
 def save(folder: Path, tree: Tree, manifest: dict[str, Any]) -> Path:
-    """Write a checkpoint into `folder` and remove those that are neither new nor best.
+    """Write a checkpoint into `folder` and delete those that are neither among the newest nor the best.
 
-    manifest: at least `iteration`, `config_hash` and `score` (the higher the better; None where unknown).
+    manifest: at least `iteration`, `config_hash` and `score` (higher is better; None if unknown).
     """
     target = folder / f"{manifest['iteration']:012d}"
     temporary = folder / f"{TEMPORARY}-{target.name}"
@@ -137,13 +137,13 @@ def save(folder: Path, tree: Tree, manifest: dict[str, Any]) -> Path:
     return target
 
 
-def hand_over(folder: Path, old: str, new: str) -> None:
-    """Make the whole checkpoints of run `old` those of run `new`, which continues it."""
+def reassign(folder: Path, old: str, new: str) -> None:
+    """Assign the intact checkpoints of the run with hash `old` to the run with hash `new`, which continues it."""
     for path in steps(folder):
         try:
             manifest = read_manifest(path)
         except DamagedError:
-            continue  # reading it will say so
+            continue  # an error is raised when it is read
         if manifest["config_hash"] == old:
             manifest["config_hash"] = new
             manifest["sha256"] = durable.hash_of(manifest)
@@ -151,7 +151,7 @@ def hand_over(folder: Path, old: str, new: str) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a crash has left half written."""
+    """Remove partly written checkpoints left by a crash."""
     for leftover in folder.glob(f"{TEMPORARY}-*"):
         shutil.rmtree(leftover)
 
@@ -170,7 +170,7 @@ def _prune(folder: Path) -> None:
 
 
 def score_of(path: Path) -> float | None:
-    """The stated score of a checkpoint; None also where the manifest is damaged (reading it will say so)."""
+    """The score of a checkpoint; None if it has none or its manifest is damaged (reading it raises an error)."""
     try:
         return json.loads((path / MANIFEST).read_bytes())["score"]
     except (OSError, ValueError, KeyError):
@@ -183,10 +183,10 @@ def score_of(path: Path) -> float | None:
 def newest(
     folder: Path, template: Tree, config_hash: str, notice: Callable[[str], None]
 ) -> tuple[Tree, dict[str, Any]] | None:
-    """(run state, manifest) of the newest whole checkpoint; None where there is none at all.
+    """(run state, manifest) of the newest intact checkpoint; None if there is no checkpoint.
 
-    A damaged one is skipped, named to `notice` and removed once an older one has been found whole. Raises
-    ValueError where all are damaged: a run never begins anew by itself. Also where one does not fit the run.
+    A damaged one is skipped, reported through `notice` and deleted once an older intact one has been found. Raises
+    ValueError if all are damaged, because a run never restarts from the beginning by itself, or if one does not fit.
     """
     found, damaged = steps(folder)[::-1], []
     for path in found:
@@ -201,14 +201,14 @@ def newest(
             shutil.rmtree(bad)
         return tree, manifest
     if damaged:
-        raise ValueError(f"all {len(damaged)} checkpoints in {folder} are damaged; move the folder away to begin anew")
+        raise ValueError(f"all {len(damaged)} checkpoints in {folder} are damaged; move the folder away to start again")
     return None
 
 
 def last(folder: Path, config_hash: str) -> dict[str, np.ndarray]:
-    """The leaves by path of the newest checkpoint. Raises ValueError where there is none, or it is damaged."""
+    """The leaves by path of the newest checkpoint. Raises ValueError if there is none or it is damaged."""
     if not (found := steps(folder)):
-        raise ValueError(f"{folder} holds no checkpoint")
+        raise ValueError(f"{folder} contains no checkpoint")
     try:
         read_manifest(found[-1], config_hash)
         return _read_state(found[-1])
@@ -217,9 +217,9 @@ def last(folder: Path, config_hash: str) -> dict[str, np.ndarray]:
 
 
 def read_manifest(path: Path, config_hash: str | None = None) -> dict[str, Any]:
-    """The manifest of a checkpoint whose files all have their stated size and digest.
+    """Read the manifest of a checkpoint and verify the size and digest of its files.
 
-    Raises DamagedError, naming the file; ValueError for another schema or another run's checkpoint.
+    Raises DamagedError, naming the file, on a mismatch; ValueError for another schema or another run's checkpoint.
     """
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())

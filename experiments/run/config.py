@@ -1,4 +1,4 @@
-"""What a run is: all that decides its result."""
+"""Configuration of a run: everything that determines its result."""
 
 from __future__ import annotations
 
@@ -22,36 +22,53 @@ if TYPE_CHECKING:
     from prospect_rl.experiments.run.config import Run
 
 LARGEST = 2**31 - 2**24
-"""Counters are int32, with room for the last iteration."""
+"""Largest budget: counters are int32, with room for the last iteration."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One cell of an experiment with its seed, or with the seeds that run as one program."""
+    """The configuration of one run: an agent, an environment, its seed or seeds, and the budget.
+
+    Args:
+        agent: The agent with its hyper-parameters, not bound to an environment.
+        env: Id of a registered environment, or an environment object.
+        env_fields: Pairs (field, value) for a registered environment.
+        seeds: Seeds, each 0 to 2**32 - 1; several train as one program.
+        budget: Environment steps, policy evaluations or updates, depending on the agent.
+        evals: Number of metrics rows, evenly spaced over the budget.
+        eval_episodes: Episodes per evaluation.
+        name: Label in tables; not part of the hash.
+        dataset: Name and fields of the dataset, for agents that want `Batches`.
+        exams: Exams of the finished agent.
+
+    Example:
+        >>> run = Run(TD3(), "mujoco/hopper", seeds=(1,), budget=100_000)
+        >>> result = train_run(run, out="run")
+    """
 
     agent: Agent
-    """Not bound."""
+    """The agent, not bound to an environment."""
     env: str | Env
     """A registered id, or any object with `spec`, `reset` and `step`."""
     env_fields: tuple[tuple[str, Any], ...] = ()
-    """Values for fields of a registered environment, as pairs."""
+    """Pairs (field, value) for fields of a registered environment."""
     seeds: tuple[int, ...] = (0,)
-    """More than one only for agents with `vmap_seeds`."""
+    """Seeds of the run; more than one only for agents with `vmap_seeds`."""
     budget: int = 0
-    """Env steps, evaluations of policies or updates, by what the agent wants."""
+    """Environment steps, policy evaluations or updates, depending on what the agent wants."""
     evals: int = 20
-    """Rows of metrics, at evenly spaced parts of the budget."""
+    """Number of metrics rows, evenly spaced over the budget."""
     eval_episodes: int = 1
-    """Episodes of each evaluation."""
+    """Number of episodes per evaluation."""
     name: str = ""
-    """A label for people; no part of the hash."""
+    """A human-readable label; not part of the hash."""
     dataset: Data | None = None
-    """What an agent that wants `Batches` learns from, by name; a dataset of one's own goes to `train`."""
+    """Dataset by name, for an agent that wants `Batches`; a dataset object is passed to `train` instead."""
     exams: tuple[Exam, ...] = ()
-    """What the finished agent must do besides."""
+    """Exams that the finished agent takes."""
 
     def config(self) -> dict[str, Json]:
-        """All that decides the result, as JSON. Raises ValueError for a field that JSON cannot hold."""
+        """Everything that determines the result, as JSON. Raises ValueError for a field that JSON cannot represent."""
         return {
             "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
@@ -67,21 +84,21 @@ class Run:
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits of the configuration."""
+        """Hash of the configuration, 16 hexadecimal digits."""
         return durable.hash_of(self.config())
 
     @property
     def marks(self) -> list[int]:
-        """The budget used at which rows of metrics are due."""
+        """The budgets at which metrics rows are written, in increasing order."""
         return [-(-self.budget * i // self.evals) for i in range(1, self.evals + 1)]
 
     def check(self, dataset: Dataset | None) -> None:
-        """Raise ValueError, in one line, for what no run can be made of."""
+        """Raise ValueError, with a one-line message, for an invalid configuration."""
         if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-            raise ValueError("JAX's 64-bit mode is on, and all programs here are of 32 bits: unset JAX_ENABLE_X64")
+            raise ValueError("JAX's 64-bit mode is on, but all programs here use 32 bits: unset JAX_ENABLE_X64")
         wants, name = check_wants(self.agent), type(self.agent).__name__
         first = wants[0]
-        threads()  # refuses a bad NPROC
+        threads()  # raises ValueError for an invalid NPROC
         for what, value in [("evals", self.evals), ("eval_episodes", self.eval_episodes), ("seeds", len(self.seeds))]:
             if value < 1:
                 raise ValueError(f"{what} must be at least 1, not {value}")
@@ -90,30 +107,30 @@ class Run:
         if not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(self.seeds)}")
         if len(self.seeds) > 1 and (not self.agent.vmap_seeds or len(wants) > 1):
-            raise ValueError(f"{name} takes one seed a run, not {len(self.seeds)}: start one run a seed")
+            raise ValueError(f"{name} trains one seed per run, not {len(self.seeds)}: start one run per seed")
         if self.budget < cost(first):
             raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
         if self.budget < (least := self.agent.least_budget):
-            raise ValueError(f"budget {self.budget} ends before {name} begins to learn: give at least {least}")
+            raise ValueError(f"budget {self.budget} ends before {name} begins to learn: use at least {least}")
         if self.budget > LARGEST or self.evals > self.budget:
             raise ValueError(f"budget {self.budget} must lie between evals ({self.evals}) and {LARGEST}")
         given = dataset is not None or self.dataset is not None
         if isinstance(first, Batches) and not given:
-            raise ValueError(f"{name} learns from a dataset: give one")
+            raise ValueError(f"{name} learns from a dataset, but none is given")
         if not isinstance(first, Batches) and given:
             raise ValueError(f"{name} learns from its own experience and takes no dataset")
 
     def make_env(self, **others: Any) -> Env:
-        """The environment, with `others` for some of its fields. Raises ValueError for an unknown id or field."""
+        """Create the environment; `others` override its fields. Raises ValueError for an unknown id or field."""
         if isinstance(self.env, str):
             return envs.make(self.env, **dict(self.env_fields) | others)
         if self.env_fields or others:
-            raise ValueError("env_fields are for registered ids; set the fields of an environment object itself")
+            raise ValueError("env_fields are for registered ids; set the fields on the environment object itself")
         return self.env
 
 
 def env_config(env: Any) -> dict[str, Json]:
-    """All that decides an environment object, and those within it, but for the arrays (see `data_hashes`)."""
+    """Configuration of an environment object and the environments that it wraps, without arrays (`data_hashes`)."""
     about = {"id": env.spec.id, "class": type(env).__qualname__}
     known = dataclasses.is_dataclass(env)
     fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
@@ -122,7 +139,7 @@ def env_config(env: Any) -> dict[str, Json]:
     if known:
         static = {f.name for f in fields if not f.metadata.get("pytree_node", False)} - set(within)
         said = {name: durable.canonical(held[name]) for name in held if name in static}
-    else:  # its attributes, as far as they are numbers, words and arrays
+    else:  # not a dataclass: its attributes that are numbers, strings or arrays
         plain = {name: x for name, x in held.items() if identity.plain(x)}
         said = identity.facts({"obs": env.spec.obs, "action": env.spec.action, "horizon": env.spec.horizon} | plain)
     return {**about, "fields": said | within}

@@ -1,6 +1,6 @@
-"""Files that are whole or absent, and JSON that says the same thing in the same bytes.
+"""Atomic file writes, and canonical JSON: equal values give equal bytes.
 
-Every file that a later start relies on is written beside its place, synced to the disk and renamed into it.
+Every file that a resumed run relies on is written to a temporary file, synced to disk and renamed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import numpy as np
 from prospect_rl.envs.identity import home_of
 
 UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-"""What file systems say that cannot sync a folder (shares of other systems): there a crash may undo a rename."""
+"""Errors of file systems that cannot sync a folder (network shares): there a crash may undo a rename."""
 Json = Any
-"""What `json` can write: None, bool, int, float, str, and lists and dicts of these."""
+"""A JSON value: None, bool, int, float, str, and lists and dicts of these."""
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last (a rename is durable only then), where the file system can."""
+    """Sync the entries of a folder to disk, if the file system supports it; only then is a rename durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -39,27 +39,27 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make the contents of a file last."""
+    """Sync the contents of a file to disk."""
     with path.open("rb+") as f:
         os.fsync(f.fileno())
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: whoever reads it sees the old bytes or the new ones."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # process numbers repeat on other machines
+    """Replace a file atomically: a reader sees either the old or the new contents."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # a pid would not be unique across machines
     try:
         beside.write_bytes(data)
         sync_file(beside)
         os.replace(beside, path)
     finally:
-        beside.unlink(missing_ok=True)  # a full disk must not keep the half that fitted
+        beside.unlink(missing_ok=True)  # do not leave a partial file on a full disk
     sync_folder(path.parent)
 
 
 def read_lines(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file. Raises ValueError, naming file and line, for one that is no row.
+    """Read the rows of a JSON-lines file. Raises ValueError, naming file and line, for a malformed row.
 
-    whole: leave out a last line that has no end.
+    whole: ignore an incomplete last line.
     """
     data = path.read_bytes()
     lines = (data[: data.rfind(b"\n") + 1] if whole else data).splitlines()
@@ -67,7 +67,7 @@ def read_lines(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises ValueError, naming the file, where it holds none."""
+    """Read the object in a JSON file. Raises ValueError, naming the file, if it does not contain one."""
     return _object(path.read_bytes(), f"{path} is not readable")
 
 
@@ -82,12 +82,12 @@ def _object(text: bytes, complaint: str) -> dict[str, Any]:
 
 
 def dumps(value: Json, indent: int | None = None) -> str:
-    """Strict JSON: numbers that are not finite become null."""
+    """Strict JSON text; numbers that are not finite become null."""
     return json.dumps(finite(value), allow_nan=False, indent=indent)
 
 
 def finite(value: Json) -> Json:
-    """The same value with None in the place of NaN and the infinities."""
+    """A copy of the value with None in place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -98,19 +98,19 @@ def finite(value: Json) -> Json:
 
 
 def sha256(data: bytes) -> str:
-    """The digest of some bytes, in hexadecimal."""
+    """The SHA-256 digest of some bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def hash_of(config: Json) -> str:
-    """16 hexadecimal digits that depend on the values alone, not on the order of the names."""
+    """Hash of a configuration, 16 hexadecimal digits, independent of the order of the keys."""
     return sha256(json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())[:16]
 
 
 def canonical(value: Any) -> Json:
-    """A configuration value as JSON: dataclasses by class and fields, 5.0 as 5, infinities as words.
+    """A configuration value as JSON: dataclasses as class and fields, 5.0 as 5, infinities as strings.
 
-    Raises ValueError for a value whose text could differ from one process to the next.
+    Raises ValueError for a value whose text could differ between processes.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -134,8 +134,8 @@ def canonical(value: Any) -> Json:
 def fields_of(config: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
     """The fields of a dataclass as JSON.
 
-    A field whose metadata says `later` is left out while it has its default, so that runs made before it was added keep
-    their hash.
+    A field with `later` in its metadata is omitted while it has its default value, so that runs from before it was
+    added keep their hash.
     """
     kept = [f for f in dataclasses.fields(config) if f.name not in leave_out]
     kept = [f for f in kept if not f.metadata.get("later") or getattr(config, f.name) != f.default]
@@ -143,7 +143,7 @@ def fields_of(config: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Json
 
 
 def differences(old: Json, new: Json, at: str = "") -> list[str]:
-    """Where two configurations differ: `a.b: old -> new`, one line a value."""
+    """The differences between two configurations, one line `a.b: old -> new` per value."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = [*old, *(name for name in new if name not in old)]
         inside = f"{at}." if at else ""

@@ -1,11 +1,10 @@
-"""One episode of a trained agent, with its pictures."""
+"""Running one episode of a trained agent, with rendered frames."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +12,15 @@ import numpy as np
 
 from prospect_rl.agents.api import Agent
 from prospect_rl.envs import rollout
-from prospect_rl.envs.api import Array, Env, Episodes, Inputs, Tree
-from prospect_rl.envs.rollout import fold_in
+from prospect_rl.envs.api import Array, Env, Episodes, Tree
+from prospect_rl.envs.rollout.episode import Course, continued, keys_of, opened
 from prospect_rl.experiments.run import ledger
 from prospect_rl.experiments.run.archive import entries
-from prospect_rl.experiments.run.program import EVAL, START, starts_of, stream
+from prospect_rl.experiments.run.program import evaluation
 from prospect_rl.experiments.run.reopen import Finished
 
 TOLERANCE = 1e-4
-"""Two programs of the same episode may differ in the last bits."""
+"""Tolerance for comparing the same episode in two programs, which may differ in the last bits."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,19 @@ class Played:
     """One episode."""
 
     facts: dict[str, float]
-    """return, length, area and descriptor_*."""
+    """Return, length, area and descriptor_* of the episode."""
     points: np.ndarray
-    """[T, d] descriptors along the way; empty without descriptor."""
+    """[T, d] descriptors at each step; empty without descriptor."""
     frames: list[np.ndarray]
-    """Pictures uint8 [H, W, 3], where asked for."""
+    """Frames uint8 [H, W, 3], if requested."""
 
 
 def choose(found: Finished, env: Env, *, cell: tuple[int, int] | None, index: int | None, best: bool) -> int | None:
-    """The archive's row that is meant; None for what the agent itself would ship."""
+    """The archive row selected by the arguments; None for the agent's final policy."""
     if cell is None and index is None and not best:
         return None
     if "genome" not in found.arrays:
-        raise ValueError(f"{found.folder} keeps no archive of policies; play it without --cell, --index and --best")
+        raise ValueError(f"{found.folder} has no archive of policies; play it without --cell, --index and --best")
     rows = entries(found.arrays)
     if not len(rows):
         raise ValueError(f"the archive of {found.folder} is empty")
@@ -59,7 +58,7 @@ def choose(found: Finished, env: Env, *, cell: tuple[int, int] | None, index: in
 
 
 def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Played:
-    """One episode from the run's own start. Raises ValueError where pictures are wanted of an env without any."""
+    """Run one episode from the run's own start. Raises ValueError if frames are requested but cannot be drawn."""
     agent = found.run.agent.bind(env.spec)
     album = _episode(agent, env, behaviour, found.seed, frames)
     steps = album.steps
@@ -78,8 +77,8 @@ def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) ->
     @jax.jit
     def go(env: Env, behaviour: Tree) -> Episodes:
         return rollout.episodes(
-            env, agent, behaviour, jnp.ones(1, bool), stream(EVAL, seed), stream(START, seed), population=1,
-            starts=starts_of(agent), shared=True, keep_steps=True, frames=frames,
+            env, agent, behaviour, jnp.ones(1, bool), population=1, shared=True, keep_steps=True, frames=frames,
+            **evaluation(agent, seed),
         )  # fmt: skip
 
     return go(env, behaviour)
@@ -93,7 +92,7 @@ def _pictures(env: Env, album: Episodes, frames: int) -> list[np.ndarray]:
 
 
 def stored(found: Finished, row: int) -> dict[str, float]:
-    """What the archive says of an entry, under the names of `Played.facts`."""
+    """The archive's values of an entry, under the names of `Played.facts`."""
     facts = {"return": float(found.arrays["fitness"][row])}
     if "area" in found.arrays:
         facts["area"] = int(found.arrays["area"][row])
@@ -101,12 +100,12 @@ def stored(found: Finished, row: int) -> dict[str, float]:
 
 
 def agrees(found: float, said: float) -> bool:
-    """Whether a figure is that of the archive."""
+    """Whether a value equals that of the archive, up to the tolerance."""
     return math.isclose(found, said, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def save_gif(frames: list[np.ndarray], path: Path, fps: int = 20) -> None:
-    """An animated picture."""
+    """Write frames as an animated GIF."""
     from PIL import Image
 
     first, *others = (Image.fromarray(frame) for frame in frames)
@@ -114,7 +113,7 @@ def save_gif(frames: list[np.ndarray], path: Path, fps: int = 20) -> None:
 
 
 MOST = 300
-"""Pictures of an episode; of a longer one they are evenly spaced."""
+"""Largest number of frames of an episode; of a longer episode, evenly spaced ones are kept."""
 
 
 @dataclass(frozen=True)
@@ -122,49 +121,41 @@ class Watched:
     """One episode."""
 
     frames: list[np.ndarray]
-    """Pictures uint8 [H, W, 3], the start first and the end last."""
+    """Frames uint8 [H, W, 3], from the start to the end of the episode."""
     captions: list[str]
-    """Step and return so far, for each picture."""
+    """Step number and return so far, for each frame."""
     facts: dict[str, float]
-    """return, length, success."""
+    """Return, length and success of the episode."""
 
 
 def watch(agent: Agent, env: Env, behaviour: Tree, seed: int, mark: int, episode: int = 0) -> Watched:
     """An episode of a bound agent, by its number, of the evaluation of a seed at a mark, by its number.
 
-    The keys are those of `rollout.episodes` for one policy in `Program.evaluate`. Raises ValueError where the
-    environment draws no pictures.
+    It is begun and continued by what `rollout.episodes` begins and continues it by, with the keys of
+    `Program.evaluate`. Raises ValueError where the environment draws no pictures.
     """
-    key = stream(EVAL, seed, mark)
-    origin = stream(START, seed) if starts_of(agent) == "fixed" else fold_in(key, 0)
+    keys = keys_of(**evaluation(agent, seed, mark))
 
     @jax.jit
-    def begin(env: Env, behaviour: Tree) -> tuple[Tree, Tree, Inputs]:
-        state, obs = env.reset(fold_in(origin, episode))
-        memory = agent.memory(behaviour, fold_in(fold_in(key, 1), episode))
-        return state, memory, rollout.first_inputs(env.spec, obs)
+    def begin(env: Env, behaviour: Tree) -> Course:
+        return opened(env, agent, behaviour, keys, episode, episode, jnp.ones((), bool))
 
     @jax.jit
-    def advance(env: Env, behaviour: Tree, carry: tuple[Tree, Tree, Inputs], t: Array) -> tuple[Any, Any]:
-        state, memory, inputs = carry
-        k_act, k_step = (fold_in(fold_in(fold_in(key, i), t), episode) for i in (2, 3))
-        action, memory, _ = agent.act(behaviour, memory, inputs, k_act)
-        state, step = env.step(state, action, k_step)
-        return (state, memory, rollout.next_inputs(step.obs, action, step.reward)), step
+    def advance(env: Env, behaviour: Tree, course: Course, t: Array) -> Course:
+        return continued(env, agent, behaviour, keys, episode, course, t)[0]
 
-    carry = begin(env, behaviour)
-    states, total, step = [(carry[0], "step 0")], np.float32(0), None
+    course = begin(env, behaviour)
+    states = [(course.stream.state, "step 0")]
     for t in range(env.spec.horizon):
-        carry, step = advance(env, behaviour, carry, np.int32(t))
-        total += np.float32(step.reward)  # summed up as in the kernel
-        states.append((carry[0], f"step {t + 1}, return {total:.4g}"))
-        if step.terminated or step.truncated:
+        course = advance(env, behaviour, course, np.int32(t))
+        states.append((course.stream.state, f"step {t + 1}, return {float(course.returns):.4g}"))
+        if not course.live:
             break
-    assert step is not None
     chosen = np.unique(np.linspace(0, len(states) - 1, min(len(states), MOST)).round().astype(int))
     try:
         frames = [np.asarray(env.frame(states[i][0])) for i in chosen]
     except NotImplementedError as error:
         raise ValueError(str(error)) from None
-    facts = {"return": float(total), "length": len(states) - 1, "success": float(step.info["success"])}
+    facts = {"return": course.returns, "length": course.length, "success": course.info["success"]}
+    facts = {name: float(x) for name, x in facts.items()}
     return Watched(frames, [states[i][1] for i in chosen], facts)

@@ -1,6 +1,6 @@
-"""What a run leaves at its end: the figures of its exams, report.npz and result.json.
+"""The last step of a run: its exams, report.npz and result.json.
 
-A run that was killed just before does it when it is started again.
+A run that was killed just before this step performs it when it is started again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.config import Run
-from prospect_rl.experiments.run.exams import examine
+from prospect_rl.experiments.run.exams import run_exams
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.program import Program, RunState
 from prospect_rl.experiments.run.result import Interrupted, Result
@@ -24,16 +24,16 @@ from prospect_rl.experiments.run.result import Interrupted, Result
 def finish(
     run: Run, program: Program, state: RunState, folder: Folder, result: Result, stopped: Callable[[], bool]
 ) -> Result:
-    """Write the last files; the result with the exams' figures in its last rows.
+    """Run the exams and write the final files; returns the result with the exams' metrics in its last rows.
 
-    Raises Interrupted where a signal comes during an exam. A run that a callback has ended sits none.
+    Raises Interrupted if a signal arrives during an exam. A run that a callback ended takes no exams.
     """
     if run.exams and not result.stopped:
-        if not examine(run, program, state, folder, stopped):
+        if not run_exams(run, program, state, folder, stopped):
             raise Interrupted(replace(result, interrupted=True))
         first = len(result.rows) - len(run.seeds)
         figures = [dict(ChainMap(*each)) for each in zip(*folder.exams.values(), strict=True)]
-        last = [row | sat for row, sat in zip(result.rows[first:], figures, strict=True)]
+        last = [row | exam for row, exam in zip(result.rows[first:], figures, strict=True)]
         result = replace(result, rows=[*result.rows[:first], *last])
     arrays = report_of(program, state)
     if state.ledger is not None:
@@ -47,7 +47,7 @@ def finish(
 
 
 def report_of(program: Program, state: RunState) -> dict[str, np.ndarray]:
-    """The arrays that the agent wants in pictures and exports; leading [S] where a run has several seeds."""
+    """The arrays that the agent provides for figures and exports, leading [S] if a run has several seeds."""
     agent = program.agent
     if not program.batched:
         return {name: np.asarray(x) for name, x in agent.report(state.agent).items()}

@@ -1,9 +1,9 @@
-"""What may watch a run from outside: callbacks, which are told how it goes and may end it before its budget.
+"""Callbacks: objects that observe a run and may end it before its budget is used.
 
-A callback sees a run and never touches its bits: neither the run's hash nor its rows depend on who watches. It is
-told before the first chunk and after every chunk. Each row of metrics is new to it once in a process: a resumed (or
-finished) run tells those that it already has in the first call. What a callback decides is best a function of the
-rows: then nothing of it has to be saved, and a resumed run decides as an uninterrupted one.
+A callback cannot change a run: neither the run's hash nor its metrics rows depend on callbacks. It is called before the
+first chunk and after every chunk. In one process each metrics row is reported as new exactly once: a resumed (or
+finished) run reports the rows that it already has in the first call. A callback should decide from the rows alone: then
+it has no state to save, and a resumed run behaves like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,72 +23,76 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[dict[str, Any]], None]
-"""The simplest way to look on: a function, called after every chunk, whose errors end the run as they are."""
+"""The simplest observer: a function that is called after every chunk; its errors end the run unchanged."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a run stands between two chunks. Valid during the call alone."""
+class Snapshot:
+    """The state of a run between two chunks, as callbacks see it. Valid only during the call."""
 
     run: Run
+    """The configuration of the run."""
     folder: Path | None
-    """The run's own; None where it keeps no files."""
+    """The folder of the run; None if it writes no files."""
     agent: Agent
-    """Bound to the environment."""
+    """The agent, bound to the environment."""
     env: Env
+    """The environment that it is trained in."""
     iteration: int
+    """Number of iterations completed so far."""
     used: int
-    """Budget used so far."""
+    """The budget used so far."""
     unit: str
-    """What the budget counts."""
+    """The unit of the budget: steps, evaluations or updates."""
     rows: list[dict[str, Any]]
-    """All rows of metrics so far, one a seed and a mark."""
-    fresh: list[dict[str, Any]]
-    """Those of them that the last call did not have."""
+    """All metrics rows so far, one per seed and mark."""
+    new_rows: list[dict[str, Any]]
+    """The rows that were added since the previous call."""
     behaviour: Callable[[], Tree]
-    """What the agent would ship now; of the first seed where there are several."""
+    """Returns the parameters of the policy to deploy now, of the first seed if there are several."""
     save: Callable[[Path, float | None], Path]
-    """(folder, score): write a checkpoint of this very state into `folder`, which keeps the last two and the best."""
+    """(folder, score): writes a checkpoint of the current state into `folder`, which keeps the last two and the best
+    one."""
 
     @property
     def at_row(self) -> bool:
-        """Whether the last row was measured on this very state."""
+        """Whether the last row was measured in the current state."""
         return bool(self.rows) and self.rows[-1]["iteration"] == self.iteration
 
 
 class Callback:
-    """The base of all callbacks."""
+    """Base class of all callbacks."""
 
-    def watch(self, now: Moment) -> str | None:
-        """Look at the run; the reason to end it here, or None to let it go on."""
+    def watch(self, now: Snapshot) -> str | None:
+        """Observe the run; return a reason to end it now, or None to continue."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """The run is over: finished, ended early, interrupted or failed."""
+        """Called once when the run is over: finished, ended early, interrupted or failed."""
 
 
-class Audience:
+class CallbackList:
     """The callbacks of one run."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks = callbacks
-        self.told = 0
+        self.reported = 0
 
-    def tell(self, now: Moment) -> str | None:
-        """Show a moment (its `fresh` is found here) to everyone; the first reason to end the run, if any.
+    def notify(self, now: Snapshot) -> str | None:
+        """Call every callback with a snapshot (`new_rows` is set here); returns the first reason to end the run.
 
-        Raises ValueError or RuntimeError, in one line that names the callback, for what one of them raises.
+        Raises ValueError or RuntimeError, with a one-line message that names the callback, if one of them fails.
         """
-        now = replace(now, rows=list(now.rows), fresh=now.rows[self.told :])
+        now = replace(now, rows=list(now.rows), new_rows=now.rows[self.reported :])
         reasons = []
         for callback in self.callbacks:
             with _named(callback):
                 reasons.append(callback.watch(now))
-        self.told = len(now.rows)
+        self.reported = len(now.rows)
         return next((reason for reason in reasons if reason), None)
 
     def close(self) -> None:
-        """Close everyone, then raise what the first of them raised."""
+        """Close every callback, then raise the first error that occurred."""
         failures = []
         for callback in self.callbacks:
             try:

@@ -1,9 +1,10 @@
-"""What a run of `Rollouts` has seen: kept by the driver, inside the jitted iteration, for every agent alike.
+"""Ledger of a run of `Rollouts`: counts over all evaluations, updated by the driver inside the jitted iteration.
 
-Coverage and "when was area k first reached" are thus measured on what was evaluated, never on what an agent
-says of itself. Every episode of an active member is one evaluation, numbered from 1 in the order of the members.
+Coverage and the first evaluation that reached an area are thus measured on the evaluated policies, in the same way for
+every agent, and never reported by the agent itself. Every episode of an active population member is one evaluation;
+evaluations are numbered from 1 in the order of the members.
 
-Shapes: P policies, E episodes, K reward areas, C cells a side of the descriptor grid.
+Shapes: P policies, E episodes, K reward areas, C cells along each side of the descriptor grid.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from flax import struct
 from prospect_rl.envs.api import Array, Box, Episodes, Spec
 
 CELLS = 50
-"""Cells a side of the grid over the first two components of the descriptor (SERENE, section 4)."""
+"""Cells along each side of the grid over the first two components of the descriptor (SERENE, section 4)."""
 REACHED = 0.9
-"""The fitness from which on an area counts as reached."""
+"""Smallest fitness at which an area counts as reached."""
 NEVER = -1
 
 
 @struct.dataclass
 class Stored:
-    """What the agent's archive held, from its metric `archive/best` [K]; exact to the iteration."""
+    """Contents of the agent's archive, from its metric `archive/best` [K]; exact to the iteration."""
 
     best: Array
-    """[K] the largest reward ever stored, -inf before there was one."""
+    """[K] the largest reward ever stored, -inf before the first one."""
     first: Array
-    """[K] int32 evaluations used when the archive first held a rewarded policy; -1: never."""
+    """[K] int32 evaluations used when the archive first contained a rewarded policy; -1: never."""
     reached: Array
-    """[K] int32 evaluations used when it first held one of at least REACHED; -1: never."""
+    """[K] int32 evaluations used when it first contained a policy with at least REACHED; -1: never."""
 
 
 @struct.dataclass
@@ -41,24 +42,25 @@ class Ledger:
     """Counts over all evaluations so far; int32, and -1 stands for never."""
 
     explored: Array
-    """[C, C] evaluations that ended in each cell, of phases that explore (`Rollouts.covers`)."""
+    """[C, C] number of evaluations that ended in each cell, in phases that explore (`Rollouts.covers`)."""
     visited: Array
-    """[C, C] the same of all phases."""
+    """[C, C] number of evaluations that ended in each cell, in all phases."""
     per_phase: Array
-    """[phases] evaluations."""
+    """[phases] number of evaluations in each phase."""
     best: Array
-    """[K] largest fitness among those that the area paid, -inf before there was one."""
+    """[K] largest fitness of an evaluation rewarded in the area, -inf before the first one."""
     first: Array
-    """[K] number of the first evaluation that the area paid."""
+    """[K] number of the first evaluation rewarded in the area."""
     reached: Array
-    """[K] number of the first evaluation to which it paid at least REACHED."""
+    """[K] number of the first evaluation with a reward of at least REACHED in the area."""
     paid: Array
-    """[K] evaluations that the area paid."""
+    """[K] number of evaluations rewarded in the area."""
     stored: Stored | None
+    """Contents of the archive, for agents with the metric `archive/best`."""
 
 
 def open_ledger(spec: Spec, phases: int, *, archive: bool) -> Ledger:
-    """An empty ledger. `archive`: whether the agent gives the metric `archive/best`."""
+    """An empty ledger. `archive`: whether the agent reports the metric `archive/best`."""
     assert spec.descriptor is not None
     grid = jnp.zeros((CELLS,) * min(2, spec.descriptor.size), jnp.int32)
     areas = max(1, spec.areas)
@@ -106,14 +108,14 @@ def update(ledger: Ledger, spec: Spec, data: Episodes, used: Array, *, phase: in
 
 
 def _earliest(known: Array, mask: Array, number: Array) -> Array:
-    """[K] the number of the first evaluation in `mask` [P, E, K], where none is known yet."""
+    """[K] number of the first evaluation in `mask` [P, E, K]; a known number is kept."""
     late = jnp.iinfo(jnp.int32).max
     now = jnp.min(jnp.where(mask, number, late), axis=(0, 1))
     return jnp.where((known == NEVER) & (now < late), now, known)
 
 
 def update_stored(ledger: Ledger, best: Array, used: Array) -> Ledger:
-    """Note what the archive holds after an iteration. best: [K], not positive or not finite where nothing paid."""
+    """Record the archive's contents after an iteration. best: [K], not positive or not finite without a reward."""
     if ledger.stored is None:
         return ledger
     held = jnp.isfinite(best) & (best > 0)
@@ -144,7 +146,7 @@ def uniformity(visits: np.ndarray) -> float:
 
 
 def summary(ledger: Ledger) -> dict[str, float | int]:
-    """The ledger of ONE run as named numbers; on the host."""
+    """The metrics of the ledger of ONE seed; runs on the host."""
     explored, visited = np.asarray(ledger.explored), np.asarray(ledger.visited)
     figures: dict[str, float | int] = {
         "ledger/coverage": np.count_nonzero(explored) / explored.size,

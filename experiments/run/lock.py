@@ -1,9 +1,9 @@
-"""One process a run folder: a lock file that names its owner and whose heartbeat shows that the owner lives.
+"""Lock of a run folder: a file that names the owning process and contains its heartbeat.
 
-The heartbeat is a count. Whoever finds a lock looks at it for a while, by its own monotonic clock: a count that changes
-is that of a live owner, one that stands still for `EXPIRY` seconds that of a dead one. The clocks of two machines are
-never compared. The process table is asked only where it is certain to speak of the owner: in the same boot of the same
-kernel and in the same PID namespace. It then answers at once.
+The heartbeat is a counter. A process that finds a lock watches the counter by its own monotonic clock: if it changes,
+the owner is alive; if it does not change for `EXPIRY` seconds, the owner is dead. Clocks of different machines are
+never compared. If the owner ran in the same boot of the same kernel and in the same PID namespace, the process table
+answers at once.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import Any, Self
 BEAT = 5.0
 """Seconds between heartbeats."""
 EXPIRY = 60.0
-"""Seconds without a change after which a lock is void."""
-LOOK = 0.5
-"""Seconds between two looks at another's lock."""
+"""Seconds without a heartbeat after which a lock is invalid."""
+POLL = 0.5
+"""Seconds between two reads of another process's lock."""
 Owner = dict[str, Any]
 
 
 def boot_id() -> str:
-    """What tells this boot of this kernel from another; empty where the system does not say."""
+    """Identifier of the current boot; empty if the system does not provide one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
@@ -39,7 +39,7 @@ def boot_id() -> str:
 
 
 def namespace() -> str:
-    """What tells this process table from another; empty where the system does not say, or /proc shows another one."""
+    """Identifier of the PID namespace; empty if unknown, or if /proc shows another namespace."""
     try:
         return os.readlink("/proc/self/ns/pid") if os.readlink("/proc/self") == str(os.getpid()) else ""
     except OSError:
@@ -47,7 +47,7 @@ def namespace() -> str:
 
 
 def started(pid: int) -> str:
-    """When a process began, in clock ticks since boot, so that a reused pid is not taken for its owner."""
+    """Start time of a process in clock ticks since boot, to detect a reused pid."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
     except OSError:
@@ -55,7 +55,7 @@ def started(pid: int) -> str:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this number exists in this process table."""
+    """Whether a process with this pid exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -66,15 +66,15 @@ def alive(pid: int) -> bool:
 
 
 def this_process() -> Owner:
-    """This process as an owner."""
+    """The owner record of the current process."""
     pid = os.getpid()
     return {
         "host": socket.gethostname(), "pid": pid, "started": started(pid), "boot": boot_id(), "namespace": namespace(),
     }  # fmt: skip
 
 
-def verdict(owner: Owner, me: Owner) -> bool | None:
-    """Whether the owner lives, where the process table is certain to know; None where only its heartbeat can tell."""
+def owner_alive(owner: Owner, me: Owner) -> bool | None:
+    """Whether the owner is alive according to the process table; None if only the heartbeat can tell."""
     pid, same = owner.get("pid"), all(me[name] and owner.get(name) == me[name] for name in ("boot", "namespace"))
     if not same or not isinstance(pid, int) or not 0 < pid < 2**31:
         return None
@@ -84,25 +84,25 @@ def verdict(owner: Owner, me: Owner) -> bool | None:
     return begun == owner.get("started") if begun else None
 
 
-def say(line: str) -> None:
-    """Tell the user, while nothing else can be shown yet."""
+def print_error(line: str) -> None:
+    """Print a line on standard error, before any other display exists."""
     sys.stderr.write(f"prospect: {line}\n")
     sys.stderr.flush()
 
 
-class Busy(ValueError):  # noqa: N818 - a state of things, told to the user as it is
-    """Another process owns the folder."""
+class Busy(ValueError):  # noqa: N818 - a state rather than an error; its message is shown unchanged
+    """Raised when another process owns the folder."""
 
 
 class Lock:
-    """A context manager that owns `folder/lock.json`. Entering raises `Busy` where another process does.
+    """A context manager that holds `folder/lock.json`. Entering raises `Busy` if another process holds it.
 
-    Entering may take `EXPIRY` seconds, and says so, where only the heartbeat can tell whether the owner lives.
+    If only the heartbeat can tell whether the owner is alive, entering may take `EXPIRY` seconds and prints a message.
     """
 
     def __init__(
         self, folder: Path, *, me: Owner | None = None, clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep, tell: Callable[[str], None] = say,
+        sleep: Callable[[float], None] = time.sleep, tell: Callable[[str], None] = print_error,
     ) -> None:  # fmt: skip
         self.path = folder / "lock.json"
         self.token = secrets.token_hex(8)
@@ -114,7 +114,7 @@ class Lock:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while not self._claim():
-            if (dead := self._dead()) is not None:
+            if (dead := self._wait_for_dead()) is not None:
                 self._remove(dead)
         self._thread.start()
         return self
@@ -128,15 +128,15 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether the lock file is still ours (a host that slept may have lost it)."""
+        """Whether this process still owns the lock file (a suspended host may have lost it)."""
         return _owner(_read(self.path)).get("token") == self.token
 
-    # --- our own lock --------------------------------------------------------------------------------
+    # --- own lock ------------------------------------------------------------------------------------
 
     def _claim(self) -> bool:
-        """Make the file where there is none. Needs no hard links, and nobody takes a half written one for a dead one.
+        """Create the lock file unless it exists. Needs no hard links; a partly written file is not taken for dead.
 
-        It stays open, and heartbeats are written into it: one that comes late cannot overwrite another owner's lock.
+        The file stays open for heartbeats, so that a late heartbeat cannot overwrite another owner's lock.
         """
         try:
             self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -151,7 +151,7 @@ class Lock:
         return True
 
     def beat(self) -> None:
-        """Show that we live. The length stays the same, so that this needs no room on a disk."""
+        """Write a heartbeat. The file's length does not change, so that this also works on a full disk."""
         self._count += 1
         owner = self._me | {"beat": f"{self._count:012d}", "token": self.token}
         data = json.dumps(owner).encode()
@@ -164,28 +164,28 @@ class Lock:
             try:
                 self.beat()
             except OSError:
-                continue  # a full or absent disk may come back, and the next beat with it
+                continue  # the next heartbeat may succeed, e.g. once a disk is no longer full or missing
 
-    # --- another's -----------------------------------------------------------------------------------
+    # --- another process's lock ----------------------------------------------------------------------
 
-    def _dead(self) -> bytes | None:
-        """The contents of the lock that is in the way, once its owner is dead. Raises `Busy` if the owner lives."""
+    def _wait_for_dead(self) -> bytes | None:
+        """The contents of an existing lock once its owner is known to be dead. Raises `Busy` if the owner is alive."""
         first, begun, told = _read(self.path), self._clock(), False
         while (now := _read(self.path)) is not None:
             owner = _owner(now)
-            lives = verdict(owner, self._me)
+            lives = owner_alive(owner, self._me)
             if lives or now != first:
                 raise Busy(f"{self.path.parent} is in use by {_name(owner)}")
             if lives is False or self._clock() - begun >= EXPIRY:
                 return now
             if not told:
-                self._tell(f"{self.path.parent}: waits up to {EXPIRY:g} s to see whether {_name(owner)} lives")
+                self._tell(f"{self.path.parent}: waiting up to {EXPIRY:g} s to see whether {_name(owner)} is alive")
                 told = True
-            self._sleep(LOOK)
+            self._sleep(POLL)
         return None
 
     def _remove(self, dead: bytes) -> None:
-        """Take a dead owner's lock away. Raises `Busy` where somebody else has just taken its place."""
+        """Remove a dead owner's lock. Raises `Busy` if another process has just replaced it."""
         aside = self.path.with_name(f".lock.stale.{self.token}")
         if (found := _read(self.path)) == dead:
             try:
@@ -193,7 +193,7 @@ class Lock:
             except FileNotFoundError:
                 return
             found = _read(aside)
-            if found != dead and not self.path.exists():  # it came between the two calls, and nobody after it
+            if found != dead and not self.path.exists():  # a new lock was created between the two calls: put it back
                 os.rename(aside, self.path)
             else:
                 aside.unlink()
@@ -202,7 +202,7 @@ class Lock:
 
 
 def _read(path: Path) -> bytes | None:
-    """The contents of a lock; None where there is none. Raises ValueError where it cannot be read."""
+    """The contents of a lock file; None if it does not exist. Raises ValueError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -212,7 +212,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _owner(data: bytes | None) -> Owner:
-    """Who a lock names; nobody where it is not readable."""
+    """The owner that a lock names; empty if the lock is not readable."""
     try:
         owner = json.loads(data or b"")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a run happens: folders, versions, the cache of compiled programs."""
+"""The machine that a run uses: folders, versions, the cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prospect_rl.envs import cache
 
 
 def runs_root() -> Path:
-    """Where runs live: $PROSPECT_RUNS, or results/runs under the current folder."""
+    """The folder of all runs: $PROSPECT_RUNS, or results/runs in the current folder."""
     return cache.place("PROSPECT_RUNS", Path("results") / "runs")
 
 
 def enable_compilation_cache() -> Path:
-    """Keep compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); gives the folder."""
+    """Cache compiled programs in $PROSPECT_CACHE (default ~/.cache/prospect); returns the folder."""
     folder = cache.folder()
     make_folder(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -29,7 +29,7 @@ def enable_compilation_cache() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make sure that a folder is there. Raises ValueError where nothing can be written into it."""
+    """Create a folder if it does not exist. Raises ValueError if it is not writable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -39,7 +39,7 @@ def make_folder(path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the bits depend on."""
+    """Versions of the software that results depend on bit for bit."""
     found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
     for package in ("jax", "jaxlib", "numpy", "flax", "mujoco"):
         try:
@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of this code, where it runs from a git checkout."""
+    """The git commit of this code; None outside a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)

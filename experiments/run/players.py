@@ -1,10 +1,10 @@
-"""Trained agents as files: what `agents.load` opens and `prospect export` writes.
+"""Trained agents as files: read by `agents.load`, written by `prospect export`.
 
-    player.json           the agent and its fields, what it sees and does, names and shapes of the behaviour, versions
-    player.safetensors    the behaviour, one array a leaf
+    player.json           the agent and its fields, spaces, names and shapes of the parameters, versions
+    player.safetensors    the parameters of the policy, one array per leaf
 
-A player's folder is opened without its environment; a finished run's folder is one too (see `experiments.run.folder`).
-Nothing in either can run code.
+A player's folder can be opened without its environment. `agents.load` also opens the folder of a finished run (see
+`experiments.run.folder`). Neither contains executable code.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SPACES = {"Box": Box, "Discrete": Discrete, "Dict": Dict}
 
 
 def load(path: Path | str, seed: int | None = None, *, env: Env | None = None) -> Player:
-    """See `agents.load`."""
+    """Load a trained agent, see `agents.load`."""
     folder = Path(path)
     if (folder / FACTS).exists():
         return read(folder, seed)
@@ -44,8 +44,8 @@ def load(path: Path | str, seed: int | None = None, *, env: Env | None = None) -
 
 
 def write(player: Player, folder: Path) -> None:
-    """Write the folder of a player. Raises ValueError where it holds something else."""
-    _make(folder, {FACTS, WEIGHTS})
+    """Write a player into a folder. Raises ValueError if the folder contains other files."""
+    _make_folder(folder, {FACTS, WEIGHTS})
     named, data = checkpoint.flatten(player.behaviour), checkpoint.packed(player.behaviour)
     spec = {f.name: getattr(player.spec, f.name) for f in dataclasses.fields(player.spec) if f.name != "termination"}
     facts: dict[str, Json] = {
@@ -59,15 +59,15 @@ def write(player: Player, folder: Path) -> None:
     durable.write(folder / FACTS, durable.dumps(facts, indent=1).encode())
 
 
-def _make(folder: Path, names: set[str]) -> None:
-    """Make a folder for these files. Raises ValueError where it holds others: nobody's work is written over."""
+def _make_folder(folder: Path, names: set[str]) -> None:
+    """Create a folder for these files. Raises ValueError, rather than overwrite, if it contains other files."""
     if folder.exists() and (not folder.is_dir() or not {x.name for x in folder.iterdir()} <= names):
-        raise ValueError(f"{folder} holds something else than {' and '.join(sorted(names))}: give another folder")
+        raise ValueError(f"{folder} contains more than {' and '.join(sorted(names))}: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def read(folder: Path, seed: int | None = None) -> Player:
-    """The player of such a folder. Raises ValueError, in one line, where a file is damaged or does not fit."""
+    """Read a player from its folder. Raises ValueError if a file is damaged or does not match."""
     try:
         facts = json.loads((folder / FACTS).read_bytes())
         stated, schema = facts.pop("sha256"), facts["schema"]
@@ -91,7 +91,7 @@ def read(folder: Path, seed: int | None = None) -> Player:
 
 
 def spec_of(facts: dict[str, Any]) -> Spec:
-    """A spec from its JSON; fields that `Spec` itself lacks (a table of rewards) are kept too."""
+    """Rebuild a spec from JSON, including fields that `Spec` itself lacks (e.g. a table of rewards)."""
     values = {name: _space(x) if isinstance(x, dict) else reopen.value_of(x) for name, x in facts.items()}
     more = [(name, Any, None) for name in values if name not in {f.name for f in dataclasses.fields(Spec)}]
     return dataclasses.make_dataclass("Spec", more, bases=(Spec,), frozen=True)(**values)
@@ -107,14 +107,11 @@ def _space(facts: dict[str, Any]) -> Box | Discrete | Dict:
 
 
 def write_numpy(player: Player, folder: Path) -> None:
-    """Write policy.py and policy.npz, which need NumPy alone.
+    """Write policy.py and policy.npz, which need only NumPy.
 
-    Raises ValueError for what no such file can express, and where the folder holds something else.
+    Raises ValueError for a policy that NumPy files cannot express, and if the folder contains other files.
     """
     policy = player.to_numpy()
-    _make(folder, {"policy.py", "policy.npz"})
+    _make_folder(folder, {"policy.py", "policy.npz"})
     policy.save(folder / "policy.npz")
     shutil.copyfile(portable.__file__, folder / "policy.py")
-
-
-# --- the command line --------------------------------------------------------------------------------

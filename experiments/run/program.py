@@ -1,11 +1,11 @@
-"""The jitted side of a run: its state, one iteration, and the program that repeats it.
+"""The compiled programs of a run: its state, one iteration, and the loop over iterations.
 
     init      agent state, open streams, ledger            from a seed
     advance   iterations of ONE phase, until the phase or the budget mark is over, or `limit` is reached
-    evaluate  whole episodes of what the agent would ship  with keys of its own
+    evaluate  whole episodes of the exploiting behaviour   with separate keys
 
-The run state is donated and goes through a `while_loop`, so that archives and replays are written in place.
-Banks of levels and datasets are arguments of the programs, seeds too: a program is compiled once for all seeds.
+The run state is donated and is the carry of a `while_loop`, so that archives and replays are updated in place.
+Level banks, datasets and seeds are arguments of the programs: a program is compiled once for all seeds.
 Keys are `fold_in(fold_in(fold_in(root, stream), seed), iteration)`; none is stored, which makes resume exact.
 
 Shapes: S seeds where there are more than one (no axis otherwise).
@@ -25,26 +25,26 @@ from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cos
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Key, Tree
 from prospect_rl.envs.rollout import Streams
-from prospect_rl.experiments.run import ledger as books
+from prospect_rl.experiments.run import ledger as ledgers
 from prospect_rl.experiments.run.ledger import Ledger
 
 TRAIN, INIT, EVAL, START, EXAM = range(5)
-"""The streams of random numbers; none touches another."""
+"""The independent streams of random numbers."""
 UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
-"""What a budget counts."""
+"""Want -> unit of the budget."""
 COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""On a CPU, matrix products by XLA's own calls: for products of the size of these agents' (256 rows through 256 units)
-they use two threads a fifth better than the library that XLA would fuse them into."""
+"""On a CPU, use XLA's own calls for matrix products: at the size of these agents' products (256 rows through 256 units)
+they are a fifth faster with two threads than the library into which XLA would fuse them."""
 ONCE = {"xla_backend_optimization_level": 0}
-"""For what runs once: compiled in a third of the time."""
+"""Options for programs that run once: they compile in a third of the time."""
 ARCHIVE = "archive/best"
-"""The metric [areas] from which the ledger knows what an archive holds."""
+"""The metric [areas] from which the ledger reads the contents of an archive."""
 INVALID = "collect/invalid"
-"""The metric [] that counts the policies so far whose return or behaviour descriptor was not finite."""
+"""The metric [] that counts policies whose return or behaviour descriptor was not finite."""
 
 
 def stream(name: int, seed: Array | int, number: Array | int = 0) -> Key:
-    """The key of one number (an iteration, a mark) of one stream of one seed."""
+    """The random key for a number (an iteration, a mark) in one stream of one seed."""
     key = jax.random.key(0)
     for part in (name, seed, number):
         key = jax.random.fold_in(key, part)
@@ -53,36 +53,48 @@ def stream(name: int, seed: Array | int, number: Array | int = 0) -> Key:
 
 @struct.dataclass
 class RunState:
-    """All that a run is between two iterations; leading [S] where seeds are vmapped."""
+    """The complete state of a run between two iterations; leading [S] if seeds are vmapped."""
 
     agent: Tree
+    """The state of the agent."""
     streams: Streams | None
+    """The open episodes, for agents that want `Segments`."""
     ledger: Ledger | None
+    """Counts over all evaluations, for agents that want `Rollouts`."""
     iteration: Array
+    """int32 [] number of completed iterations."""
     used: Array
-    """int32 [] budget used."""
+    """int32 [] budget used so far."""
     broken: Array
-    """Whether a loss has become NaN: the run stops there."""
+    """bool [] whether a loss has become NaN, which stops the run."""
 
 
 def starts_of(agent: Agent) -> Literal["fixed", "fresh"]:
-    """Where the evaluation episodes of an agent begin: as the episodes that it learns from."""
+    """Start states of an agent's evaluation episodes: the same kind as in its training episodes."""
     want = wants_of(agent)[0]
     return want.starts if isinstance(want, Rollouts) else "fresh"
 
 
+def evaluation(agent: Agent, seed: Array | int, mark: Array | int = 0) -> dict[str, Any]:
+    """What of the arguments of `rollout.episodes` decides the episodes of a seed's evaluation at a mark, by its number.
+
+    What is shown of an evaluation is made with the same ones.
+    """
+    return {"key": stream(EVAL, seed, mark), "start": stream(START, seed), "starts": starts_of(agent)}
+
+
 def check_wants(agent: Agent) -> tuple[Want, ...]:
-    """The agent's wants. Raises ValueError where no driver could serve them together."""
+    """The agent's wants. Raises ValueError if they cannot be combined in one run."""
     wants, name = wants_of(agent), type(agent).__name__
     if len({type(want) for want in wants}) > 1:
-        raise ValueError(f"{name} wants experience of several kinds; the phases of an agent share one")
+        raise ValueError(f"{name} wants experience of several kinds; all phases of an agent must want the same kind")
     if len({want.num_envs for want in wants if isinstance(want, Segments)}) > 1:
         raise ValueError(f"{name} wants different numbers of streams in its phases; they must be the same")
     return wants
 
 
 def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
-    """(arrays, rebuild): the array leaves of an environment that is a pytree, and how to put them back."""
+    """(arrays, rebuild): the array leaves of an environment that is a pytree, and a function that reinserts them."""
     leaves, treedef = jax.tree.flatten(env)
     if jax.tree_util.treedef_is_leaf(treedef):
         return [], lambda arrays: env
@@ -90,7 +102,7 @@ def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
 
 
 class Program:
-    """The compiled programs of one agent in one environment. All methods are pure but for their compiling."""
+    """The compiled programs of one agent in one environment. Except for compilation, all methods are pure."""
 
     def __init__(self, agent: Agent, env: Env, seeds: tuple[int, ...], *, eval_episodes: int, dataset: Dataset | None):
         self.agent, self.spec, self.wants = agent, env.spec, check_wants(agent)
@@ -111,7 +123,7 @@ class Program:
     # --- called by the driver ------------------------------------------------------------------------
 
     def init(self) -> RunState:
-        """The run before its first iteration."""
+        """The run state before the first iteration."""
         return self._init(self.seeds, self.world)
 
     def template(self) -> RunState:
@@ -123,16 +135,16 @@ class Program:
         return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
 
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
-        """Mean return, length and success of whole episodes; each [] or [S]. Leaves the run as it is.
+        """Mean return, length and success of whole episodes, each [] or [S]. Does not change the run.
 
-        `eval/...` on the levels of training; `unseen/...` on others, where the environment keeps such.
+        `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any.
         """
         worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
         found = {name: self._evaluate(run.agent, self.seeds, world, jnp.int32(mark)) for name, world in worlds.items()}
         return {f"{name}/{figure}": x for name, figures in found.items() for figure, x in figures.items()}
 
     def behaviour(self, run: RunState) -> Tree:
-        """What the agent would ship now."""
+        """Parameters of the policy to deploy now."""
         return self._behaviour(run.agent)
 
     def phase(self, run: RunState) -> int:
@@ -142,7 +154,7 @@ class Program:
     # --- traced --------------------------------------------------------------------------------------
 
     def _over_seeds(self, f: Callable[..., Any], world_axes: int = 1) -> Callable[..., Any]:
-        """`f` for all seeds: leading arguments by seed, the last `world_axes` ones shared."""
+        """Vectorise `f` over seeds: leading arguments per seed, the last `world_axes` ones shared."""
         if not self.batched:
             return f
 
@@ -162,18 +174,18 @@ class Program:
         counter, ledger = jnp.int32(0), None
         figures = self._figures(state, streams, seed, counter, world, phase=0)
         if isinstance(want, Rollouts) and self.spec.descriptor is not None:
-            ledger = books.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in figures)
+            ledger = ledgers.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in figures)
         run = RunState(state, streams, ledger, counter, counter, jnp.zeros((), bool))
-        # A Python number in a state would be weakly typed before the first iteration, and not after it.
+        # A Python number in a state would be weakly typed before the first iteration but not after it.
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), run)
 
     def _figures(
         self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
     ) -> dict[str, Array]:
-        """The metrics of a phase before its first iteration: all NaN but for what is counted.
+        """The metrics of a phase before its first iteration: NaN, except for counters.
 
-        Raises ValueError where `learn` changes the structure of the state.
-        A phase is traced when it is first needed; the trace is kept and becomes part of the phase's program.
+        Raises ValueError if `learn` changes the structure of the state.
+        A phase is traced on first use; the trace is cached and reused in the phase's program.
         """
         after, _, _, _, figures = jax.eval_shape(
             partial(self._step, phase=phase), state, streams, world, seed, iteration
@@ -218,9 +230,9 @@ class Program:
         ledger, want = run.ledger, self.wants[phase]
         if ledger is not None:
             assert isinstance(want, Rollouts)
-            ledger = books.update(ledger, self.spec, data, run.used, phase=phase, covers=want.covers)
+            ledger = ledgers.update(ledger, self.spec, data, run.used, phase=phase, covers=want.covers)
             if ARCHIVE in metrics:
-                ledger = books.update_stored(ledger, metrics[ARCHIVE], run.used + used)
+                ledger = ledgers.update_stored(ledger, metrics[ARCHIVE], run.used + used)
         losses = [jnp.any(jnp.isnan(x)) for name, x in metrics.items() if name.startswith("learn/loss")]
         broken = jnp.any(jnp.stack(losses)) if losses else jnp.zeros((), bool)
         run = RunState(state, streams, ledger, run.iteration + 1, run.used + used, run.broken | broken)
@@ -249,12 +261,10 @@ class Program:
         return run, status, figures
 
     def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
-        count, starts = self.eval_episodes, starts_of(self.agent)
-
         def one(state: Tree, seed: Array, world: Tree) -> dict[str, Array]:
             data = rollout.episodes(
                 self._rebuild(world[0]), self.agent, self.agent.exploit(state), jnp.ones(1, bool),
-                stream(EVAL, seed, mark), stream(START, seed), population=1, episodes=count, starts=starts, shared=True,
+                population=1, episodes=self.eval_episodes, shared=True, **evaluation(self.agent, seed, mark),
             )  # fmt: skip
             figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
@@ -263,7 +273,7 @@ class Program:
 
 
 def invalid(data: Episodes) -> Array:
-    """[] float32: active policies with a return or a behaviour descriptor that is not finite."""
+    """[] float32 number of active policies whose return or behaviour descriptor is not finite."""
     sound = jnp.all(jnp.isfinite(data.returns), axis=1)
     if (descriptor := data.info.get("descriptor")) is not None:
         sound &= jnp.all(jnp.isfinite(descriptor), axis=(1, 2))
@@ -271,7 +281,7 @@ def invalid(data: Episodes) -> Array:
 
 
 def _check_same(before: Tree, after: Tree, who: str) -> None:
-    """Raise ValueError, naming the leaf, unless a state came out as it went in."""
+    """Raise ValueError, naming the leaf, unless a state keeps its structure, shapes and types."""
     old, new = (
         {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
         for tree in (before, after)
@@ -281,4 +291,4 @@ def _check_same(before: Tree, after: Tree, who: str) -> None:
             raise ValueError(f"{who} {'drops' if name in old else 'adds'} {name} of the state")
         a, b = jnp.asarray(old[name]) if isinstance(old[name], (int, float)) else old[name], new[name]
         if a.shape != b.shape or a.dtype != b.dtype:
-            raise ValueError(f"{who} turns {name} from {a.dtype}{list(a.shape)} into {b.dtype}{list(b.shape)}")
+            raise ValueError(f"{who} changes {name} from {a.dtype}{list(a.shape)} to {b.dtype}{list(b.shape)}")

@@ -1,7 +1,4 @@
-"""`prospect play` and `prospect export`: what a finished run has found, shown and handed out.
-
-A stored policy is rolled out once more and compared with what the archive says of it.
-"""
+"""Opening finished runs, for `agents.load`, `prospect play`, `prospect watch` and `prospect export`."""
 
 from __future__ import annotations
 
@@ -28,28 +25,31 @@ from prospect_rl.experiments.run.folder import has_ended
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run with one of its seeds chosen."""
+    """A finished run and one of its seeds."""
 
     folder: Path
+    """The folder of the run."""
     run: Run
+    """The configuration of the run."""
     seed: int
+    """The seed that was selected."""
     arrays: dict[str, np.ndarray]
-    """report.npz of that seed."""
+    """The arrays of that seed in report.npz."""
 
 
 def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> Finished:
-    """A finished run, or one that a callback ended; `env` is that of a run whose environment is not registered.
+    """Open a finished run, or one that a callback ended; `env` must be given if its environment is not registered.
 
-    Raises ValueError, in one line, for any other folder.
+    Raises ValueError, with a one-line message, for any other folder.
     """
     try:
         known = json.loads((folder / "run.json").read_bytes())
         config, stated = known["config"], known["hash"]
         name, strange = config["agent"]["name"], "class" in config["env"] and env is None
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{folder} is no run folder (it has no readable run.json)") from None
+        raise ValueError(f"{folder} is not a run folder (it has no readable run.json)") from None
     if strange:
-        raise ValueError(f"{folder} was trained in an environment that is not registered: give it (env=...)")
+        raise ValueError(f"{folder} was trained in an environment that is not registered: pass it (env=...)")
     run = rebuild(config) if env is None else dataclasses.replace(rebuild(config), env=env, env_fields=())
     if run.hash != stated:
         changed = f"another version of {name}" if env is None else f"another version of {name}, or of its environment"
@@ -67,7 +67,7 @@ def open_run(folder: Path, seed: int | None = None, env: Env | None = None) -> F
 
 
 def rebuild(config: dict[str, Any]) -> Run:
-    """The run of a run.json's configuration. Raises ValueError where its agent is not registered."""
+    """Rebuild a run from the configuration in run.json. Raises ValueError if its agent is not registered."""
     name, agent = agent_of(config["agent"])
     env_fields = tuple(values_of(config["env"]["fields"]).items())
     named = config.get("dataset")
@@ -79,12 +79,12 @@ def rebuild(config: dict[str, Any]) -> Run:
 
 
 def agent_of(config: dict[str, Any]) -> tuple[str, Agent]:
-    """(registered name, agent) of its name and fields. Raises ValueError where this version has no such agent."""
+    """(registered name, agent) from its configuration. Raises ValueError if this version has no such agent."""
     fields = values_of(config)
     cls_name = fields.pop("name")
     names = [name for name, cls in agents.AGENTS.items() if cls.__name__ == cls_name]
     if not names:
-        raise ValueError(f"{cls_name} is no registered agent; known: {', '.join(agents.AGENTS)}")
+        raise ValueError(f"{cls_name} is not a registered agent; known: {', '.join(agents.AGENTS)}")
     known = {f.name for f in dataclasses.fields(agents.AGENTS[names[0]])}
     if strange := set(fields) - known:
         raise ValueError(f"{cls_name} has no {', '.join(sorted(strange))}: another version made the run")
@@ -92,12 +92,12 @@ def agent_of(config: dict[str, Any]) -> tuple[str, Agent]:
 
 
 def values_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a configuration as they were before JSON."""
+    """Undo the JSON encoding of the fields of a configuration."""
     return {name: value_of(x) for name, x in fields.items()}
 
 
 def value_of(x: Any) -> Any:
-    """A configuration value as it was before JSON."""
+    """Undo the JSON encoding of a configuration value."""
     if isinstance(x, list):
         return tuple(value_of(part) for part in x)
     return float(x) if x in ("inf", "-inf", "nan") else x
@@ -107,17 +107,17 @@ def value_of(x: Any) -> Any:
 
 
 def behaviour_of(found: Finished, row: int | None) -> Tree:
-    """A stored genome, or what the agent ships (read from the checkpoint)."""
+    """The genome in a row of the archive, or without a row the policy to deploy, read from the checkpoint."""
     if row is not None:
         return jnp.asarray(found.arrays["genome"][row])
     return shipped(found, found.run.agent.bind(found.run.make_env().spec))
 
 
 def shipped(found: Finished, agent: Agent, checkpoints: Path | None = None) -> Tree:
-    """What the bound agent of a run has come to. Raises ValueError where the newest checkpoint is damaged.
+    """The parameters of the policy to deploy. Raises ValueError if the newest checkpoint is damaged.
 
-    checkpoints: others than those of the run's end, e.g. `experiments.run.callbacks.best_folder(found.folder)`.
-    Of the run's state the agent's part alone is read: neither experience nor a dataset has to be made for it.
+    checkpoints: folder to read instead of the run's own, e.g. `experiments.run.callbacks.best_folder(found.folder)`.
+    Only the agent's part of the run state is read, so that no environment state or dataset is needed.
     """
     named = checkpoint.last(checkpoints or found.folder / "checkpoints", found.run.hash)
     state = {name.removeprefix(".agent"): x for name, x in named.items() if name.startswith(".agent")}
@@ -125,9 +125,3 @@ def shipped(found: Finished, agent: Agent, checkpoints: Path | None = None) -> T
         state = {name: x[found.run.seeds.index(found.seed)] for name, x in state.items()}
     template = jax.eval_shape(agent.init, jax.random.key(0))
     return jax.jit(agent.exploit)(checkpoint.rebuild(state, template))
-
-
-# --- an episode --------------------------------------------------------------------------------------
-
-
-# --- export ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the driver hands back: a run's outcome, and the interrupt that carries one."""
+"""Return value of the driver: the result of a run, and the interrupt that carries one."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from prospect_rl.experiments.run.ledger import Ledger
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has come to; leading [S] on `state`, `behaviour` and `ledger` where it has several seeds."""
+    """The result of a run; `state`, `behaviour` and `ledger` have a leading axis [S] if it has several seeds."""
 
     state: Tree
-    """The agent's state."""
+    """The final state of the agent."""
     behaviour: Tree
-    """What the agent would ship."""
+    """Parameters of the policy to deploy (`Agent.exploit`)."""
     rows: list[dict[str, Any]]
     """The rows of metrics.jsonl; None stands for numbers that are not finite."""
     ledger: Ledger | None
+    """Counts over all evaluated policies, for agents that want `Rollouts`."""
     agent: Agent
-    """Bound to the environment."""
+    """The agent, bound to the environment."""
     env: Env
+    """The environment that it was trained in."""
     interrupted: bool
+    """Whether a signal ended the run before its budget."""
     digest: str
     """SHA-256 of the agent's state and the ledger."""
     notices: list[str]
-    """What the user should know: skipped checkpoints, changed versions."""
+    """Messages for the user, e.g. skipped checkpoints or changed versions."""
     stopped: str | None = None
-    """Why a callback ended the run before its budget."""
+    """The reason why a callback ended the run before its budget."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is no error
-    """A signal has ended the run, after its checkpoint was saved; `result` is what it had come to."""
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - an interrupt, not an error
+    """A signal ended the run after a checkpoint was saved; `result` is its state at that point."""
 
     def __init__(self, result: Result) -> None:
-        super().__init__("interrupted; the run is saved and goes on where it stopped")
+        super().__init__("interrupted; the run is saved and can be resumed")
         self.result = result

@@ -1,18 +1,17 @@
-"""A row of metrics."""
+"""Assembly of one row of metrics."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from prospect_rl.envs.api import Tree
-from prospect_rl.experiments.run import ledger as books
-from prospect_rl.experiments.run.ledger import Ledger
+from prospect_rl.experiments.run.ledger import Ledger, summary
 
 
 def row_of(
     seed: int, mark: int, unit: str, facts: Tree, figures: dict[str, Any], ended: dict[str, Any], ledger: Ledger | None
 ) -> dict[str, Any]:
-    """The row of ONE seed: who and when, then evaluation, collection, learning, ledger."""
+    """The metrics row of ONE seed: seed and position in the run, then evaluation, collection, learning, ledger."""
     row: dict[str, Any] = {"seed": seed, "mark": mark, "unit": unit, **{k: int(x) for k, x in facts.items()}}
     if ended:
         count = float(ended["count"])
@@ -26,4 +25,4 @@ def row_of(
             row[name] = float(x)
         else:
             row |= {f"{name}_{k}": value for k, value in enumerate(x.ravel().tolist())}
-    return row | (books.summary(ledger) if ledger is not None else {})
+    return row | (summary(ledger) if ledger is not None else {})

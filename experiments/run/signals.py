@@ -1,4 +1,4 @@
-"""Whether somebody has asked the process to stop."""
+"""Detection of SIGINT and SIGTERM, so that a run can be saved before the process ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextmanager
 def listening() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM has come; a second one acts as if nobody listened.
+    """Yield a function that tells whether SIGINT or SIGTERM has arrived; a second signal has its default effect.
 
-    Only the main thread can listen; in another one the function always says no.
+    Only the main thread can handle signals; in another thread the function always returns False.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

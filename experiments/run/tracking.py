@@ -1,8 +1,8 @@
-"""Runs on other people's dashboards: the rows of metrics.jsonl as TensorBoard events or as a W&B run.
+"""Experiment tracking: callbacks that write the metrics rows to TensorBoard or Weights & Biases.
 
-Both are callbacks (`experiments.run.hooks`) and copies: metrics.jsonl stays the truth. A process that resumes a run
-writes the rows from before it too, so that what the last process leaves is the whole run, each row once. The
-horizontal axis is the budget used. The extra `track` installs the packages.
+They write copies: metrics.jsonl remains authoritative. A process that resumes a run also writes the earlier rows, so
+that the log of the last process contains the whole run, each row once. The horizontal axis is the budget used. The
+packages are installed by the extra `track`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from prospect_rl.experiments.run.callbacks import home
-from prospect_rl.experiments.run.hooks import Callback, Moment
+from prospect_rl.experiments.run.callbacks import run_folder
+from prospect_rl.experiments.run.hooks import Callback, Snapshot
 
 WHERE = ("seed", "mark", "unit", "iteration", "used")
-"""What says where a row stands; the other names are figures."""
+"""Names that give a row's position in the run; all other names are metrics."""
 
 
 def figures(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The figures of a row; those that are not finite have no place on a dashboard."""
+    """The metrics of a row without those that are not finite."""
     named = {f"{prefix}{name}": x for name, x in row.items() if name not in WHERE and x is not None}
     return {name: float(x) for name, x in named.items() if math.isfinite(x)}
 
 
-def by_step(now: Moment) -> dict[int, dict[str, float]]:
-    """The fresh rows as budget used -> figures; those of several seeds carry `seed-3/` before their names."""
+def by_step(now: Snapshot) -> dict[int, dict[str, float]]:
+    """The new rows as budget used -> metrics; with several seeds, names are prefixed by e.g. `seed-3/`."""
     steps: dict[int, dict[str, float]] = {}
-    for row in now.fresh:
+    for row in now.new_rows:
         prefix = f"seed-{row['seed']}/" if len(now.run.seeds) > 1 else ""
         steps.setdefault(row["used"], {}).update(figures(row, prefix))
     return steps
@@ -40,29 +40,36 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f'{name} is not installed; to get it: pip install "prospect-rl[track]"') from None
+        raise ValueError(f'{name} is not installed; install it with: pip install "prospect-rl[track]"') from None
 
 
 @dataclass
 class TensorBoard(Callback):
-    """Write the rows as TensorBoard events.
+    """Write the metrics rows as TensorBoard events.
 
-    Raises ValueError where tensorboardX is missing.
+    Args:
+        folder: Folder of the event files; by default `tensorboard` in the run's folder.
+
+    Raises:
+        ValueError: tensorboardX is not installed; during the run, if neither it nor the callback has a folder.
+
+    Example:
+        >>> train("td3", "mujoco/hopper", budget=100_000, out="run", callbacks=[TensorBoard()])
     """
 
     folder: Path | None = None
-    """Default: `tensorboard` in the run's folder."""
+    """Folder of the event files. Default: `tensorboard` in the run's folder."""
     _writer: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _package("tensorboardX")
 
-    def watch(self, now: Moment) -> None:
-        """Add the fresh rows."""
+    def watch(self, now: Snapshot) -> None:
+        """Write the new rows."""
         if self._writer is None:
-            # What an earlier process wrote is hidden from its first step on, for all of it comes again.
-            folder = self.folder or home(now) / "tensorboard"
-            # Files are named by the second: without a number, a run resumed at once would write over what it wrote.
+            # purge_step hides the events of an earlier process, all of which are written again.
+            folder = self.folder or run_folder(now) / "tensorboard"
+            # Files are named by the second: without a number, a run resumed at once would overwrite its earlier file.
             number = len(list(folder.glob("events.*")))
             self._writer = _package("tensorboardX").SummaryWriter(
                 str(folder), purge_step=0, filename_suffix=f".{number}"
@@ -70,11 +77,11 @@ class TensorBoard(Callback):
         for step, named in by_step(now).items():
             for name, value in named.items():
                 self._writer.add_scalar(name, value, step)
-        if now.fresh:
+        if now.new_rows:
             self._writer.flush()
 
     def close(self) -> None:
-        """Finish the file."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -82,17 +89,28 @@ class TensorBoard(Callback):
 
 @dataclass
 class WandB(Callback):
-    """Write the rows as a run of Weights & Biases, named after the run's hash and grouped by it.
+    """Write the metrics rows to a Weights & Biases run, named after the run's hash and grouped by it.
 
-    Each process that works on a run makes a whole W&B run of its own: the newest is complete. Raises ValueError
-    where wandb is missing.
+    Each process that works on a run creates a new W&B run with all rows: the newest one is complete.
+
+    Args:
+        project: Name of the W&B project.
+        mode: "offline" or "online".
+        folder: Folder that holds W&B's own folder `wandb`; by default the run's folder.
+
+    Raises:
+        ValueError: wandb is not installed, or the mode is unknown.
+
+    Example:
+        >>> train("td3", "mujoco/hopper", budget=100_000, out="run", callbacks=[WandB(project="mine")])
     """
 
     project: str = "prospect"
+    """Name of the Weights & Biases project."""
     mode: Literal["offline", "online"] = "offline"
-    """`offline` writes a folder that `wandb sync` can send later; `online` needs the network and a login."""
+    """`offline` writes a folder that `wandb sync` can upload later; `online` needs network access and a login."""
     folder: Path | None = None
-    """Where W&B makes its folder `wandb`. Default: the run's folder."""
+    """Folder in which W&B creates its folder `wandb`. Default: the run's folder."""
     _run: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,19 +118,19 @@ class WandB(Callback):
             raise ValueError(f"mode must be 'offline' or 'online', not {self.mode!r}")
         _package("wandb")
 
-    def watch(self, now: Moment) -> None:
-        """Add the fresh rows."""
+    def watch(self, now: Snapshot) -> None:
+        """Write the new rows."""
         if self._run is None:
             self._run = self._open(now)
         for step, named in by_step(now).items():
             self._run.log(named, step=step)
 
-    def _open(self, now: Moment) -> Any:
+    def _open(self, now: Snapshot) -> Any:
         wandb = _package("wandb")
         config = now.run.config()
         quiet = wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
         return wandb.init(
-            project=self.project, mode=self.mode, dir=str(self.folder or home(now)), config=config,
+            project=self.project, mode=self.mode, dir=str(self.folder or run_folder(now)), config=config,
             name=f"{config['agent']['name']} {now.env.spec.id} {now.run.hash}", group=now.run.hash, settings=quiet,
         )  # fmt: skip
 
@@ -124,4 +142,4 @@ class WandB(Callback):
 
 
 TRACKERS: dict[str, Callable[[], Callback]] = {"tensorboard": TensorBoard, "wandb": WandB}
-"""Name on the command line -> what it makes."""
+"""Name on the command line -> callback class."""

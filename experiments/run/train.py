@@ -1,4 +1,4 @@
-"""`train`: the driver's door for people, which says what to give instead where it cannot work."""
+"""`train`: the public function that trains one agent; checks its arguments and suggests what to pass instead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prospect_rl.experiments.run.hooks import Callback, Progress
 from prospect_rl.experiments.run.result import Result
 
 EPISODES = 5
-"""Of an evaluation, where nothing else is said: a curve's point is no single episode."""
+"""Default number of episodes per evaluation: a single episode would be too noisy."""
 
 
 def train(
@@ -36,43 +36,59 @@ def train(
     callbacks: Sequence[Callback] = (),
     chunk_s: float = 5.0,
 ) -> Result:
-    """Train `agent` in `env` (a registered id or an object) until `budget` is used.
+    """Train an agent in an environment until the budget is used.
 
-    agent: not bound; its class or its registered name stands for it with its defaults.
+    Args:
+        agent: An agent that is not bound to an environment; its class or registered name stands for its defaults.
+        env: Id of a registered environment, or an environment object.
+        seed: Random seed, 0 to 2**32 - 1.
+        seeds: Several seeds that train as one vmapped program, in place of `seed`; only for agents that allow it.
+        budget: Environment steps for agents that want `Segments`, policy evaluations for `Rollouts`, updates for
+            `Batches`.
+        evals: Number of evaluations, evenly spaced over the budget; each gives one metrics row per seed.
+        eval_episodes: Episodes per evaluation.
+        out: Folder of the run, for checkpoints and results. An unfinished run in it resumes, also one to a smaller
+            budget; a finished run is returned without training. None: nothing is written.
+        dataset: A dataset or its name, for agents that want `Batches`.
+        progress: True shows a progress bar. A function is called after every chunk (and before the first one, if there
+            are notices) with a dict {iteration, used, budget, unit, rows, notices}; rows and notices are those that are
+            new since the last call.
+        callbacks: See `experiments.run.hooks`. If one fails, the run is saved and the error names the callback. A run
+            that a callback ended is not finished: the same call without that callback continues to the full budget.
+        chunk_s: Target duration of a chunk in seconds; signals and callbacks are handled between chunks.
 
-    budget: env steps for agents that want `Segments`, evaluations of policies for `Rollouts`, updates for
-    `Batches`. seeds: several run as one vmapped program, in agents that allow it. dataset: for agents that want
-    `Batches`, an object or the name of one. out: the run's folder; a run that is there goes on, one to a smaller
-    budget too; a finished one is returned as it is. progress: True shows the bar of the command line; a function is
-    called after every chunk, and before the first where there are notices, with {iteration, used, budget, unit, rows,
-    notices}; rows and notices are those new since the last call. callbacks: see `experiments.run.hooks`; when one fails
-    the run is saved, and the error names it. A run that one of them ended is not finished: without that callback the
-    same call goes on to the full budget.
+    Returns:
+        The final agent state, the behaviour to deploy and the metrics rows.
 
-    Raises ValueError, in one line, for whatever cannot work, before anything is compiled; `Interrupted` after
-    SIGINT or SIGTERM, where there is a folder.
+    Raises:
+        ValueError: The arguments do not fit together; raised before anything is compiled.
+        Interrupted: SIGINT or SIGTERM ended a run that has a folder; it is saved and can be resumed.
+
+    Example:
+        >>> result = train("serene", "maze/hard", budget=20_000, out="run")
+        >>> result.rows[-1]["eval/return"]
     """
     agent = _agent(agent)
     env = _env(env, agent)
     run = Run(agent, env, (), (seed,) if seeds is None else tuple(seeds), budget, evals, eval_episodes)
     if isinstance(dataset, str):
         dataset = datasets.make(dataset)
-    with _shown(progress, run) as told:
-        return train_run(run, out=out, dataset=dataset, progress=told, callbacks=callbacks, chunk_s=chunk_s)
+    with _progress_function(progress, run) as report:
+        return train_run(run, out=out, dataset=dataset, progress=report, callbacks=callbacks, chunk_s=chunk_s)
 
 
 def _agent(given: Any) -> Agent:
-    """What `train` was given as agent. Raises ValueError where that is none."""
+    """The agent that `train` was given. Raises ValueError if it is not an agent."""
     if isinstance(given, str):
         return agents.make(given)
     made = given() if isinstance(given, type) and issubclass(given, Agent) else given
     if not isinstance(made, Agent):
-        raise ValueError(f"train takes an agent, its class or its registered name first, not {given!r}")
+        raise ValueError(f"the first argument must be an agent, its class or its registered name, not {given!r}")
     return made
 
 
 def _env(given: Any, agent: Agent) -> str | Env:
-    """What `train` was given as environment. Raises ValueError, which says what to give instead, where that is none."""
+    """The environment that `train` was given. Raises ValueError, saying what to pass instead, if it is not one."""
     if isinstance(given, str) and given in envs.ENVS:
         return given
     import gymnasium
@@ -80,31 +96,32 @@ def _env(given: Any, agent: Agent) -> str | Env:
     named = given if isinstance(given, str) else None
     if isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv) or named in gymnasium.registry:
         id = named or getattr(getattr(given, "spec", None), "id", None)
-        raise ValueError(_instead_of_gymnasiums(id, type(given).__name__, agent))
+        raise ValueError(_gymnasium_advice(id, type(given).__name__, agent))
     if named is not None:
         raise unknown("environment", named, envs.ENVS)
     if isinstance(given, type):
-        raise ValueError(f"train takes an environment, not its class: give {given.__name__}()")
+        raise ValueError(f"train takes an environment, not its class: pass {given.__name__}()")
     if not isinstance(getattr(given, "spec", None), Spec):
-        raise ValueError(f"train takes a registered environment's id or an environment with a spec, not {given!r}")
+        raise ValueError(f"train takes a registered environment id or an environment with a spec, not {given!r}")
     return given
 
 
-def _instead_of_gymnasiums(id: str | None, kind: str, agent: Agent) -> str:
-    """What to give instead of an environment of gymnasium's, or of its id; without an id it is called by its class."""
+def _gymnasium_advice(id: str | None, kind: str, agent: Agent) -> str:
+    """The error message for a Gymnasium environment or its id; `kind` is its class, for one without an id."""
     from prospect_rl.envs.gymnasium import names
 
     if own := names().get(id or ""):
-        return f"{id!r} is an environment of ours for gymnasium: give {own!r}"
-    said, want = f"{kind if id is None else repr(id)} is an environment of gymnasium's", wants_of(agent)[0]
+        return f"{id!r} is the Gymnasium version of one of our environments: pass {own!r}"
+    subject, want = f"{kind if id is None else repr(id)} is a Gymnasium environment", wants_of(agent)[0]
     if not isinstance(want, Segments):
-        return f"{said}; agents that want Segments learn there, and {type(agent).__name__} wants {type(want).__name__}"
-    give = f"{said}: give envs.from_gymnasium({'make' if id is None else repr(id)}, num_envs={want.num_envs})"
-    return f"{give}, where make is a function that makes one" if id is None else give
+        name = type(agent).__name__
+        return f"{subject}; only agents that want Segments can train in it, and {name} wants {type(want).__name__}"
+    advice = f"{subject}: pass envs.from_gymnasium({'make' if id is None else repr(id)}, num_envs={want.num_envs})"
+    return f"{advice}, where make is a function that creates one" if id is None else advice
 
 
-def _shown(progress: Progress | bool | None, run: Run) -> AbstractContextManager[Progress | None]:
-    """The function to call after every chunk: for True, one that draws the bar of the command line."""
+def _progress_function(progress: Progress | bool | None, run: Run) -> AbstractContextManager[Progress | None]:
+    """The function to call after every chunk; for True, one that draws the progress bar of the command line."""
     if progress is not True:
         return nullcontext(progress or None)
     from prospect_rl.experiments.api import seeds_name

@@ -1,1 +1,1 @@
-"""Searches for settings: trials, who stops early, and the experiment that the winner becomes."""
+"""Hyper-parameter search: trials, early stopping, and the experiment for the best trial."""

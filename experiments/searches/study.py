@@ -1,13 +1,13 @@
-"""A search for settings that an experiment declares: its trials, and what becomes of them.
+"""A hyper-parameter search that an experiment declares: its trials and their state on disk.
 
     $PROSPECT_RUNS/<experiment>/search/
-        search.json                         the declaration; a folder with another one is refused
-        trial-007-<hash>/seed-1000/         a run like any other, with its checkpoints
-        stopped.json                        trial -> the row at which it was stopped for good
-        best.json, <experiment>_best.py     the winner, see `experiments.searches.winner`
+        search.json                         the declaration; a folder with a different one is rejected
+        trial-007-<hash>/seed-1000/         an ordinary run with its checkpoints
+        stopped.json                        trial -> the row at which it was stopped permanently
+        best.json, <experiment>_best.py     the best trial, see `experiments.searches.winner`
 
-These files are all that a search knows when it starts again: finished and stopped trials are read to the scheduler
-from their rows, the others go on from their checkpoints. `experiments.searches.tuning` is what asks Ray Tune.
+A search is resumed from these files alone: the rows of finished and stopped trials are replayed to the scheduler,
+and the other trials continue from their checkpoints. `experiments.searches.tuning` is the interface to Ray Tune.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, rea
 from prospect_rl.experiments.sweeps.sweep import Progress
 
 FIRST_SEED = 1000
-"""Trials train with seeds from here on, tiers with those from 0 on: a winner's comparison is on seeds it never saw."""
+"""First seed of trials. Tiers use seeds from 0 on, so that the best trial is compared on seeds it has not used."""
 WORST = -1e30
-"""Worth of a score that is not there; finite, for the scheduler takes percentiles."""
+"""Value of a missing score; finite, because the scheduler computes percentiles."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One draw from the space, and its run."""
+    """One draw from the search space, and its run."""
 
     number: int
+    """Number of the trial, from 0."""
     settings: Mapping[str, Any]
-    """Field -> value, where they differ from the base's; none in trial 0."""
+    """Field -> value, for fields that differ from the base agent; empty for trial 0."""
     job: Job
+    """The job of the trial's run."""
 
     def scores(self, search: Search) -> list[float]:
-        """The metric at each mark that all seeds have reached."""
+        """The mean of the metric at each mark that all seeds have reached."""
         return scores(self.job.out, search.metric, len(self.job.seeds))
 
 
 def scores(out: Path, metric: str, seeds: int) -> list[float]:
-    """The mean over a run's seeds of a metric, at each mark that all of them have reached; NaN where one has none.
+    """Mean of a metric over a run's seeds, at each mark that all of them have reached; NaN if a seed has no value.
 
-    Raises ValueError where the rows have no such metric.
+    Raises ValueError if the rows do not have the metric.
     """
     marks: dict[int, list[float]] = {}
     for row in read_lines(out / "metrics.jsonl"):
@@ -61,15 +63,15 @@ def scores(out: Path, metric: str, seeds: int) -> list[float]:
 
 
 def worth(search: Search, score: float) -> float:
-    """A score for comparison: more is better, whatever the search wants."""
+    """A score for comparison: higher is better, whatever direction the search has."""
     return WORST if math.isnan(score) else score if search.better == "higher" else -score
 
 
 class Study:
-    """A search and its folder. Used under the folder's `Lock`."""
+    """A search and its folder. Only to be used while holding the folder's `Lock`."""
 
     def __init__(self, experiment: Experiment, folder: Path, trials: int | None = None) -> None:
-        """`trials`: how many, if not as many as declared. Raises ValueError for what no trial can be made of."""
+        """`trials`: number of trials, by default as declared. Raises ValueError if a trial's settings are invalid."""
         if experiment.search is None:
             raise ValueError(f"{experiment.name} declares no search")
         self.experiment, self.search, self.folder = experiment, experiment.search, folder.resolve()
@@ -100,9 +102,9 @@ class Study:
         return Trial(number, settings, replace(make_job(payload, out, run), label=f"trial {number}"))
 
     def open(self) -> None:
-        """Write the declaration, or compare with the one that is there, and read which trials were stopped.
+        """Write the declaration, or compare it with the existing one, and read which trials were stopped.
 
-        Raises ValueError, with every differing key, where the folder belongs to another search.
+        Raises ValueError, listing every differing key, if the folder belongs to another search.
         """
         declared = {"base": self._base.config(), **durable.fields_of(self.search, leave_out=("trials",))}
         path = self.folder / "search.json"
@@ -110,35 +112,35 @@ class Study:
             durable.write(path, durable.dumps(declared, indent=1).encode())
         if changed := durable.differences(durable.read_object(path), declared):
             raise ValueError(
-                f"{self.folder} holds another search: {', '.join(changed)}; move the folder away to begin anew"
+                f"{self.folder} holds another search: {', '.join(changed)}; move the folder away to start again"
             )
         path = self.folder / "stopped.json"
         if path.exists():
             self.stopped = {int(number): row for number, row in durable.read_object(path).items()}
 
-    # --- what the scheduler tells ------------------------------------------------------------------------
+    # --- decisions of the scheduler ----------------------------------------------------------------------
 
     def stop(self, number: int, row: int) -> None:
-        """Keep that a trial was stopped at a row, counted from 1."""
+        """Record on disk that a trial was stopped at a row, counted from 1."""
         self.stopped[number] = row
         facts = {str(n): r for n, r in sorted(self.stopped.items())}
         durable.write(self.folder / "stopped.json", durable.dumps(facts, indent=1).encode())
         self.running.discard(number)
 
     def end(self, number: int, error: str | None) -> None:
-        """Note that a trial came to its end, or failed."""
+        """Record that a trial ended, or failed with an error."""
         self.running.discard(number)
         if error is not None:
             self.failed[number] = error
 
-    # --- where it stands -------------------------------------------------------------------------------
+    # --- progress ----------------------------------------------------------------------------------------
 
     def over(self, trial: Trial) -> bool:
-        """Whether a trial finished or was stopped: it never runs again."""
+        """Whether a trial has finished or was stopped, so that it never runs again."""
         return trial.number in self.stopped or trial.job.finished()
 
     def history(self) -> Iterator[tuple[int, int, float]]:
-        """(trial, row, worth) of all that is over, row by row: what the scheduler must know before it goes on."""
+        """(trial, row, worth) of all ended trials, row by row, to restore the state of the scheduler."""
         told = []
         for trial in filter(self.over, self.trials):
             rows = trial.scores(self.search)[: self.stopped.get(trial.number)]
@@ -146,24 +148,24 @@ class Study:
         return ((number, row, value) for row, number, value in sorted(told))
 
     def last(self, trial: Trial) -> tuple[int, float]:
-        """(rows, last score) of a trial; NaN where it has none."""
+        """(number of rows, last score) of a trial; NaN if it has none."""
         found = trial.scores(self.search)[: self.stopped.get(trial.number)]
         return len(found), found[-1] if found else math.nan
 
     def state(self, trial: Trial) -> str:
-        """What became of a trial, in a word."""
+        """The state of a trial: stopped, failed, finished or unfinished."""
         if trial.number in self.stopped:
             return "stopped"
         return "failed" if trial.number in self.failed else "finished" if trial.job.finished() else "unfinished"
 
     def best(self) -> Trial | None:
-        """The finished trial with the best last score; the earlier one of two alike."""
+        """The finished trial with the best last score; of equal ones the first."""
         ended = [(trial, self.last(trial)[1]) for trial in self.trials if self.state(trial) == "finished"]
         ended = [(trial, score) for trial, score in ended if not math.isnan(score)]
         return max(ended, key=lambda pair: (worth(self.search, pair[1]), -pair[0].number))[0] if ended else None
 
     def progress(self, begun: Progress | None = None) -> Progress:
-        """Where it stands, for a display; `begun` is the first one of this call."""
+        """The progress for a display; `begun` is the first progress of this call."""
         ended = [trial.job for trial in self.trials if self.over(trial) and trial.number not in self.failed]
         failed = [(trial.job, self.failed[trial.number]) for trial in self.trials if trial.number in self.failed]
         running = tuple(trial.job for trial in self.trials if trial.number in self.running)
@@ -174,5 +176,5 @@ class Study:
 
 
 def shown(settings: Mapping[str, Any]) -> str:
-    """Settings in a few words."""
+    """Settings as a short text."""
     return ", ".join(f"{name} {value}" for name, value in settings.items()) or "the agent as it is"

@@ -1,7 +1,7 @@
-"""Ray Tune's part of a search: its ASHA scheduler says which trials stop. What they are and where they stand is ours.
+"""Interface to Ray Tune: its ASHA scheduler decides which trials stop. Trials and their state are stored by `Study`.
 
-Nothing of Tune's own state is read again: it writes into a folder that goes with the search, and neither its
-checkpoints nor its restore are used, for they are pickles that are not written whole.
+Tune's own state is never read: it writes into a folder that is deleted after the search, and neither its checkpoints
+nor its restore are used, because they are pickles and not written atomically.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prospect_rl.experiments.sweeps.child import Child, End
 from prospect_rl.experiments.sweeps.sweep import CRASHES, Progress
 
 PULSE = 1.0
-"""Seconds after which a step ends without news: only then does Tune hear a wish to stop."""
+"""Seconds after which a step returns without a new row; only then can Tune stop a trial."""
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files beside our own
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a step without news reports nothing
@@ -37,20 +37,20 @@ QUIET = {
 
 
 class Runner(tune.Trainable):
-    """An actor that minds a child, which does a trial's run; a step reports at most one row of metrics.
+    """An actor that supervises a child process with a trial's run; a step reports at most one metrics row.
 
-    The last row waits until the run is whole. An error is reported, not raised: Tune would try again.
+    The last row is reported when the run has finished. Errors are reported, not raised, because Tune would retry.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the run, or go on with it."""
+        """Start or resume the run."""
         self._trial = json.loads(config["trial"])
         self._child, self._end = Child({}, self._trial["limit"]), None
         self._told, self._crashes = 0, 0
         self._child.start(self._trial["message"])
 
     def step(self) -> dict[str, Any]:
-        """Give {row, score}, or nothing where no row is new; with `done` at the end, and `error` where there is one."""
+        """Return {row, score}, or {} if there is no new row; adds `done` at the end, and `error` for an error."""
         try:
             new = self._new()
             if not new and self._end is None:
@@ -65,7 +65,7 @@ class Runner(tune.Trainable):
         return row | ({"done": True} if self._end and len(new) <= 1 else {})
 
     def _new(self) -> list[float]:
-        """Scores that are to be told."""
+        """Scores that have not been reported."""
         found = scores(Path(self._trial["message"]["out"]), self._trial["metric"], self._trial["seeds"])
         return found[self._told : None if self._end else self._trial["evals"] - 1]
 
@@ -78,13 +78,13 @@ class Runner(tune.Trainable):
         return None
 
     def cleanup(self) -> None:
-        """Let the child save, and end it."""
+        """Let the child process save, and end it."""
         self._child.interrupt()
         self._child.close()
 
 
 class Judge(ASHAScheduler):
-    """ASHA over rows, which tells a study of its decisions and hears of those before from it."""
+    """ASHA over metrics rows; records its decisions in a study, which restores earlier ones."""
 
     def __init__(self, study: Study, tell: Callable[[], None]) -> None:
         search = study.search
@@ -100,10 +100,10 @@ class Judge(ASHAScheduler):
             super().on_trial_result(None, known, {"row": row, "worth": value})  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ASHAScheduler, ()  # Tune pickles its scheduler for a restore that is never asked for
+        return ASHAScheduler, ()  # Tune pickles its scheduler for a restore that is never used
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Go on or stop; a stop is on the disk before it happens."""
+        """Continue or stop; a stop is written to disk before it takes effect."""
         number = number_of(trial)
         self._study.running.add(number)
         decision = super().on_trial_result(tune_controller, trial, self._with_worth(result))
@@ -113,14 +113,14 @@ class Judge(ASHAScheduler):
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Note the end of a trial, unless it is a stop that is known."""
+        """Record the end of a trial, unless it was stopped by the scheduler."""
         super().on_trial_complete(tune_controller, trial, self._with_worth(result))
         if (number := number_of(trial)) not in self._study.stopped:
             self._study.end(number, result.get("error"))
         self._tell()
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note that a trial's actor died too often."""
+        """Record that a trial's actor died too often."""
         self._study.end(number_of(trial), "its worker died again and again")
 
     def _with_worth(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Judge(ASHAScheduler):
 
 
 class Stop(tune.Stopper):
-    """Ends all trials, which save, when a signal has come."""
+    """Stops all trials, which save, when a signal has arrived."""
 
     def __init__(self, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
@@ -137,21 +137,21 @@ class Stop(tune.Stopper):
         return tune.Stopper, ()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial stops for what it reports."""
+        """Never stop a single trial because of its results."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self._stopped()
 
 
 def number_of(trial: Any) -> int:
-    """The number of a trial of ours, of Tune's object."""
+    """The number of the trial that belongs to Tune's trial object."""
     return json.loads(trial.config["trial"])["number"]
 
 
 def folder_of(trial: Any) -> str:
-    """A short name: Tune's own holds the whole configuration."""
+    """A short folder name: Tune's default contains the whole configuration."""
     return trial.trial_id
 
 
@@ -159,9 +159,9 @@ def run(
     study: Study, *, workers: int | None, nice: bool = False, limit: float | None = None,
     display: Callable[[Progress], None] | None = None,
 ) -> None:  # fmt: skip
-    """Run the trials that are not over, `workers` at once (None: all that the cluster has room for).
+    """Run the trials that have not ended, `workers` at once (None: as many as the cluster has CPUs).
 
-    Ray must be connected. Raises KeyboardInterrupt after SIGINT or SIGTERM, when the trials have saved.
+    Ray must be connected. Raises KeyboardInterrupt after SIGINT or SIGTERM, once the trials have saved.
     """
     waiting, begun = [trial for trial in study.trials if not study.over(trial)], study.progress()
 

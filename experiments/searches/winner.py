@@ -1,4 +1,4 @@
-"""The winner of a search as an experiment of its own: the tuned agent against the agent as it was."""
+"""The best trial of a search as an experiment that compares the tuned agent with the default one."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def compare(
     base: Experiment, *, label: str, env: str, settings: Mapping[str, Any], metric: str,
     better: Literal["higher", "lower"] = "higher", text: str = "",
 ) -> Experiment:  # fmt: skip
-    """`base`'s agent `label` with some settings changed (`tuned`) against itself (`default`) in one environment.
+    """An experiment that compares `base`'s agent `label` with (`tuned`) and without (`default`) changed settings.
 
-    Tiers, seeds and budgets are the base's. Raises ValueError where it has no such agent or the agent refuses them.
+    Tiers, seeds and budgets are those of `base`. Raises ValueError if it lacks the agent, or the agent rejects them.
     """
 
     def tier(name: str) -> Tier:
@@ -69,9 +69,9 @@ def compare(
 
 
 def write(study: Study) -> tuple[Trial | None, Path | None]:
-    """Write best.json and, unless the agent as it is won, the experiment; gives the winner and the file.
+    """Write best.json and, unless trial 0 is the best, the experiment; returns the best trial and the file.
 
-    Raises ValueError where a tier refuses the winner's settings.
+    Raises ValueError if a tier rejects the trial's settings.
     """
     best, search = study.best(), study.search
     path = study.folder / f"{study.experiment.name}_best.py"

@@ -1,5 +1,5 @@
-"""The results as a static site: committed files in, `results/site/*.html` out.
+"""Static site of the results: reads the committed files, writes `results/site/*.html`.
 
-A front page and a page an experiment, each whole in itself: styles, script and pictures are inside, nothing is
-fetched, and without the script the tables are only not sortable. The same files give the same bytes.
+There is a front page and one page per experiment. Each page is self-contained: styles, script and figures are embedded
+and nothing is fetched. Without JavaScript only the sorting of tables is missing. The same files give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""Write the site."""
+"""Generation of the site's files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from prospect_rl.experiments.site.results import Results, read
 
 
 def write(results: Path = RESULTS, out: Path | None = None) -> list[Path]:
-    """Write the pages of all experiments with committed claims under `results`, the front page first.
+    """Write the front page and the pages of all experiments with committed claims under `results`; returns their paths.
 
-    out: their folder, `results`/site unless given. Raises ValueError where tables are not of today's declarations.
+    out: folder of the pages, by default `results`/site. Raises ValueError if tables do not match the declarations.
     """
     out = out or results / "site"
     every = [read(load(name), results / name) for name in EXPERIMENTS if (results / name / "claims.csv").exists()]

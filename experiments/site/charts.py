@@ -1,6 +1,6 @@
-"""Charts as inline SVG: lines with bands, and dots with intervals. Colours are classes, so that a theme can set them.
+"""Charts as inline SVG: lines with bands, and dots with intervals. Colours are CSS classes, set by the theme.
 
-Shapes: K points of a line. Coordinates are rounded to a tenth of a pixel, so the same numbers give the same bytes.
+Shapes: K points of a line. Coordinates are rounded to a tenth of a pixel, so that the same numbers give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,31 +17,35 @@ from prospect_rl.experiments.site.html import Html, element
 WIDTH, HEIGHT = 340, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 36
 COLOURS = 8
-"""Classes c0 to c7 of the style sheet; labels beyond take them again with another dash, d1 to d3."""
+"""Number of colour classes, c0 to c7; further labels reuse them with another dash pattern, d1 to d3."""
 ROW = 22
-"""Height of a row of `dots`."""
+"""Height in pixels of a row of `dots`."""
 NAMES = 130
-"""Room for the names at the left of `dots`."""
+"""Width in pixels of the names on the left of `dots`."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve with its band, all [K]; NaN where it has no value."""
+    """A curve with its band, all arrays [K]; NaN where it has no value."""
 
     x: np.ndarray
+    """Positions on the horizontal axis."""
     middle: np.ndarray
+    """Values of the curve itself."""
     low: np.ndarray
+    """Lower bound of the band."""
     high: np.ndarray
+    """Upper bound of the band."""
 
 
 def colour(labels: Sequence[str], label: str) -> str:
-    """The classes of an agent: the same in all charts of a page."""
+    """The CSS classes of an agent, the same in all charts of a page."""
     index = list(labels).index(label)
     return f"c{index % COLOURS} d{index // COLOURS % 4}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers inside [low, high], about `count` of them."""
+    """About `count` round numbers inside [low, high]."""
     if not high > low:
         return [low]
     rough = (high - low) / count
@@ -52,7 +56,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def short(x: float) -> str:
-    """A tick's text: 250k, 1.5M, 0.25."""
+    """The text of a tick, e.g. 250k, 1.5M, 0.25."""
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if abs(x) >= size:
             return f"{x / size:.4g}{suffix}"
@@ -61,22 +65,24 @@ def short(x: float) -> str:
 
 @dataclass(frozen=True)
 class Plane:
-    """From values to pixels."""
+    """Transformation from values to pixels."""
 
     xs: tuple[float, float]
+    """Limits of the horizontal axis."""
     ys: tuple[float, float]
+    """Limits of the vertical axis."""
 
     def x(self, value: float | np.ndarray) -> np.ndarray:
-        """Pixels from the left."""
+        """Distance from the left in pixels."""
         return LEFT + (np.asarray(value) - self.xs[0]) / (self.xs[1] - self.xs[0]) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float | np.ndarray) -> np.ndarray:
-        """Pixels from the top."""
+        """Distance from the top in pixels."""
         return HEIGHT - BOTTOM - (np.asarray(value) - self.ys[0]) / (self.ys[1] - self.ys[0]) * (HEIGHT - TOP - BOTTOM)
 
 
 def limits(lines: Sequence[Line]) -> tuple[float, float]:
-    """Bounds of the y-axis: all bands, and zero where nothing is negative."""
+    """Limits of the vertical axis: they include all bands, and zero if nothing is negative."""
     values = np.concatenate([np.concatenate([line.low, line.high]) for line in lines])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
@@ -88,7 +94,7 @@ def line_chart(
     lines: Mapping[str, Line], labels: Sequence[str], *, title: str, x_name: str, xs: tuple[float, float],
     ys: tuple[float, float] | None = None,
 ) -> Html:  # fmt: skip
-    """A panel with a line and a band an agent. `labels` are all of the page, for their colours."""
+    """A panel with a line and a band per agent. `labels` are all agents of the page, for their colours."""
     plane = Plane(xs, ys or limits(list(lines.values())))
     drawn = [
         part
@@ -107,7 +113,7 @@ def line_chart(
 
 
 def dots(points: Mapping[str, tuple[float, float, float]], labels: Sequence[str], *, title: str) -> Html:
-    """A row an agent: (middle, low, high) as a dot on its interval; a dot alone where the bounds are NaN."""
+    """One row per agent: (middle, low, high) as a dot on its interval; only a dot if the bounds are NaN."""
     ends = [x for point in points.values() for x in point if math.isfinite(x)]
     low, high = min(ends), max(ends)
     low = min(low, 0.0) if low >= 0 else low
@@ -140,7 +146,7 @@ def panel(title: str, chart: Html) -> Html:
 
 
 def legend(labels: Sequence[str], shown: Sequence[str]) -> Html:
-    """Names with their strokes, for those of `labels` that are `shown`."""
+    """A legend with names and line samples, for those of `labels` that are `shown`."""
     entries = [
         element(
             "li",
@@ -176,7 +182,7 @@ def _text(words: str, x: float, y: float, anchor: str) -> Html:
 
 
 def _runs(line: Line) -> list[np.ndarray]:
-    """Indices of the unbroken stretches: a missing value breaks a line."""
+    """Indices of the contiguous segments of a line: a missing value interrupts it."""
     there = np.flatnonzero(np.isfinite(line.middle))
     return [run for run in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1) if len(run)]
 

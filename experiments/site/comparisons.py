@@ -1,4 +1,4 @@
-"""Agents against each other: probability of improvement and performance profiles."""
+"""Comparisons between agents: probability of improvement and performance profiles."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from prospect_rl.experiments.site.results import RATES, Point, Results, improvem
 
 
 def groups(results: Results) -> list[tuple[str, list[str]]]:
-    """All environments together, where there are several, then each: (name, environments)."""
+    """(name, environments) of all environments together, if there are several, then of each one."""
     envs = list(results.tier.envs)
     pooled = [("all environments", envs)] if len(envs) > 1 else []
     return [*pooled, *((env, [env]) for env in envs)]
 
 
 def improvement(results: Results) -> Html | None:
-    """A matrix an environment and score: how likely a run of the row's agent beats one of the column's."""
+    """One matrix per environment and score: probability that a run of the row's agent beats one of the column's."""
     parts = []
     for metric in results.scores:
         inside = [_matrix(results, name, envs, metric) for name, envs in groups(results)]
@@ -57,7 +57,7 @@ def _share(point: Point) -> Html:
 
 
 def all_profiles(results: Results) -> Html | None:
-    """A panel an environment and score; rates also over all environments together."""
+    """One panel per environment and score; for rates also one over all environments together."""
     panels = []
     for metric in results.scores:
         for name, envs in groups(results):

@@ -1,4 +1,4 @@
-"""What was run, beside what the paper ran: budgets and seeds, and the fields of each agent."""
+"""Configuration of the runs beside the paper tier's: budgets, seeds, and the fields of each agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prospect_rl.experiments.site.results import Results
 
 
 def configuration(results: Results) -> Html:
-    """The tier's settings and its agents' fields; what differs from the paper tier is marked."""
+    """The settings of the tier and the fields of its agents; differences from the paper tier are marked."""
     ours, paper = results.tier, results.experiment.paper
     kinds: dict[type, list[str]] = {}
     for label, agent in ours.agents.items():
@@ -50,7 +50,7 @@ def _settings(name: str, ours: Tier, paper: Tier) -> Html:
 
 
 def _changes(ours: Tier, paper: Tier) -> list[tuple[str, str, Any, Any]]:
-    """(field, agents, our value, the paper's) where they differ; agents with one difference share a line."""
+    """(field, agents, our value, paper's value) of fields that differ; agents with the same difference share one."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for label, agent in ours.agents.items():
         for option in options_of(type(agent)):
@@ -66,7 +66,7 @@ def _value(value: Any, differs: bool) -> Html:
 
 
 def _fields(kind: type, labels: Sequence[str], ours: Tier, paper: Tier) -> Html:
-    """A table of the fields of one class of agents, a column an agent."""
+    """A table of the fields of one class of agents, one column per agent."""
     rows, changed = [], set()
     for option in options_of(kind):
         cells = []
@@ -79,14 +79,14 @@ def _fields(kind: type, labels: Sequence[str], ours: Tier, paper: Tier) -> Html:
                 cells.append(cell([show(value), element("small", f"paper: {show(theirs[0])}")], kind="differs"))
         rows.append([option.name, *cells, cell(prose(option.text), kind="words")])
     missing = [label for label in labels if type(paper.agents.get(label)) is not kind]
-    told = f"fields that differ from the paper tier: {len(changed)}" if changed else "as in the paper tier"
-    told = f"not in the paper tier: {', '.join(missing)}" if missing else told
-    summary = element("summary", f"{kind.__name__}: {', '.join(labels)} ({told})")
+    note = f"fields that differ from the paper tier: {len(changed)}" if changed else "as in the paper tier"
+    note = f"not in the paper tier: {', '.join(missing)}" if missing else note
+    summary = element("summary", f"{kind.__name__}: {', '.join(labels)} ({note})")
     head = ["field", *labels, "meaning"]
     return element("details", summary, table(head, rows, caption=f"Fields of {kind.__name__}"))
 
 
 def _of_paper(paper: Tier, label: str, kind: type, field: str) -> tuple[Any] | None:
-    """The paper tier's value of a field, in a tuple as None is a value too; None where that agent is not in it."""
+    """The paper tier's value of a field, in a 1-tuple because None is a valid value; None if it lacks that agent."""
     agent = paper.agents.get(label)
     return (getattr(agent, field),) if type(agent) is kind else None

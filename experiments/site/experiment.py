@@ -1,4 +1,4 @@
-"""The page of one experiment."""
+"""The page of one experiment on the site."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def page(results: Results) -> Html:
 
 
 def section(name: str, title: str, *content: Html) -> Html:
-    """A part of a page that can be linked to."""
+    """A section of a page with an id for links."""
     return element("section", element("h2", title), *content, id=name)
 
 
 def listed(facts: Iterable[tuple[str, object]]) -> Html:
-    """Terms and what they are."""
+    """A list of terms with their descriptions."""
     pairs = [(element("dt", term), element("dd", what)) for term, what in facts]
     return element("dl", list(chain.from_iterable(pairs)), class_="facts")
 
@@ -77,14 +77,14 @@ def _facts(results: Results) -> Html:
 
 
 def verdict(one: Judged) -> Html:
-    """A verdict's badge, in what way a claim failed, and whether the budget was below the source's."""
+    """The badge of a verdict, how a claim failed, and whether the budget was below the source's."""
     badge = element("span", one.outcome, class_=f"verdict {slug(one.outcome)}")
     notes = [one.words, "reduced budget" if one.reduced else None]
     return markup([badge, *(element("small", note) for note in notes if note)])
 
 
 def sortable(value: float, shown: object = None, kind: str | None = None) -> Html:
-    """A cell with a number; one that is missing sorts last."""
+    """A table cell with a number; a missing number sorts last."""
     return cell(
         number(value) if shown is None else shown, sort=f"{value:.9g}" if math.isfinite(value) else "", kind=kind
     )
@@ -97,7 +97,7 @@ def with_interval(point: Point, note: str = "") -> Html:
 
 
 def difference(one: Judged) -> Html:
-    """The cell with a claim's difference, or a mean, and its interval."""
+    """The table cell with a claim's difference (or mean) and its interval."""
     value = one.values[0]
     if not math.isfinite(value):
         return sortable(value)
@@ -116,13 +116,13 @@ def _sides(one: Judged) -> Html:
 
 
 def claims(results: Results) -> Html | None:
-    """Verdicts and what they rest on; None where nothing is claimed."""
+    """The verdicts and their numbers; None if the experiment has no claims."""
     if not results.claims:
         return None
     lines, ids = [], []
     for one in results.claims:
         claim = one.claim
-        place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the head names the source
+        place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the header names the source
         where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
         said = cell([prose(one.text), element("small", where)], kind="words")
         badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
@@ -137,7 +137,7 @@ def claims(results: Results) -> Html | None:
 
 
 def curves(results: Results) -> Html | None:
-    """A panel an environment and metric; those beside the point are folded away."""
+    """One panel per environment and metric; secondary metrics are collapsed."""
     names = list(dict.fromkeys(row["metric"] for row in results.curves))
     if not names:
         return None
@@ -167,7 +167,7 @@ def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
 
 
 def scores(results: Results) -> Html:
-    """The first metric as a picture an environment, and a table of all metrics for each."""
+    """The first metric as one chart per environment, then a table of all metrics for each environment."""
     metric, panels = results.metrics[0], []
     for env in results.tier.envs:
         points = {label: results.point(env, label, metric) for label in results.complete([env], metric)}
@@ -205,7 +205,7 @@ def _score(results: Results, env: str, label: str, metric: str, finished: int) -
 
 
 def archives(results: Results) -> Html | None:
-    """The picture of the archives, where there is one."""
+    """The figure of the archives; None if there is none."""
     path = results.folder / "archive.png"
     if not path.exists():
         return None

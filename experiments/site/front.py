@@ -1,4 +1,4 @@
-"""The front page: the claims ledger, the agents against the tasks, and the benches."""
+"""The front page of the site: verdicts on claims, scores of agents on tasks, and benchmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prospect_rl.experiments.site.results import Point, Results, named
 
 
 def page(every: Sequence[Results], benches: Path) -> Html:
-    """The body of the page; `benches` is the folder with a JSON file a bench."""
+    """The body of the page; `benches` is the folder with one JSON file per benchmark."""
     parts = {
         "experiments": ("Experiments", _experiments(every)),
         "claims": ("Claims", _ledger(every)),
@@ -42,7 +42,7 @@ def page(every: Sequence[Results], benches: Path) -> Html:
 
 
 def _counts(every: Sequence[Results]) -> Html:
-    """The verdicts on papers' claims; checks of ours are counted apart."""
+    """Number of verdicts on papers' claims by outcome; our own checks are counted separately."""
     rows = [(one.kind, one.outcome) for results in every for one in results.claims]
     badges = [
         element("li", element("span", f"{rows.count(('paper', name))} {name}", class_=f"verdict {slug(name)}"))
@@ -68,7 +68,7 @@ def _experiments(every: Sequence[Results]) -> Html:
 
 
 def _ledger(every: Sequence[Results]) -> Html:
-    """All claims: papers' before checks of ours, and of either those that failed first."""
+    """All claims: papers' claims before our own checks, failed ones first within each."""
     kinds, outcomes = list(KINDS), list(ORDER)
     claims = [(results, one) for results in every for one in results.claims]
     claims.sort(key=lambda pair: (kinds.index(pair[1].kind), outcomes.index(pair[1].outcome)))
@@ -83,7 +83,7 @@ def _ledger(every: Sequence[Results]) -> Html:
 
 
 def families(every: Sequence[Results]) -> list[list[Results]]:
-    """Experiments that share at least half of their agents: in one table, others would leave most cells empty."""
+    """Groups of experiments that share at least half of their agents, so that a common table has few empty cells."""
     found: list[list[Results]] = []
     for results in every:
         mine = set(results.labels)
@@ -99,7 +99,7 @@ def families(every: Sequence[Results]) -> list[list[Results]]:
 
 
 def _scores(every: Sequence[Results]) -> Html:
-    """A row an agent, a column a task; a task's figure is the first metric of its experiment."""
+    """Tables with one row per agent and one column per task, showing the first metric of the task's experiment."""
     note = "Mean over seeds at the end of the runs and its 95 % interval, as a claim has it; a column's best is bold."
     return markup([element("p", note, class_="note"), *(_score_table(family) for family in families(every))])
 
@@ -128,7 +128,7 @@ def _score(column: Mapping[str, Point], label: str) -> Html:
 
 
 def _benches(folder: Path) -> Html:
-    """The promised figures with their targets; the others, and where all were taken, are folded away."""
+    """The benchmark figures with targets; other figures and the machines are collapsed."""
     promised, others, facts = [], [], []
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Markup from Python: `element` escapes all that is not markup already."""
+"""HTML from Python: `element` escapes everything that is not already markup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Html(str):
-    """Markup; any other string is text."""
+    """A string of HTML markup; any other string is text."""
 
     __slots__ = ()
 
@@ -19,10 +19,10 @@ VOID = ("img", "wbr")
 
 
 def element(name: str, *children: Any, **attributes: Any) -> Html:
-    """`<name attributes>children</name>`; text, numbers and values are escaped, `Html` is not.
+    """The element `<name attributes>children</name>`; text, numbers and values are escaped, `Html` is not.
 
-    An underscore in an attribute's name is a hyphen (`data_sort`), a last one is dropped (`class_`); None leaves
-    the attribute out. An iterable child stands for its members.
+    An underscore in an attribute's name becomes a hyphen (`data_sort`), a trailing one is dropped (`class_`); an
+    attribute that is None is omitted. A list or tuple of children stands for its members.
     """
     given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
     opening = f"<{name}" + "".join(f' {key}="{escape(str(value))}"' for key, value in given.items()) + ">"
@@ -30,7 +30,7 @@ def element(name: str, *children: Any, **attributes: Any) -> Html:
 
 
 def markup(children: Iterable[Any]) -> Html:
-    """Children one after another."""
+    """The markup of all children, concatenated."""
     return Html("".join(_one(child) for child in children if child is not None))
 
 
@@ -41,17 +41,17 @@ def _one(child: Any) -> str:
 
 
 def prose(text: str) -> Html:
-    """Text whose `backticks` mean code."""
+    """Text in which `backticks` mark code."""
     return markup(element("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
 
 
 def slug(*names: str) -> str:
-    """An id for a fragment: letters, digits, hyphens."""
+    """An id for links, made of letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-")
 
 
 def cell(content: Any, *, sort: float | str | None = None, kind: str | None = None) -> Html:
-    """A table's cell; `sort` is what its column is ordered by, where that is not its text."""
+    """A table cell; `sort` is its sort key, if that is not its text."""
     return element("td", content, data_sort=sort, class_=kind)
 
 
@@ -59,11 +59,11 @@ def table(
     head: Sequence[Any], rows: Sequence[Sequence[Any]], *, caption: str, kind: str = "sortable",
     ids: Sequence[str] | None = None,
 ) -> Html:  # fmt: skip
-    """A table in a box that scrolls; a row's first member becomes its heading, the others are `cell`s or text.
+    """A table in a scrollable box; the first member of a row is its heading, the others are `cell`s or text.
 
-    caption: what it shows, for those who cannot see it; it names the box, which the keyboard can scroll.
-    kind: `sortable`, `matrix`, or `sortable stacked`: on a narrow screen a row becomes a card with a line a cell.
-    ids: of the rows, to link to.
+    caption: description for screen readers; also the label of the box, which can be scrolled with the keyboard.
+    kind: `sortable`, `matrix`, or `sortable stacked`: on a narrow screen a row becomes a card with one line per cell.
+    ids: ids of the rows, for links.
     """
     lines = [
         element(
@@ -90,7 +90,7 @@ def _cell_of(content: Any, head: Any = None) -> Html:
 
 
 def _breakable(name: Any) -> Any:
-    """A long name may break after an underscore."""
+    """A name with line-break opportunities after its underscores."""
     if isinstance(name, Html) or not isinstance(name, str):
         return name
     first, *others = name.split("_")

@@ -1,4 +1,4 @@
-"""What the site reads: the committed files of an experiment, and the figures that its page draws from them."""
+"""Data of the site: the committed files of an experiment, and the statistics that its page shows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from prospect_rl.experiments.site.charts import Line
 from prospect_rl.experiments.site.html import Html, element
 
 RATES = ("success", "coverage")
-"""Metrics whose name ends so have one scale in every environment."""
+"""Endings of the metrics that have the same scale in every environment."""
 THRESHOLDS = 81
+"""Number of thresholds of a performance profile."""
 RESAMPLES = 2000
-"""Of a probability of improvement: there are hundreds of them on a page."""
+"""Bootstrap resamples per probability of improvement: a page has hundreds of them."""
 Point = tuple[float, float, float]
 """A statistic and the bounds of its 95 % interval."""
 
@@ -39,13 +40,17 @@ class Results:
     """The committed files of one experiment."""
 
     experiment: Experiment
+    """The declaration of the experiment."""
     tier_name: str
+    """The tier that was run."""
     folder: Path
+    """The folder of the committed files."""
     rows: list[Row]
-    """summary.csv"""
+    """The rows of summary.csv."""
     curves: list[Row]
+    """The rows of curves.csv."""
     claims: list[Judged]
-    """The rows of claims.csv, each with the claim that it judges."""
+    """The rows of claims.csv, each with its claim."""
 
     @property
     def tier(self) -> Tier:
@@ -54,7 +59,7 @@ class Results:
 
     @property
     def labels(self) -> list[str]:
-        """The agents, in the tier's order."""
+        """The labels of the agents in the tier's order."""
         return list(self.tier.agents)
 
     @property
@@ -64,14 +69,14 @@ class Results:
 
     @property
     def scores(self) -> list[str]:
-        """The metrics of which more is better: the first one, returns, rates, best rewards, what claims want high."""
+        """Metrics where higher is better: the first one, returns, rates, best rewards, and those of suitable claims."""
         wanted = {c.metric for c in self.experiment.claims if c.better == "higher" and c.within is None}
         ends, starts = ("/return", *RATES), ("ledger/best_", "ledger/stored_best_")
         first, *others = self.metrics
         return [first, *(n for n in others if n in wanted or n.endswith(ends) or n.startswith(starts))]
 
     def values(self, env: str, label: str, metric: str) -> np.ndarray:
-        """An agent's final values [S], of the runs that have one."""
+        """The final values [S] of an agent's runs that have one."""
         return side(self.rows, env, label, metric).values
 
     def iqm(self, env: str, label: str, metric: str) -> float:
@@ -79,18 +84,18 @@ class Results:
         return side(self.rows, env, label, metric).iqm
 
     def point(self, env: str, label: str, metric: str) -> Point:
-        """The mean of an agent's final values with the interval that a claim on them would have; NaN where none is."""
+        """The mean of an agent's final values and its interval, as for claims; NaN bounds for fewer than two values."""
         values = self.values(env, label, metric)
         bounds = interval(values, scores_of(self.experiment, env, metric)) if len(values) > 1 else (math.nan, math.nan)
         return (float(np.mean(values)), *bounds)
 
     def complete(self, envs: Sequence[str], metric: str) -> list[str]:
-        """The agents that have a value in each of some environments."""
+        """The agents that have a value in each of these environments."""
         return [label for label in self.labels if all(len(self.values(env, label, metric)) for env in envs)]
 
 
 def read(experiment: Experiment, folder: Path) -> Results:
-    """The committed files of an experiment. Raises ValueError where they are of another declaration."""
+    """Read the committed files of an experiment. Raises ValueError if they do not match its declaration."""
     rows, curves = records.read_summary(folder), records.read_csv(folder / "curves.csv")
     judged = read_claims(folder / "claims.csv")
     known = {claim.name: claim for claim in experiment.claims}
@@ -99,19 +104,21 @@ def read(experiment: Experiment, folder: Path) -> Results:
     strangers += sorted({row["label"] for row in rows} - set(experiment.tier(tier).agents))
     if strangers:
         again = f"prospect report {experiment.name}"
-        raise ValueError(f"{folder} tells of {', '.join(strangers)}, which {experiment.name} has not; anew: {again}")
+        raise ValueError(
+            f"{folder} contains {', '.join(strangers)}, which {experiment.name} does not declare; rewrite it: {again}"
+        )
     return Results(
         experiment, tier, folder, rows, curves, [Judged(experiment.name, known[row["claim"]], row) for row in judged]
     )
 
 
 def named(results: Results, metric: str, env: str | None = None) -> Html:
-    """A metric in words (of the first environment, unless one is given); its name shows when pointed at."""
+    """A metric's description (by default for the first environment), with its name as a tooltip."""
     return element("span", words_of(metric, results.tier.envs[0] if env is None else env), title=metric)
 
 
 def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
-    """(environment, metric) -> agent -> its interquartile mean and its band; none for who never had a value."""
+    """(environment, metric) -> agent -> interquartile mean and band; agents without any value are omitted."""
     cells: dict[tuple[str, str, str], list[Row]] = {}
     for row in results.curves:
         cells.setdefault((row["env"], row["metric"], row["label"]), []).append(row)
@@ -124,9 +131,9 @@ def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
 
 
 def improvements(results: Results, envs: Sequence[str], metric: str) -> dict[tuple[str, str], Point]:
-    """(left, right) -> probability that left beats right, over all pairs of agents that have values in all of `envs`.
+    """(left, right) -> probability that left beats right, for all pairs of agents that have values in all of `envs`.
 
-    One side of a pair is worked out; the other is what is left to one, its interval too.
+    Each pair is computed once; the opposite direction is one minus that, also for the interval.
     """
     labels = results.complete(envs, metric)
     values = {label: [results.values(env, label, metric) for env in envs] for label in labels}
@@ -140,7 +147,7 @@ def improvements(results: Results, envs: Sequence[str], metric: str) -> dict[tup
 
 
 def profiles(results: Results, envs: Sequence[str], metric: str) -> dict[str, Line]:
-    """Agent -> its performance profile, at thresholds from the least to the largest score of any."""
+    """Agent -> its performance profile, at thresholds from the smallest to the largest score of all agents."""
     values = {label: [results.values(env, label, metric) for env in envs] for label in results.complete(envs, metric)}
     pooled = [x for tasks in values.values() for x in tasks]
     if not pooled:

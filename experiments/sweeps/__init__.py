@@ -1,1 +1,1 @@
-"""Many runs: jobs, the worker processes that do them, searches for settings."""
+"""Many runs: jobs, and the worker processes that execute them one after another or under Ray."""

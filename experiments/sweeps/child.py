@@ -1,7 +1,7 @@
-"""A child process that does one job after another: its parent's end (the child's: `experiments.sweeps.work`).
+"""The parent's side of a worker process (the worker's side is `experiments.sweeps.work`).
 
-It starts once, with one XLA thread, and imports JAX once. A job that fails takes the process with it, and the next job
-gets a fresh one; when its parent dies, the job saves and stops.
+The process executes one job after another with one XLA thread and imports JAX once. A failed job ends the process, and
+the next job gets a new one. If the parent dies, the running job saves and stops.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import Any, NamedTuple
 COMMAND = (sys.executable, "-m", "prospect_rl.experiments", "_work")
 INTERRUPTED = 130
 PATIENCE = 30.0
-"""Seconds that interrupted runs get to save (a chunk lasts at most about 10)."""
+"""Seconds that interrupted runs have to save (a chunk lasts at most about 10 seconds)."""
 
 
 class End(NamedTuple):
     """How a job ended."""
 
     error: str | None
-    """Its last line; None where all is well."""
+    """The last line of its error; None if it succeeded."""
     crashed: bool
-    """Whether its process died."""
+    """Whether its process was killed."""
 
 
 class Child:
-    """The parent's end. One job at a time."""
+    """A worker process as its parent sees it; it executes one job at a time."""
 
     def __init__(self, environment: dict[str, str], limit: float | None = None) -> None:
-        """`environment`: variables beside our own. `limit`: seconds that a job may take."""
+        """`environment`: variables in addition to those of this process. `limit`: time limit of a job in seconds."""
         self._environment, self._limit = environment, limit
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: Any = None
         self._started = 0.0
 
     def start(self, message: dict[str, Any]) -> None:
-        """Hand a job over. A session of its own keeps Ctrl-C from the child: it comes once, from `interrupt`."""
+        """Start a job. The child has its own session, so that Ctrl-C reaches it only through `interrupt`."""
         if self._process is None:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
             self._process = subprocess.Popen(
@@ -55,10 +55,10 @@ class Child:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it died at once: `wait` tells how
+            pass  # the process died immediately: `wait` returns the error
 
     def wait(self, seconds: float) -> End | None:
-        """How the job ended, if it did within so many seconds."""
+        """How the job ended; None if it is still running after this many seconds."""
         child = self._process
         assert child and child.stdout
         if self._limit is not None:
@@ -66,7 +66,7 @@ class Child:
             if left <= 0:
                 self.interrupt()
                 self.close()
-                return End(f"stopped after {self._limit:g} s, its time limit; the same command goes on", False)
+                return End(f"stopped at its time limit of {self._limit:g} s; the same command resumes it", False)
             seconds = min(seconds, left)
         if not select.select([child.stdout], [], [], seconds)[0]:
             return None
@@ -80,16 +80,16 @@ class Child:
         words = last_line(self._errors.read().decode(errors="replace"))
         self.close()
         if code == -signal.SIGKILL:
-            return End("killed by SIGKILL, as the system does when memory runs out", True)
+            return End("killed by SIGKILL, probably because the system ran out of memory", True)
         return End(f"killed by {signal.Signals(-code).name}" if code < 0 else words or f"exit code {code}", code < 0)
 
     def interrupt(self) -> None:
-        """Ask the job to save and stop; `wait` or `close` sees to its end."""
+        """Ask the job to save and stop; `wait` or `close` waits for its end."""
         if self._process:
             self._process.send_signal(signal.SIGINT)
 
     def close(self) -> None:
-        """End the process, after at most `PATIENCE` seconds by force."""
+        """End the process; it is killed if it has not ended after `PATIENCE` seconds."""
         child, self._process = self._process, None
         if child is None:
             return
@@ -108,8 +108,5 @@ class Child:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something."""
+    """The last line that is not blank."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
-
-
-# --- the child's end ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A job: one run as a few plain values, which a worker process makes the run of again."""
+"""A job: the description of one run as JSON values, from which a worker process rebuilds the run."""
 
 from __future__ import annotations
 
@@ -17,35 +17,40 @@ if TYPE_CHECKING:
 
 
 NOTICES = "notices.json"
-"""In a run's folder: a list of texts, each once."""
+"""File in a run's folder with a JSON list of distinct messages."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run as a worker receives it."""
+    """One run of a sweep, as a worker receives it."""
 
     payload: dict[str, Any]
     """JSON values: {experiment, tier or trial, label, env, seeds} or {agent, fields, env, env_fields, seeds, ...}."""
     out: Path
-    """The run's folder, absolute."""
+    """Absolute path of the run's folder."""
     env: str
+    """Id of the run's environment."""
     label: str
+    """Label of the agent in the experiment."""
     seeds: tuple[int, ...]
+    """Seeds that the run trains together."""
     budget: int
+    """Budget of the run, in the agent's unit."""
     hash: str
+    """Hash of the run's configuration (`Run.hash`)."""
 
     @property
     def title(self) -> str:
-        """For people, e.g. `maze/hard SERENE seed 3`."""
+        """A human-readable title, e.g. `maze/hard SERENE seed 3`."""
         return f"{self.env} {self.label} {seeds_name(self.seeds).replace('-', ' ', 1)}"
 
     @property
     def message(self) -> dict[str, Any]:
-        """What is sent to the worker."""
+        """The message that is sent to the worker."""
         return {**self.payload, "out": str(self.out)}
 
     def finished(self) -> bool:
-        """Whether the folder holds this very run, finished."""
+        """Whether the folder contains this run, finished."""
         try:
             result = json.loads((self.out / "result.json").read_bytes())
         except (OSError, ValueError):
@@ -53,23 +58,24 @@ class Job:
         return isinstance(result, dict) and result.get("hash") == self.hash and bool(result.get("finished"))
 
     def progress(self) -> float:
-        """Part of the budget that was used when it last saved (work that a crash undid counts twice)."""
+        """Fraction of the budget used at the last checkpoint (work lost in a crash is counted twice)."""
         return min(1.0, sum(row["used"] for row in read_lines(self.out / "timing.jsonl")) / self.budget)
 
 
 @dataclass
 class Outcome:
-    """What became of a sweep."""
+    """The result of a sweep."""
 
     skipped: list[Job] = field(default_factory=list)
-    """Had finished before."""
+    """Jobs that were already finished before the sweep."""
     finished: list[Job] = field(default_factory=list)
+    """Jobs that finished during the sweep."""
     failed: list[tuple[Job, str]] = field(default_factory=list)
-    """With the last line of the error."""
+    """Failed jobs, each with the last line of its error."""
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file that may be being written; nothing where there is none."""
+    """The complete lines of a JSON-lines file that another process may be writing; empty if there is no file."""
     try:
         return durable.read_lines(path, whole=True)
     except OSError:
@@ -77,7 +83,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def notices(out: Path) -> list[str]:
-    """What a run in a sweep has told the user; nothing where the file is absent or damaged."""
+    """The notices of a run in a sweep; empty if the file is missing or damaged."""
     try:
         found = json.loads((out / NOTICES).read_bytes())
     except (OSError, ValueError):
@@ -86,7 +92,7 @@ def notices(out: Path) -> list[str]:
 
 
 def resolve(payload: dict[str, Any]) -> Run:
-    """The run that a job's payload stands for. Raises ValueError with one line where it stands for none."""
+    """Rebuild the run from a job's payload. Raises ValueError, with a one-line message, for an invalid payload."""
     from prospect_rl import agents
     from prospect_rl.experiments.run.config import Run
 
@@ -105,7 +111,7 @@ def resolve(payload: dict[str, Any]) -> Run:
 
 
 def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
-    """The run of one cell of a tier."""
+    """The run of one agent in one environment of a tier, with these seeds."""
     from prospect_rl.experiments.run.config import Run
 
     return Run(
@@ -116,7 +122,7 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
 
 
 def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Fields as `Run` wants them, with the tuples that JSON has made lists of."""
+    """Fields as sorted pairs for `Run`; lists, which JSON made of tuples, become tuples again."""
 
     def hashable(x: Any) -> Any:
         return tuple(map(hashable, x)) if isinstance(x, list) else x
@@ -125,7 +131,7 @@ def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
-    """A job with the identity of its run: seeds, budget and hash. Raises ValueError where these decide no result."""
+    """A job with its run's seeds, budget and hash. Raises ValueError if these do not determine the result."""
     run = run or resolve(payload)
     if run.dataset:
         run.dataset.check()
@@ -141,10 +147,26 @@ def plan(
     seeds: int | None = None,
     agents: Sequence[str] | None = None,
 ) -> list[Job]:
-    """All runs of a tier in a fixed order: environment, then seed, then agent, so that a partial sweep is balanced.
+    """List all runs of a tier, ordered by environment, then seed, then agent, so that a partial sweep is balanced.
 
-    `seeds` limits the number of seeds; `agents` the labels. Agents whose seeds are vmapped get one run for all
-    their seeds, unless each learns from data of its own. Raises ValueError for an unknown label or tier.
+    Agents with `vmap_seeds` get one run for all their seeds, unless each seed has its own data.
+
+    Args:
+        experiment: The experiment.
+        tier: "smoke", "repro" or "paper".
+        root: Folder of all runs; by default $PROSPECT_RUNS or results/runs.
+        seeds: Largest number of seeds per agent; by default as declared.
+        agents: Labels to include; by default all.
+
+    Returns:
+        One job per run.
+
+    Raises:
+        ValueError: The tier or a label is unknown, or `seeds` is below 1.
+
+    Example:
+        >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
+        >>> outcome = sweep(jobs, workers)
     """
     from prospect_rl.agents.api import wants_of
     from prospect_rl.envs.names import unknown

@@ -1,4 +1,4 @@
-"""The worker's end: a child process that does one job after another (its parent's end: `experiments.sweeps.child`)."""
+"""The worker process: executes one job after another (the parent's side is `experiments.sweeps.child`)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from prospect_rl.experiments.sweeps.job import NOTICES, notices, resolve
 
 
 def work(message: dict[str, Any]) -> None:
-    """Do one job, in a worker process. An error leaves its traceback in the run's folder and goes on upwards.
+    """Execute one job. If it fails, the traceback is written into the run's folder and the error is raised again.
 
-    A worker that was cut off may still be saving its run: its folder is waited for.
+    Waits for the folder's lock, because an earlier worker that was cut off may still be saving the run.
     """
     from prospect_rl.experiments.run.lock import EXPIRY, Busy
     from prospect_rl.experiments.run.machine import enable_compilation_cache
@@ -58,12 +58,12 @@ def _train(message: dict[str, Any], out: Path) -> None:
 
 
 def serve() -> int:
-    """Do the jobs that come from standard input, a line of JSON each; answer each with a line. The exit code."""
+    """Execute the jobs read from standard input, one JSON line each, and answer each with a line; the exit code."""
     from prospect_rl.experiments.sweeps.work import work
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it as ignored
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a job prints is no answer
+    os.dup2(2, 1)  # the output of a job must not mix with the answers
     jobs: queue.Queue[bytes | None] = queue.Queue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
@@ -75,7 +75,7 @@ def serve() -> int:
             except Exception as error:
                 _answer(answers, last_line(f"{type(error).__name__}: {error}"))
                 return 1
-            _forget()
+            _free_memory()
             busy.clear()
             _answer(answers, None)
     except KeyboardInterrupt:
@@ -84,13 +84,13 @@ def serve() -> int:
 
 
 def _listen(jobs: queue.Queue[bytes | None], busy: threading.Event) -> None:
-    """Pass jobs on. Not by sys.stdin: a thread inside its lock would break the interpreter's exit."""
+    """Queue the jobs from standard input. Not via sys.stdin: a thread holding its lock would block interpreter exit."""
     rest = b""
     while more := os.read(0, 65536):
         *lines, rest = (rest + more).split(b"\n")
         for line in lines:
             jobs.put(line)
-    if busy.is_set():  # the parent has died, or wants no more
+    if busy.is_set():  # the parent has died or closed the pipe
         os.kill(os.getpid(), signal.SIGINT)
     jobs.put(None)
 
@@ -100,11 +100,11 @@ def _answer(answers: Any, error: str | None) -> None:
         answers.write(json.dumps({"error": error}) + "\n")
         answers.flush()
     except BrokenPipeError:
-        pass  # nobody is left to be told
+        pass  # the parent is gone
 
 
-def _forget() -> None:
-    """Nothing of a job stays in memory for the next."""
+def _free_memory() -> None:
+    """Free the memory of the last job."""
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
     gc.collect()

@@ -1,7 +1,7 @@
-"""Where jobs run: one after another in a child process, or many at once under Ray, here or on a cluster.
+"""Worker pools: one worker process, or many under Ray, on this machine or on a cluster.
 
-Either way a job runs in a `child.Child` with one XLA thread, so that all ways give the same files. This module imports
-no JAX, and Ray only when it is asked for: a process that forks after JAX has started may hang, so `pool` comes first.
+Every job runs in a `child.Child` with one XLA thread, so that all pools give the same files. This module does not
+import JAX, and imports Ray only if needed: a process that forks after JAX has started may hang, so call `pool` before.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from prospect_rl.experiments.sweeps.child import PATIENCE, Child, End, last_line
 HERE = Path(prospect_rl.__file__).resolve().parents[1]
 """The folder from which workers import this package."""
 Done = tuple[Any, str | None, bool]
-"""(job, last line of its error or None, whether its process died)."""
+"""(job, last line of its error or None, whether its process was killed)."""
 PULSE, SILENCE = 3.0, 30.0
-"""Seconds between looks at a cluster's head, and after how many without an answer it is given up."""
+"""Seconds between two checks of a cluster's head node, and seconds without an answer after which it counts as lost."""
 
 
 def worker_environment() -> dict[str, str]:
-    """Variables that every worker gets; they decide a run's bits, so all ways of running share them."""
+    """Environment variables of every worker; results depend on them bit for bit, so all pools use the same."""
     chosen = {
         "NPROC": "1",
         "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
@@ -41,24 +41,24 @@ def worker_environment() -> dict[str, str]:
 
 
 class Pool(Protocol):
-    """What `sweep` needs of a place where jobs run."""
+    """The interface of a worker pool that `sweep` uses."""
 
     @property
     def capacity(self) -> int:
-        """How many jobs run at once."""
+        """The number of jobs that can run at once."""
         ...
 
     @property
     def running(self) -> list[Any]:
-        """Jobs under way."""
+        """The jobs that are running."""
         ...
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
-        """Begin a job."""
+        """Start a job."""
         ...
 
     def wait(self, seconds: float) -> list[Done]:
-        """The jobs that ended, after at most so many seconds."""
+        """Wait at most this many seconds; returns the jobs that ended."""
         ...
 
     def interrupt(self) -> None:
@@ -67,7 +67,7 @@ class Pool(Protocol):
 
 
 class Serial:
-    """One job at a time."""
+    """A pool that runs one job at a time in one worker process."""
 
     capacity = 1
 
@@ -76,16 +76,16 @@ class Serial:
 
     @property
     def running(self) -> list[Any]:
-        """The job under way, if any."""
+        """The running job, if any."""
         return [] if self._job is None else [self._job]
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
-        """Begin a job."""
+        """Start a job."""
         self._child.start(message)
         self._job = job
 
     def wait(self, seconds: float) -> list[Done]:
-        """The job, if it ended within so many seconds."""
+        """Wait at most this many seconds; returns the job if it ended."""
         if self._job is None or (end := self._child.wait(seconds)) is None:
             return []
         job, self._job = self._job, None
@@ -98,7 +98,7 @@ class Serial:
         self._job = None
 
     def close(self) -> None:
-        """End the child."""
+        """End the worker process."""
         self._child.close()
 
 
@@ -106,13 +106,13 @@ class Serial:
 
 
 class Worker:
-    """A Ray actor: it minds a child, and answers while the child works. When it is killed, the child saves and ends."""
+    """A Ray actor that supervises a child process. If the actor is killed, the child saves its run and ends."""
 
     def __init__(self, limit: float | None) -> None:
         self._child = Child({}, limit)
 
     def run(self, message: dict[str, Any]) -> End:
-        """Do a job."""
+        """Run a job to its end."""
         self._child.start(message)
         while (end := self._child.wait(1.0)) is None:
             pass
@@ -124,10 +124,10 @@ class Worker:
 
 
 def connect(workers: int | None, **options: Any) -> Any:
-    """Join the cluster at RAY_ADDRESS, or start one here with so many CPUs (None: all); gives the module `ray`.
+    """Connect to the cluster at RAY_ADDRESS, or start a local one; returns the module `ray`.
 
-    `options` are `ray.init`'s. Call it before JAX is imported. Raises ValueError where no cluster answers, and where
-    the temporary folder's path is too long for sockets.
+    workers: number of CPUs of a local cluster, None for all. options: passed to `ray.init`. Call it before JAX is
+    imported. Raises ValueError if no cluster answers, or if the temporary folder's path is too long for sockets.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
@@ -135,7 +135,7 @@ def connect(workers: int | None, **options: Any) -> Any:
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        # "local": a cluster that somebody else has started on this machine is not ours
+        # "local": never join a cluster that another process has started on this machine
         options |= {"address": "local", "include_dashboard": False, "num_cpus": workers}
         options["object_store_memory"] = 80 << 20
     try:
@@ -147,7 +147,7 @@ def connect(workers: int | None, **options: Any) -> Any:
             raise
         named = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
         raise ValueError(
-            f"{named} is too long a path for Ray's sockets ({os.environ.get(named)}): set RAY_TMPDIR to a shorter "
+            f"the path in {named} is too long for Ray's sockets ({os.environ.get(named)}): set RAY_TMPDIR to a shorter "
             "folder, for instance RAY_TMPDIR=/tmp"
         ) from None
     if address:
@@ -157,7 +157,7 @@ def connect(workers: int | None, **options: Any) -> Any:
 
 
 class Ray:
-    """Jobs in Ray actors, one CPU each; an actor does one job after another as long as there are any."""
+    """A pool of Ray actors with one CPU each; an actor runs one job after another as long as jobs are waiting."""
 
     def __init__(self, workers: int | None, limit: float | None = None) -> None:
         self._ray, self._workers = connect(workers), workers
@@ -171,23 +171,23 @@ class Ray:
 
     @property
     def capacity(self) -> int:
-        """The CPUs of the cluster as it stands, at most as many as were asked for."""
+        """The current number of CPUs of the cluster, limited to the requested number of workers."""
         cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         return min(cpus, self._workers or cpus)
 
     @property
     def running(self) -> list[Any]:
-        """Jobs handed out and not ended."""
+        """The jobs that have been started and have not ended."""
         return [job for job, _ in self._jobs.values()]
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
-        """Hand a job to an actor."""
+        """Start a job in an idle or new actor."""
         actor = self._idle.pop() if self._idle else self._actor.remote(self._limit)
         self._jobs[actor.run.remote(message)] = (job, actor)
 
     def wait(self, seconds: float) -> list[Done]:
-        """The jobs that ended within so many seconds (at least one ends the wait)."""
-        while self._idle:  # no job waits for them, and they keep a CPU each from others
+        """Wait at most this many seconds for a job to end; returns the jobs that ended."""
+        while self._idle:  # no job is waiting, and each idle actor holds a CPU
             self._ray.kill(self._idle.pop())
         if not self._jobs:
             return []
@@ -212,12 +212,12 @@ class Ray:
             self.wait(1.0)
 
     def close(self) -> None:
-        """Leave the cluster; a local one ends."""
+        """Disconnect from the cluster; a local one is shut down."""
         self._ray.shutdown()
 
 
 def watch_head(host: str, port: int) -> None:
-    """End this process, with the command that goes on, where the cluster's head has gone: Ray itself would hang."""
+    """End this process if the cluster's head node is lost (Ray itself would hang); prints the command that resumes."""
     heard = time.monotonic()
     while time.monotonic() - heard < SILENCE:
         time.sleep(PULSE)
@@ -227,16 +227,16 @@ def watch_head(host: str, port: int) -> None:
         except OSError:
             pass
     command = shlex.join(["prospect", *sys.argv[1:]])
-    sys.stderr.write(f"prospect: the cluster's head at {host}:{port} is gone; to go on, on another: {command}\n")
+    sys.stderr.write(f"prospect: the cluster's head at {host}:{port} is lost; to resume on another: {command}\n")
     sys.stderr.flush()
     os._exit(1)
 
 
 @contextmanager
 def pool(workers: int | None = 1, limit: float | None = None) -> Iterator[Pool]:
-    """A place to run jobs: serial for one worker, else Ray with so many at once (None: as many as there are CPUs).
+    """Open a worker pool: serial for one worker, otherwise Ray with this many workers (None: one per CPU).
 
-    With RAY_ADDRESS set it is that cluster, whatever `workers` says. `limit`: seconds that a job may take. Call it
+    If RAY_ADDRESS is set, that cluster is used even for one worker. `limit`: time limit of a job in seconds. Call it
     before JAX is imported.
     """
     if workers is not None and workers < 1:

@@ -69,6 +69,18 @@ def played(agent, env, state, key=1, times=1):
     return segment
 
 
+def memories(agent, params, segment):
+    """The memory [T, N, ...] after each step of a segment, before an episode's end empties it: step by step."""
+    opened, memory, after = agent.network.apply(params, method="open"), segment.memory, []
+    opened = jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), opened, memory)
+    outputs = jax.jit(jax.vmap(agent.outputs, (None, 0, 0)))
+    for obs, first in zip(segment.steps.inputs.obs, segment.steps.inputs.first, strict=True):
+        memory = rollout.select(first, opened, memory)
+        memory = outputs(params, memory, obs)[0]
+        after.append(memory)
+    return jax.tree.map(lambda *x: jnp.stack(x), *after)
+
+
 def same(a, b):
     """Whether all leaves of two trees have the same bits."""
     leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)

@@ -19,7 +19,7 @@ def spec(obs, action) -> Spec:
     return Spec("test/spaces", obs, action, horizon=9)
 
 
-def newborn(agent: Agent, obs, action, seed: int = 0) -> Player:
+def untrained(agent: Agent, obs, action, seed: int = 0) -> Player:
     """A player with random weights throughout, biases too, as if trained; nothing is compiled for it."""
     bound, generator = agent.bind(spec(obs, action)), np.random.default_rng(1)
 
@@ -37,7 +37,7 @@ def newborn(agent: Agent, obs, action, seed: int = 0) -> Player:
 
 
 def recurrent() -> Player:
-    return newborn(PPO(recurrent=6, greedy=True, minibatches=1), Box((3,)), Box((2,), -1.0, 3.0))
+    return untrained(PPO(recurrent=6, greedy=True, minibatches=1), Box((3,)), Box((2,), -1.0, 3.0))
 
 
 def observations(space, count: int = 5, seed: int = 0) -> list:

@@ -110,16 +110,16 @@ def test_limits():
 def test_the_limit_pulls_at_what_lies_above_it_alone():
     agent, learner = case(CDE)
     values, zeros = learner.values, jnp.zeros(B)
-    edges = values.eta_e + agent.alpha * slope(agent.epsilon) + jnp.array([[-1.0, 0.0, 0.5, 2.0]])
+    e_values = values.eta_e + agent.alpha * slope(agent.epsilon) + jnp.array([[-1.0, 0.0, 0.5, 2.0]])
     counts = jnp.array([[True, True, True, False]])
 
-    def loss(edges):
-        return agent.edge_loss(values, zeros, zeros, (edges, counts))[0]
+    def loss(e_values):
+        return agent.e_loss(values, zeros, zeros, (e_values, counts))[0]
 
     # .1 of the mean over three of the squared excess, of which two have none
-    assert loss(edges) == pytest.approx(0.1 * 0.25 / 3, rel=1e-4)
-    np.testing.assert_allclose(jax.grad(loss)(edges), [[0, 0, 0.1 / 3, 0]], rtol=1e-4, atol=1e-7)
-    np.testing.assert_array_equal(jax.grad(loss)(jnp.minimum(edges, edges[0, 0])), np.zeros((1, 4)))
+    assert loss(e_values) == pytest.approx(0.1 * 0.25 / 3, rel=1e-4)
+    np.testing.assert_allclose(jax.grad(loss)(e_values), [[0, 0, 0.1 / 3, 0]], rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(jax.grad(loss)(jnp.minimum(e_values, e_values[0, 0])), np.zeros((1, 4)))
 
 
 @pytest.mark.parametrize("spec", [SPEC, CHOICES], ids=["real", "choices"])
@@ -133,7 +133,7 @@ def test_what_follows_an_end_is_not_looked_at(spec):
 def test_the_minimax_loss_by_hand():
     agent, learner = case(OptiDICE, advantage="minimax")
     eta = learner.values.eta_e
-    loss, _ = agent.edge_loss(learner.values, jnp.array([1.0, -1.0]) + eta, jnp.array([0.5, -0.5]) + eta, None)
+    loss, _ = agent.e_loss(learner.values, jnp.array([1.0, -1.0]) + eta, jnp.array([0.5, -0.5]) + eta, None)
     # x = (1, -1): alpha G = .5 (.5, 1 - 2 / e), w = (2, 1 / e)
     assert loss == pytest.approx(np.mean([0.25 - 2, 0.5 * (1 - 2 / np.e) + 1 / np.e]), rel=1e-5)
 
@@ -144,7 +144,7 @@ def test_the_official_broadcast_loses_who_earned_what():
     slip, _ = case(OptiDICE, extraction="weighted", squash=False, official_broadcast=True)
     args = learner.policy.actor, learner.values, rows()
     right, wrong = np.asarray(agent.weighted(*args)), np.asarray(slip.weighted(*args))
-    e = np.asarray(agent.actions.edge(learner.values.e, rows().obs, rows().action))
+    e = np.asarray(agent.actions.e_value(learner.values.e, rows().obs, rows().action))
     w = big_r((e - float(learner.values.eta_e)) / agent.alpha)
     assert np.mean(wrong) == pytest.approx(np.mean(w) * np.mean(right / w), rel=1e-4)
     assert abs(np.mean(right) - np.mean(wrong)) > 1e-3
@@ -155,11 +155,11 @@ def test_what_is_averaged_has_one_number_a_row(fields):
     agent, learner = case(CDE, **fields)
     batch, key, policy, values = rows(), jax.random.key(0), learner.policy, learner.values
     advantage, start = agent.advantages(values.v, batch)
-    edge, (edges, counts) = agent.edges(values, batch, key)
+    e_value, (e_values, counts) = agent.e_values(values, batch, key)
     gain, entropy = agent.projection(policy.actor, values, batch, key)
     log_d = agent.actions.log_behaviour(values.behaviour, batch.obs, batch.action)
-    one = advantage, start, edge, gain, log_d, agent.weighted(policy.actor, values, batch)
-    assert all(x.shape == (B,) for x in one) and edges.shape == counts.shape == (5, B) and entropy.shape == ()
+    one = advantage, start, e_value, gain, log_d, agent.weighted(policy.actor, values, batch)
+    assert all(x.shape == (B,) for x in one) and e_values.shape == counts.shape == (5, B) and entropy.shape == ()
 
 
 @pytest.mark.parametrize("rejection", ["any", "each"])
@@ -188,10 +188,10 @@ def test_who_counts():
     agent = CDE(**SMALL).bind(SPEC)
     data = dataset([0] * 11 + [1] + [1, 0, 0] + [0, 0], [12, 3, 2])
     assert agent.weights(data).tolist() == [1] * 12 + [0] * 5
-    with pytest.warns(UserWarning, match="1 of 2 rewards above the least are lost"):
+    with pytest.warns(UserWarning, match="1 of 2 rewards above the minimum are lost"):
         assert agent.prepare(data).rows["weight"].tolist() == [1] * 11 + [0] * 3  # the last rows have no successors
     few = dataset([0, 0, 1, 0, 0], [3, 2], terminated=jnp.arange(5) == 2)
-    with pytest.warns(UserWarning, match="3 rows belong to episodes that count as success, fewer than 10"):
+    with pytest.warns(UserWarning, match="3 rows belong to successful episodes, fewer than 10"):
         assert agent.prepare(few).rows["weight"].tolist() == [1] * 4
     assert CDE(**SMALL, successes_only=False).bind(SPEC).weights(data).tolist() == [1] * 17
 
@@ -230,7 +230,7 @@ def test_rows_without_successor_are_left_out_and_ends_are_not():
     np.testing.assert_array_equal(rows["next_obs"][:11], data.rows["obs"][1:12])
 
 
-@pytest.mark.filterwarnings("ignore:the reward is 0 in all rows", "ignore:0 rows belong to episodes that count")
+@pytest.mark.filterwarnings("ignore:the reward is 0 in all rows", "ignore:0 rows belong to successful episodes")
 def test_no_success_and_constant_features_are_no_division_by_zero():
     agent = CDE(**SMALL).bind(SPEC)
     same = np.ones((24, 3), np.float32)

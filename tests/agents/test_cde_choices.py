@@ -39,11 +39,11 @@ def test_sums_over_choices_do_not_depend_on_the_key():
 def test_every_other_choice_is_outside():
     agent, learner = case(CDE, CHOICES)
     batch = rows(0, CHOICES)
-    edge, (edges, counts) = agent.edges(learner.values, batch, jax.random.key(0))
-    assert edges.shape == counts.shape == (B, 4) and np.all(counts.sum(axis=1) == 3)
+    e_value, (e_values, counts) = agent.e_values(learner.values, batch, jax.random.key(0))
+    assert e_values.shape == counts.shape == (B, 4) and np.all(counts.sum(axis=1) == 3)
     own = np.arange(4) == np.asarray(batch.action)[:, None]
     np.testing.assert_array_equal(counts, ~own)
-    np.testing.assert_allclose(edge, np.asarray(edges)[own], rtol=1e-6)
+    np.testing.assert_allclose(e_value, np.asarray(e_values)[own], rtol=1e-6)
 
 
 def test_there_is_no_bonus():
@@ -67,7 +67,7 @@ def test_minigrids_observations():
     assert np.isfinite(program.evaluate(run, 0)["eval/return"])
 
 
-@pytest.mark.filterwarnings("ignore:9 rows belong to episodes that count as success")
+@pytest.mark.filterwarnings("ignore:9 rows belong to successful episodes")
 def test_real_numbers_are_normalised_and_codes_are_not():
     agent = CDE(**SMALL).bind(CHOICES)
     env = envs.make("probe/one_step")

@@ -40,15 +40,15 @@ def advantages(agent, v, b):
     return b.reward + agent.gamma * (1 - b.terminated) * critic(v, b.next_obs) - critic(v, b.obs)
 
 
-def values_in_numpy(agent, v, b, edge, beyond, log_d):
+def values_in_numpy(agent, v, b, e_value, beyond, log_d):
     """(figures, loss []) of what is learned of the data; beyond: E of the actions outside that count."""
     eta_v, eta_e, alpha = float(v.eta_v), float(v.eta_e), agent.alpha
     advantage = advantages(agent, v.v, b)
-    x, x_e = (advantage - eta_v) / alpha, (edge - eta_e) / alpha
+    x, x_e = (advantage - eta_v) / alpha, (e_value - eta_e) / alpha
     loss_v = np.mean(big_r(x) * (advantage - eta_v) - alpha * big_g(x)) + eta_v
     loss_v += (1 - agent.gamma) * np.mean(critic(v.v, b.start))
     hinge = np.mean(np.maximum(beyond - eta_e - alpha * CAP, 0) ** 2)
-    loss_e = ZETA * np.mean((edge - advantage) ** 2) + (1 - ZETA) * hinge
+    loss_e = ZETA * np.mean((e_value - advantage) ** 2) + (1 - ZETA) * hinge
     multiplier_v = np.mean(big_r(x) * (advantage - eta_v)) + eta_v
     multiplier_e = np.mean(big_r(x_e) * (advantage - eta_e)) + eta_e
     figures = {
@@ -68,10 +68,10 @@ def test_what_is_learned_of_the_data(fields):
     drawn, counts = jax.jit(lambda *x: agent.outside(agent.actions, *x))(learner.values, batch, KEY)
     assert drawn.shape == (5, B, 2) and counts.shape == (5, B)
     beyond = np.stack([critic(v.e, np.hstack([b.obs, a])) for a in np.float64(drawn)])
-    edge = critic(v.e, np.hstack([b.obs, b.action]))
+    e_value = critic(v.e, np.hstack([b.obs, b.action]))
     raw = b.action if fields == {"squash": False} else np.arctanh(b.action)
     log_d = log_mixture(raw, mixture(v.behaviour, b.obs)) - (0 if fields == {"squash": False} else bend(raw))
-    wanted, total = values_in_numpy(agent, v, b, edge, beyond[np.asarray(counts)], log_d)
+    wanted, total = values_in_numpy(agent, v, b, e_value, beyond[np.asarray(counts)], log_d)
     loss, figures = jax.jit(agent.values_loss)(learner.values, batch, KEY)
     assert set(figures) == set(wanted)
     for name, x in wanted.items():
@@ -143,16 +143,16 @@ def test_where_all_ratios_are_one_weighted_extraction_is_cloning():
 @pytest.mark.parametrize("mixing", ["geometric", "arithmetic"])
 def test_choices_are_exact_sums(mixing):
     agent, learner, v, p, batch, b = parts(CDE, spec=CHOICES, mixing=mixing)
-    edges, own = critic(v.e, b.obs), np.eye(4)[np.asarray(batch.action)].astype(bool)
+    e_values, own = critic(v.e, b.obs), np.eye(4)[np.asarray(batch.action)].astype(bool)
     log_d = log_softmax(critic(v.behaviour, b.obs))
-    wanted, total = values_in_numpy(agent, v, b, edges[own], edges[~own], log_d[own])
+    wanted, total = values_in_numpy(agent, v, b, e_values[own], e_values[~own], log_d[own])
     loss, figures = jax.jit(agent.values_loss)(learner.values, batch, KEY)
     for name, x in wanted.items():
         np.testing.assert_allclose(figures[name], x, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(loss, total, rtol=1e-5)
 
     log_pi = log_softmax(critic(p.actor, b.obs))
-    log_w = log_r((edges - float(v.eta_e)) / agent.alpha)
+    log_w = log_r((e_values - float(v.eta_e)) / agent.alpha)
     proposal = ZETA * log_d if mixing == "geometric" else np.log(ZETA * np.exp(log_d) + (1 - ZETA) / 4)
     gain = np.sum(np.exp(log_pi) * (log_w - log_pi + proposal), axis=1)
     loss, own = jax.jit(agent.policy_loss)(learner.policy, learner.values, batch, KEY)

@@ -9,7 +9,7 @@ from prospect_rl import agents, envs
 from prospect_rl.agents.online.ppo_elmur import ElmurPPO
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import batches, episodes
-from tests.agents.on_policy import SMALL, evaluated, played
+from tests.agents.on_policy import SMALL, evaluated, memories, played
 
 
 @pytest.mark.slow
@@ -21,13 +21,17 @@ def test_ppo_replays_what_it_remembered():
     )
     state = jax.jit(agent.init)(jax.random.key(0))
     segment = played(agent, env, state, times=3)
-    first, written = np.asarray(segment.steps.inputs.first), segment.steps.extras.memory.held.carry.written
+    kept = memories(agent, state.params, segment)
+    first, written = np.asarray(segment.steps.inputs.first), kept.held.carry.written
     assert first[1:].any() and {-1, 3} <= set(np.unique(written))
     rows = agent.rows(state, segment, segment.steps.reward)
     evaluate = jax.jit(agent.evaluate)
     np.testing.assert_allclose(evaluate(state.params, segment.memory, rows)[1], segment.steps.extras.value.T, atol=1e-5)
     _, wrong = evaluate(state.params, segment.memory, rows.replace(first=jnp.zeros_like(rows.first)))
     assert np.abs(wrong - segment.steps.extras.value.T).max() > 1e-4
+    after = jax.vmap(jax.vmap(agent.outputs, (None, 0, 0)), (None, 0, 0))(state.params, kept, segment.steps.next_obs)[2]
+    going = ~np.asarray(segment.steps.terminated)
+    np.testing.assert_allclose(jax.jit(agent.next_values)(state, segment)[going], after[going], atol=1e-5)
     with pytest.raises(ValueError, match="recurrent must be 0"):
         ElmurPPO(recurrent=4)
     with pytest.raises(ValueError, match="multiple of 2 . heads"):

@@ -57,7 +57,7 @@ def test_a_run_of_several_seeds_in_an_environment_of_the_users_own(tmp_path, mon
         np.testing.assert_array_equal(player.behaviour["weights"], result.behaviour["weights"][number])
     shipping.write(player, tmp_path / "player")
     np.testing.assert_array_equal(agents.load(tmp_path / "player")(np.ones(2)), player(np.ones(2)))
-    with pytest.raises(ValueError, match="not registered: give it"):
+    with pytest.raises(ValueError, match="not registered: pass it"):
         agents.load(tmp_path / "run")
     with pytest.raises(ValueError, match="another version of Walker, or of its environment"):
         agents.load(tmp_path / "run", env=toy_envs.Point(noise=0.5))
@@ -104,7 +104,7 @@ def test_a_players_folder_is_never_written_over_something_else(finished, tmp_pat
     player = agents.load(finished)
     (tmp_path / "mine.txt").write_text("mine")
     for write in (shipping.write, shipping.write_numpy):
-        with pytest.raises(ValueError, match="holds something else than p"):
+        with pytest.raises(ValueError, match="contains more than p"):
             write(player, tmp_path)
     assert {x.name for x in tmp_path.iterdir()} == {"mine.txt"}
     shipping.write(player, tmp_path / "player")
@@ -132,19 +132,19 @@ PLAYER = [
     ("player.safetensors", Path.unlink, "player.safetensors is missing"),
     ("player.json", cut, "player.json is not readable"),
     ("player.json", later, "has schema 99; this version reads schema 1"),
-    ("player.json", Path.unlink, "is no run folder"),
+    ("player.json", Path.unlink, "is not a run folder"),
     ("player.json", lambda p: p.write_text(p.read_text().replace("[\n   5,", "[\n   6,")), "has been altered"),
     ("player.json", lambda p: p.write_text("[]"), "player.json is not readable"),
 ]
 RUN = [
-    ("run.json", cut, "is no run folder"),
-    ("run.json", lambda p: p.write_text("{}"), "is no run folder"),
+    ("run.json", cut, "is not a run folder"),
+    ("run.json", lambda p: p.write_text("{}"), "is not a run folder"),
     ("result.json", Path.unlink, "has not finished"),
     ("result.json", cut, "result.json is not readable"),
     ("report.npz", cut, "report.npz is not readable"),
     ("checkpoints/*/state.safetensors", flip, "state.safetensors has been altered"),
     ("checkpoints/*/manifest.json", Path.unlink, "manifest.json is missing"),
-    ("checkpoints", shutil.rmtree, "holds no checkpoint"),
+    ("checkpoints", shutil.rmtree, "contains no checkpoint"),
 ]
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_folder_is_one_clear_line(finished, tmp_path, kind, name, dama
 
 
 def test_no_folder_at_all_is_one_clear_line(tmp_path):
-    with pytest.raises(ValueError, match="nowhere is no run folder"):
+    with pytest.raises(ValueError, match="nowhere is not a run folder"):
         agents.load(tmp_path / "nowhere")
 
 

@@ -30,7 +30,7 @@ def test_elites_are_the_best_of_all_evaluations():
     assert exploited == pytest.approx(max(best.values()), rel=1e-6)
 
 
-def test_newborns_first_then_children_of_elites():
+def test_random_genomes_first_then_children_of_elites():
     state = begin(SMALL, jax.random.key(0))
     genomes, active = SMALL.explore(state, jax.random.key(1))
     assert genomes.shape == (20, SMALL.genes) and active.all() and float(genomes.std()) > 0.5

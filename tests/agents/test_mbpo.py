@@ -96,7 +96,10 @@ def test_moments_of_the_filled_rows(count):
 
 @pytest.mark.parametrize("fold", range(5))
 def test_rows_are_kept_or_held_out(fold):
-    kept, out = fitting.kept(jnp.arange(12), jnp.int32(fold)), fitting.held_out(jnp.arange(3), jnp.int32(fold))
+    kept, out = (
+        fitting.training_rows(jnp.arange(12), jnp.int32(fold)),
+        fitting.held_out_rows(jnp.arange(3), jnp.int32(fold)),
+    )
     assert out.tolist() == [fold, fold + 5, fold + 10]
     assert kept.tolist() == [i for i in range(15) if i % 5 != fold]
 
@@ -345,8 +348,8 @@ def test_misfits_and_bad_values():
     for fields, said in (
         ({"schedule": (150, 20, 1, 1)}, "two rising epochs"),
         ({"schedule": (20, 150, 0, 1)}, "lengths of at least 1"),
-        ({"elites": 6}, "elites 6 are more than the 5 members"),
-        ({"members": 7, "elites": 3}, "rollouts 10000 is not a multiple of the 3 elites"),
+        ({"elites": 6}, "elites must be at most the 5 members, not 6"),
+        ({"members": 7, "elites": 3}, "rollouts must be a multiple of the 3 elites, not 10000"),
         ({"model_batch_size": 1}, "model_batch_size must be at least 2"),
         ({"capacity": 4}, "capacity must be at least 5, the rows that a model needs, not 4"),
     ):

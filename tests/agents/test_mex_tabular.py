@@ -114,7 +114,7 @@ def test_it_opens_a_short_lock_and_counts_every_transition_once():
 
 
 def test_misfits_and_bad_values():
-    with pytest.raises(ValueError, match="numbered states"):
+    with pytest.raises(ValueError, match="discrete states"):
         TabularMEX().bind(envs.make("probe/bandit").spec)
     with pytest.raises(ValueError, match=r"spec\.rewards"):
         TabularMEX().bind(Spec("test/none", Discrete(2), Discrete(2), horizon=2, fixed_length=True))

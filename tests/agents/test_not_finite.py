@@ -68,7 +68,7 @@ def test_a_point_with_a_nan_is_on_no_front():
 
 def test_a_reservoir_without_room_is_left_alone():
     kind = emitters.Elitist(4, 5.0)
-    nobody = {name: x[0] for name, x in archive.empty(1, 3, 2).rows.items()}
-    emitter = emitters.blank(kind, nobody, 140, 0)
+    empty_row = {name: x[0] for name, x in archive.empty(1, 3, 2).rows.items()}
+    emitter = emitters.blank(kind, empty_row, 140, 0)
     after = emitters.offer(emitter, jnp.array([1.0, 3.0, -jnp.inf, 2.0]), jnp.float32(0.5), jax.random.key(0))
     assert after.novelty == 3 and after.seen == 0

@@ -189,12 +189,12 @@ def test_cql_by_hand():
     agent, _, _, critics = linear(CQL)
     values = critic_values(agent, critics, S, DATA.action)
     np.testing.assert_allclose(agent.gaps(critics, values, S, OTHERS), GAPS, rtol=1e-6)
-    y, surplus = jnp.array([1.0, 2.0]), 10 * (np.array(GAPS) - 5)
+    y, weighted_gaps = jnp.array([1.0, 2.0]), 10 * (np.array(GAPS) - 5)
     loss, (gaps, _) = agent.critics_loss(critics, DATA, y, OTHERS, agent.price(jnp.log(2.0)))
-    assert loss == pytest.approx(2.28125 + 2 * surplus.sum(), rel=1e-5)
+    assert loss == pytest.approx(2.28125 + 2 * weighted_gaps.sum(), rel=1e-5)
     # the price falls while gaps are below their target: its loss rises with it
     price_loss = jax.value_and_grad(agent.price_loss)(jnp.log(2.0), gaps)
-    assert price_loss == pytest.approx((-2 * surplus.mean(),) * 2, rel=1e-5)
+    assert price_loss == pytest.approx((-2 * weighted_gaps.mean(),) * 2, rel=1e-5)
     assert agent.price(jnp.float32(99)) == 1e6
     fixed, *_ = linear(CQL, lagrange=False, weight=3.0)
     loss, _ = fixed.critics_loss(critics, DATA, y, OTHERS, fixed.price(jnp.log(2.0)))
@@ -215,7 +215,7 @@ def test_cql_without_weight_has_the_critics_of_sac():
 
 def test_cql_draws_three_kinds_of_actions():
     agent, learner, *_ = linear(CQL, samples=400)
-    actions, densities = map(np.asarray, agent.others(learner.actor, batch(), jax.random.key(0)))
+    actions, densities = map(np.asarray, agent.sampled_actions(learner.actor, batch(), jax.random.key(0)))
     assert actions.shape == (1200, 8, 2) and densities.shape == (1200, 8) and np.all(np.abs(actions) <= 1)
     np.testing.assert_allclose(densities[:400], -2 * np.log(2), rtol=1e-6)
     assert np.abs(actions[:400].mean(axis=(0, 1))).max() < 0.05
@@ -282,7 +282,7 @@ def test_the_reward_of_a_last_row_stays_where_it_terminates_and_its_loss_is_told
     data, agent = dataset(ends, [4, 4], terminated=jnp.asarray(ends)), cls().bind(SPEC)
     assert agent.prepare(data).rows["reward"].shape == (8,) and np.ptp(agent.prepare(data).rows["reward"]) > 0
     cut = dataset(ends, [4, 4], truncated=jnp.asarray(ends))
-    with pytest.warns(UserWarning, match="all 2 rewards above the least are lost: the dataset holds no next_obs"):
+    with pytest.warns(UserWarning, match="all 2 rewards above the minimum are lost: the dataset has no next_obs"):
         prepared = agent.prepare(cut)
     assert prepared.rows["reward"].shape == (6,) and np.ptp(prepared.rows["reward"]) == 0
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from prospect_rl import envs
-from prospect_rl.agents.nn.encoder import CELL, Encoder, blank
+from prospect_rl.agents.nn.encoder import CELL_EMBEDDING, Encoder, blank
 from prospect_rl.agents.online.ppo import PPO, Rows
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
 from prospect_rl.envs.api import Box, Dict, Discrete, Inputs, Spec
-from tests.agents.on_policy import SMALL, Ring, evaluated, played, program, same, trained, values
+from tests.agents.on_policy import SMALL, Ring, evaluated, memories, played, program, same, trained, values
 
 # --- losses ------------------------------------------------------------------------------------------
 
@@ -103,8 +103,8 @@ def test_every_space_has_an_encoding():
     obs["e"] = obs["e"].at[0, 0, 0].set(255)
     assert space.contains(jax.tree.map(np.asarray, obs))
     params = Encoder(space, 5).init(jax.random.key(0), obs)
-    assert params["params"]["a"]["Dense_0"]["kernel"].shape == (11 + 6 + 4, CELL)
-    assert params["params"]["a"]["Dense_1"]["kernel"].shape == (4 * CELL, 5)
+    assert params["params"]["a"]["Dense_0"]["kernel"].shape == (11 + 6 + 4, CELL_EMBEDDING)
+    assert params["params"]["a"]["Dense_1"]["kernel"].shape == (4 * CELL_EMBEDDING, 5)
     out = np.asarray(Encoder(space, 5).apply(params, obs))
     assert out[5:9].tolist() == [0, 0, 1, 0] and out[9:17].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
     assert out[17:19].tolist() == [0.5, -7.0] and out[19] == 1 and len(out) == 19 + 48
@@ -144,9 +144,9 @@ def test_the_first_policy_is_almost_uniform():
 
 
 @cache
-def recurrent():
-    """(agent, state, the third of three segments) on probe/memory, episodes of three steps, segments of eight."""
-    env = envs.make("probe/memory", delay=2)
+def recurrent(id="probe/memory", **fields):
+    """(agent, state, the third of three segments): by default episodes of three steps, segments of eight."""
+    env = envs.make(id, **(fields or {"delay": 2}))
     agent = PPO(num_envs=4, length=8, minibatches=2, hidden=(8,), recurrent=6).bind(env.spec)
     state = agent.init(jax.random.key(0))
     return agent, state, played(agent, env, state, times=3)
@@ -165,14 +165,21 @@ def test_replayed_memories_are_those_of_acting():
     assert np.abs(wrong - value).max() > 1e-4
 
 
-def test_successor_values_remember():
-    """Within an episode the value of the successor is the next step's value; at an end the memory is not yet reset."""
-    agent, state, segment = recurrent()
+@pytest.mark.parametrize("id", ["probe/memory", "probe/limit"])
+def test_successor_values_remember(id):
+    """As by the memory after each step, before an end empties it; one probe terminates, the other is truncated."""
+    agent, state, segment = recurrent() if id == "probe/memory" else recurrent(id, horizon=3, terminates=False)
     steps = segment.steps
-    apply = jax.vmap(jax.vmap(agent.outputs, (None, 0, 0)), (None, 0, 0))
-    after = apply(state.params, steps.extras.memory, steps.next_obs)[2]
-    going = ~np.asarray(steps.terminated | steps.truncated)[:-1]
-    np.testing.assert_allclose(after[:-1][going], steps.extras.value[1:][going], atol=1e-6)
+    kept = memories(agent, state.params, segment)
+    wanted = jax.vmap(jax.vmap(agent.outputs, (None, 0, 0)), (None, 0, 0))(state.params, kept, steps.next_obs)[2]
+    end = np.asarray(steps.terminated | steps.truncated)
+    assert end[:-1].any() and np.all(steps.terminated == end if id == "probe/memory" else steps.truncated == end)
+    found = jax.jit(agent.next_values)(state, segment)
+    valued = ~np.asarray(steps.terminated)
+    np.testing.assert_allclose(found[valued], wanted[valued], atol=1e-6)
+    assert np.all(found[:-1][~valued[:-1]] == 0)  # nothing follows
+    empty = jax.vmap(jax.vmap(lambda obs: agent.outputs(state.params, jnp.zeros(6), obs)[2]))(steps.next_obs)
+    assert np.abs(empty - wanted).max() > 1e-4
     rows = agent.rows(state, segment, steps.reward)
     end = np.asarray(steps.terminated).T
     np.testing.assert_allclose(np.asarray(rows.advantage)[end], (steps.reward - steps.extras.value).T[end], atol=1e-6)

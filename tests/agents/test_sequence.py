@@ -152,7 +152,7 @@ def test_an_optimiser_step_a_group(group, steps):
     state, data = jax.jit(agent.init)(jax.random.key(0)), batch_of(agent)
     after, figures = jax.jit(agent.learn)(state, data, jax.random.key(1))
     assert int(after.optimiser[1][0].count) == 2 * steps
-    seen = agent.seen(data.rows)
+    seen = agent.inputs_of(data.rows)
     carry, total, count, losses = agent.network.apply(state.params, KEY, method="start"), 0.0, 0, []
     carries = jax.tree.map(lambda x: jnp.stack([jnp.stack([x] * 3)] * 2), carry)
     forward = jax.jit(jax.vmap(jax.vmap(agent.forward, (None, 0, 0, None)), (None, 0, 0, None)))
@@ -182,7 +182,7 @@ def test_the_action_before():
     """Zeros at first, whatever action 0 means; and a network that looks at it tells the first step from the second."""
     agent = LEARNER.bind(SPEC)
     action = jnp.arange(12).reshape(1, 1, 12) % 3
-    seen = agent.seen({"obs": jnp.zeros((1, 1, 12, 2)), "action": action})
+    seen = agent.inputs_of({"obs": jnp.zeros((1, 1, 12, 2)), "action": action})
     assert seen["action"][0, 0].tolist() == [0, *action[0, 0, :-1].tolist()]
     assert seen["first"][0, 0].tolist() == [True] + [False] * 11
     agent, params = made(TRUNKS["dt"])
@@ -262,7 +262,7 @@ def test_returns_still_to_come():
         inputs = Inputs(jnp.zeros(2), jnp.int32(1), jnp.float32(reward), jnp.bool_(reward == 0))
         _, memory, _ = act(params, memory, inputs, KEY)
         assert memory.target == left
-    seen = agent.seen(
+    seen = agent.inputs_of(
         {"obs": jnp.zeros((1, 1, 3, 2)), "action": jnp.zeros((1, 1, 3), int), "return": jnp.ones((1, 1, 3))}
     )
     assert seen["return"].tolist() == [[[0.5, 0.5, 0.5]]]

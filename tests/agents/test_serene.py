@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prospect_rl.agents import NoveltySearch, Serene
-from prospect_rl.agents.evolution.serene.serene import CLIMB, EXPLORE, START, TRIAL, TRIAL_STEP
+from prospect_rl.agents.evolution.serene.serene import EMITTER_STEP, EXPLORE, START, TRIAL, TRIAL_STEP
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
 from prospect_rl.agents.ops import emitters
 from prospect_rl.envs.api import Episodes
@@ -71,7 +71,7 @@ def test_a_chunk_that_never_ends_is_novelty_search_too():
 def test_phases_follow_the_schedule(run):
     _, record, _ = run
     order = phases(record)
-    assert order[0] == START and set(order) == {START, EXPLORE, TRIAL, TRIAL_STEP, CLIMB}
+    assert order[0] == START and set(order) == {START, EXPLORE, TRIAL, TRIAL_STEP, EMITTER_STEP}
     chunk, spent = SMALL.chunk, 0
     for now, data, then in zip(order, record, order[1:], strict=False):
         spent += int(data.active.sum())
@@ -81,7 +81,7 @@ def test_phases_follow_the_schedule(run):
         if exploring:
             assert (then in (START, EXPLORE)) or spent >= chunk  # explore spends its whole chunk
         if exploring != (then in (START, EXPLORE)):
-            assert exploring or spent >= chunk or now in (TRIAL_STEP, CLIMB)
+            assert exploring or spent >= chunk or now in (TRIAL_STEP, EMITTER_STEP)
             assert spent < chunk + 2 * max(data.active.shape[0], SMALL.population)
             spent = 0
         elif exploring and spent >= chunk:
@@ -110,7 +110,7 @@ def test_settings_that_cannot_act_are_refused(fields, line):
 
 def test_the_study_refuses_settings_that_do_nothing():
     for fields in ({"chunk": 10}, {"max_emitter_steps": 9}, {"compat": "official"}):
-        with pytest.raises(ValueError, match="decides nothing in this study"):
+        with pytest.raises(ValueError, match="has no effect in this study"):
             EmitterStudy(**fields)
     assert EmitterStudy(ancestors=100).notices(ROW) == []
 
@@ -139,7 +139,7 @@ def test_a_chunk_that_trials_can_spend_is_told():
     """One trial takes 66 evaluations: of these chunks emitters may never get a turn."""
     told = [chunk for chunk in range(1, 400) if Serene(chunk=chunk).notices(ROW)]
     assert told == [*range(1, 67), *range(100, 133)]
-    assert "give a chunk above 132" in Serene(chunk=100).notices(ROW)[0]
+    assert "set chunk above 132" in Serene(chunk=100).notices(ROW)[0]
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ def test_scaling_rewards_and_turning_descriptors_changes_no_decision(run):
         return evaluate(genomes, active, scale=4.0, warp=lambda d: jnp.stack([-d[:, 1], d[:, 0]], axis=1))
 
     _, other, _ = evolve(SMALL, changed, 150)
-    assert CLIMB in phases(other)
+    assert EMITTER_STEP in phases(other)
     for a, b in zip(run[1], other, strict=False):
         np.testing.assert_array_equal(a.behaviour, b.behaviour)
 
@@ -224,13 +224,13 @@ def test_cma_emitters_climb():
 def emitter_of(fitness_of, steps, members=6, window=140, genes=3):
     """One elitist emitter after `steps` steps from genome 0; its history of member fitness."""
     kind = emitters.Elitist(members, 5.0)
-    nobody = {
+    empty_row = {
         "genome": jnp.zeros(genes),
         "descriptor": jnp.zeros(2),
         "fitness": jnp.float32(-jnp.inf),
         "area": jnp.int32(-1),
     }
-    emitter = emitters.blank(kind, nobody, window, 5).replace(sigma=jnp.float32(0.1), active=jnp.ones((), bool))
+    emitter = emitters.blank(kind, empty_row, window, 5).replace(sigma=jnp.float32(0.1), active=jnp.ones((), bool))
 
     def rows(genomes):
         n = genomes.shape[0]

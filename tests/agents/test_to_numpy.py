@@ -8,7 +8,7 @@ from prospect_rl.agents import BC, CDE, PPO, SAC, TD3, Floor
 from prospect_rl.agents.api import Box, Dict, Discrete
 from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.envs.gymnasium import spaces
-from tests.agents.players import PICTURE, newborn, observations, recurrent
+from tests.agents.players import PICTURE, observations, recurrent, untrained
 
 FLAT, REACH = Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5))
 FINE = Box((2,), (-0.1, 0.3), (0.1, 0.7), outside="float64")
@@ -38,7 +38,7 @@ EXPRESSED = {
 
 @pytest.mark.parametrize("name", EXPRESSED)
 def test_a_policy_in_numpy_acts_as_the_player(name, tmp_path):
-    player = newborn(*EXPRESSED[name])
+    player = untrained(*EXPRESSED[name])
     player.to_numpy().save(tmp_path / "policy.npz")
     policy = Policy(tmp_path / "policy.npz")
     seen = observations(player.spec.obs, 40)
@@ -51,7 +51,7 @@ def test_a_policy_in_numpy_acts_as_the_player(name, tmp_path):
 
 @pytest.mark.parametrize("action", [Discrete(4), Box((1,), -9.0, 9.0)], ids=["choice", "vector"])
 def test_a_policy_that_draws_draws_alike_in_numpy(action):
-    player = newborn(PPO(), FLAT, action)
+    player = untrained(PPO(), FLAT, action)
     policy, obs = player.to_numpy(), np.full(3, 0.5, np.float32)
     policy.generator = np.random.default_rng(2)
     theirs, ours = (np.array([f(obs) for _ in range(1500)], float).ravel() for f in (player, policy))
@@ -60,11 +60,11 @@ def test_a_policy_that_draws_draws_alike_in_numpy(action):
 
 
 def test_actions_in_numpy_are_those_of_gymnasium():
-    policy = newborn(PPO(), FLAT, FINE).to_numpy()
+    policy = untrained(PPO(), FLAT, FINE).to_numpy()
     policy.arrays |= {name: 1e3 * policy.arrays[name] for name in policy.arrays if name.startswith("layer")}
     space = spaces.outward(FINE)
     assert all(space.contains(policy(obs)) for obs in observations(FLAT, 40))
-    choose = newborn(PPO(), Discrete(5, start=3), Discrete(3, start=5)).to_numpy()
+    choose = untrained(PPO(), Discrete(5, start=3), Discrete(3, start=5)).to_numpy()
     assert {choose(obs) for obs in range(3, 8) for _ in range(20)} == {5, 6, 7}
     for outside in (2, 8):
         with pytest.raises(ValueError, match="an observation has numbers outside its space"):
@@ -75,7 +75,7 @@ def test_what_numpy_cannot_express_is_one_clear_line():
     with pytest.raises(ValueError, match="policy of PPO cannot be written in NumPy: it keeps a memory"):
         recurrent().to_numpy()
     with pytest.raises(ValueError, match="policy of Floor cannot be written in NumPy: it is no feed-forward network"):
-        newborn(Floor(), FLAT, REACH).to_numpy()
+        untrained(Floor(), FLAT, REACH).to_numpy()
 
 
 def test_an_export_that_would_act_otherwise_is_refused():
@@ -86,4 +86,4 @@ def test_an_export_that_would_act_otherwise_is_refused():
             return -super().greedy(actor, obs)
 
     with pytest.raises(ValueError, match="Bold in NumPy does not act as the agent does"):
-        newborn(Bold(hidden=(8,)), FLAT, REACH).to_numpy()
+        untrained(Bold(hidden=(8,)), FLAT, REACH).to_numpy()

@@ -36,6 +36,7 @@ SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_ca
          "cache": 6, "samples": 2, "updates": 10}  # fmt: skip
 """Values that make an agent small, for those of its fields that have these names."""
 CALLS = 4
+KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
 COVERED = (
     "bc_gru", "bc_lstm", "bc_transformer", "dt", "icm", "latch", "linoss", "mbpo", "ppo_elmur", "rate", "rmt", "rnd",
@@ -48,7 +49,7 @@ agents that learn from whole episodes."""
 def small(name: str) -> Agent:
     cls = agents.AGENTS[name]
     known = {f.name: f for f in dataclasses.fields(cls)}
-    idle = getattr(cls, "idle", ())  # fields that an agent refuses, for they decide nothing in it
+    idle = getattr(cls, "unused_fields", ())  # fields that an agent refuses, for they decide nothing in it
     fields = {k: v for k, v in SMALL.items() if k in known and k not in idle and isinstance(known[k].default, type(v))}
     return agents.make(name, **fields)
 
@@ -189,6 +190,43 @@ def test_what_it_ships_acts_within_bounds(name):
     assert np.isfinite(shipped.returns).all() and (shipped.length > 0).all()
     actions = np.asarray(shipped.steps.action).reshape(-1, *c.env.spec.action.shape)
     assert all(c.env.spec.action.contains(action) for action in actions[:: max(1, len(actions) // 20)])
+
+
+def acting(name: str, steps: int):
+    """(behaviour, a fresh memory, what `steps` steps give from a memory: the memory and all else)."""
+    c = case(name)
+    behaviour, obs = c.program.behaviour(run(name, 0)[0]), jax.vmap(c.env.reset)(jax.random.split(KEY, steps))[1]
+    inputs = jax.vmap(lambda o: first_inputs(c.env.spec, o))(obs)
+    inputs = dataclasses.replace(inputs, first=jnp.arange(steps) == 0)
+
+    @jax.jit
+    def play(memory):
+        def one(memory, now):
+            action, memory, extras = c.bound.act(behaviour, memory, *now)
+            return memory, (action, extras)
+
+        return jax.lax.scan(one, memory, (inputs, jax.random.split(KEY, steps)))
+
+    return behaviour, c.bound.memory(behaviour, KEY), play
+
+
+def test_an_emptied_memory_is_as_good_as_a_fresh_one(name):
+    c, (behaviour, fresh, play) = case(name), acting(name, 7)
+    used, _ = play(fresh)
+    empty = jax.jit(lambda memory, ended: c.bound.fresh_memory(behaviour, memory, ended, KEY))
+    assert jax.tree.structure(used) == jax.tree.structure(fresh)
+    jax.tree.map(np.testing.assert_array_equal, empty(used, jnp.bool_(False)), used)
+    jax.tree.map(np.testing.assert_array_equal, play(empty(used, jnp.bool_(True)))[1], play(fresh)[1])
+
+
+def test_extras_hold_no_memory(name):
+    """Extras of every step are kept: with a memory among them a segment holds it once a step."""
+    c, (behaviour, memory, _) = case(name), acting(name, 1)
+    inputs = first_inputs(c.env.spec, c.env.reset(KEY)[1])
+    program, shapes = jax.make_jaxpr(c.bound.act, return_shape=True)(behaviour, memory, inputs, KEY)
+    _, after, extras = jax.tree.unflatten(jax.tree.structure(shapes), program.jaxpr.outvars)
+    remembered = {id(x) for x in jax.tree.leaves(after)} | {id(x) for x in program.jaxpr.invars}
+    assert not remembered & {id(x) for x in jax.tree.leaves(extras)}
 
 
 def finished(name: str, folder) -> None:

@@ -19,8 +19,8 @@ from prospect_rl import envs
 from prospect_rl.envs import gymnasium as ours
 from prospect_rl.envs.api import Box, Dict, Discrete, Env, Spec, Step, static
 from prospect_rl.envs.gymnasium import GymEnv, GymVectorEnv, spaces
-from prospect_rl.envs.gymnasium.outward import advance, part
 from prospect_rl.envs.gymnasium.outward import fps as fps_of
+from prospect_rl.envs.gymnasium.programs import advance, part
 from tests.small_ids import MINIGRID, POPGYM
 
 ROOT = Path(__file__).parents[2]

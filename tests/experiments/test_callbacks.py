@@ -15,7 +15,7 @@ from prospect_rl.experiments.run import callbacks, checkpoint, driver, reopen, v
 from prospect_rl.experiments.run.callbacks import EarlyStop, SaveBest, best_folder, parse_stop
 from prospect_rl.experiments.run.episode import watch
 from prospect_rl.experiments.run.folder import Folder
-from prospect_rl.experiments.run.hooks import Audience, Callback
+from prospect_rl.experiments.run.hooks import Callback, CallbackList
 from prospect_rl.experiments.run.video import Video
 from tests import toy_agents, toy_data, toy_envs, toy_runs
 
@@ -57,7 +57,7 @@ class Notes(Callback):
         self.moments, self.closed, self.fails_at = [], 0, fails_at
 
     def watch(self, now):
-        self.moments.append((now.iteration, [row["mark"] for row in now.fresh], len(now.rows), now.at_row))
+        self.moments.append((now.iteration, [row["mark"] for row in now.new_rows], len(now.rows), now.at_row))
         if self.fails_at is not None and now.iteration >= self.fails_at:
             raise KeyError("the dashboard is gone")
 
@@ -118,7 +118,7 @@ def test_everyone_is_closed_and_the_first_failure_told():
 
     notes = Notes()
     with pytest.raises(RuntimeError, match="callback Bad failed: OSError: no disk"):
-        Audience([Bad(), notes]).close()
+        CallbackList([Bad(), notes]).close()
     assert notes.closed == 1
 
 

@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path):
         load(tmp_path, whole | {"mask": jnp.zeros(3, bool)})
     with pytest.raises(ValueError, match=r"lacks \['more'\]"):
         load(tmp_path, whole | {"more": jnp.zeros(3)})
-    with pytest.raises(ValueError, match=r"holds \['mask'\]"):
+    with pytest.raises(ValueError, match=r"contains \['mask'\]"):
         load(tmp_path, {name: x for name, x in whole.items() if name != "mask"})
     with pytest.raises(ValueError, match="belongs to run abc, not xyz"):
         load(tmp_path, config_hash="xyz")

@@ -53,7 +53,7 @@ def test_a_head_that_is_gone_ends_the_process_with_the_command(monkeypatch, caps
     workers.watch_head("127.0.0.1", 1)
     said = capsys.readouterr().err
     assert codes == [1] and said.count("\n") == 1
-    assert "127.0.0.1:1 is gone" in said and said.endswith("prospect run serene_maze --tier repro\n")
+    assert "127.0.0.1:1 is lost" in said and said.endswith("prospect run serene_maze --tier repro\n")
 
 
 def test_last_line():
@@ -81,7 +81,7 @@ def test_a_job_is_stopped_at_its_limit_and_goes_on(tmp_path):
     one = Child(worker_environment(), limit=12.0)
     long = BASE | {"budget": 10**8, "evals": 10, "seeds": [0], "out": str(tmp_path / "long")}
     end = end_of(one, long)
-    assert not end.crashed and end.error.startswith("stopped after 12 s, its time limit")
+    assert not end.crashed and end.error.startswith("stopped at its time limit of 12 s")
     assert any((tmp_path / "long" / "checkpoints").iterdir())
     assert not (tmp_path / "long" / "lock.json").exists()
     one.close()

@@ -50,7 +50,7 @@ def run(capsys, *words):
         ("run serene maze/hard --mutation x", "invalid FLOAT value: 'x'"),
         ("run serene maze/hard --mutation -1", "mutation must be above 0"),
         ("run serene maze/hard --hidden 5,x", "invalid INT,... value: '5,x'"),
-        ("run serene maze/hard --budget 0", "must be a whole number from 1 up, not '0'"),
+        ("run serene maze/hard --budget 0", "must be an integer of at least 1, not '0'"),
         ("run serene maze/hard --budget 5", "budget 5 is less than one iteration of Serene"),
         ("run serene maze/hard --seed -1", "--seed"),
         ("run serene maze/hard --seed 1 --seeds 2", "not both"),
@@ -58,24 +58,24 @@ def run(capsys, *words):
         ("run serene probe/bandit", "these fit: bc"),
         ("run serene_maze --tier papr", "unknown --tier 'papr'; did you mean 'paper'?"),
         ("run serene_maze --agents serenne", "unknown agent 'serenne'; did you mean 'serene'?"),
-        ("run serene_maze --workers 0", "whole number from 1 up"),
+        ("run serene_maze --workers 0", "integer of at least 1"),
         ("sweep", "needs the name of an experiment"),
         ("sweep nope", "unknown experiment 'nope'"),
-        ("sweep nope.py", "there is no file"),
+        ("sweep nope.py", "file not found"),
         ("search", "required: EXPERIMENT"),
         ("search mex_ta", "did you mean 'mex_eta'?"),
-        ("search mex_eta --trials 0", "whole number from 1 up"),
+        ("search mex_eta --trials 0", "integer of at least 1"),
         ("search mex_eta --trials 10001", "--trials must be at most 10000"),
         ("list things", "unknown kind 'things'; "),
         ("list agents --fits maze/hardd", "did you mean 'maze/hard'?"),
-        ("list envs --fits maze/hard", "--fits goes with"),
+        ("list envs --fits maze/hard", "--fits can only be used with"),
         ("show sereen", "unknown name 'sereen'; did you mean 'serene'?"),
         ("report", "needs the name of an experiment"),
         ("report serene_maze --tier repro", "no finished run of serene_maze (repro)"),
-        ("report serene_maze --tier repro --from-summary", "there is no results/serene_maze/summary.csv"),
-        ("play nowhere", "nowhere is no run folder"),
+        ("report serene_maze --tier repro --from-summary", "file not found: results/serene_maze/summary.csv"),
+        ("play nowhere", "nowhere is not a run folder"),
         ("play nowhere --best --index 3", "not allowed with argument"),
-        ("export nowhere", "nowhere is no run folder"),
+        ("export nowhere", "nowhere is not a run folder"),
         ("bench nope", "unknown bench 'nope'"),
         ("doctor --deep", "unknown option '--deep'"),
         ("doctor deep", "unrecognized arguments: deep"),
@@ -83,13 +83,13 @@ def run(capsys, *words):
         ("run serene maze/hard --budgt=5", "did you mean '--budget'?"),
         ("run serene maze/hard --env.horizn 5", "did you mean '--env.horizon'?"),
         ("run bc maze2d/umaze --dataset maze2d/umaz/waypoints", "did you mean 'maze2d/umaze/waypoints'?"),
-        ("run td3 mujoco/reacher --budget 20000", "budget 20000 ends before TD3 begins to learn: give at least"),
+        ("run td3 mujoco/reacher --budget 20000", "budget 20000 ends before TD3 begins to learn: use at least"),
         ("run random_search point/sparse --seeds 3 --budget 5", "budget 5 is less than one iteration"),
         ("sweep serene_maze --teir repro", "did you mean '--tier'?"),
         ("list agents --fits qq", "the nearest of 158 is"),
         ("list envs --family mujco", "unknown family 'mujco'; did you mean 'mujoco'?"),
-        ("list envs --grep nope", "no environment's id has 'nope' in it"),
-        ("list agents --grep maze", "--grep goes with `list envs`"),
+        ("list envs --grep nope", "no environment id contains 'nope'"),
+        ("list agents --grep maze", "--grep can only be used with `list envs`"),
     ],
 )
 def test_bad_input_is_one_line(capsys, words, line):
@@ -316,7 +316,7 @@ def test_an_agent_alone_runs_what_it_says_it_learns(capsys, learner, words, env,
 
 def test_the_data_of_an_agents_own_run_is_for_its_environment_alone(capsys, learner):
     code, _, err = run(capsys, "run", "bc", "maze2d/medium")
-    assert code == 2 and "give --dataset NAME" in err
+    assert code == 2 and "add --dataset NAME" in err
     _, out, _ = run(capsys, "run", "bc", "--help")
     said = " ".join(out.split())
     assert "default: maze2d/umaze; see" in said and "gradient updates (default: 321)" in said
@@ -443,7 +443,7 @@ def test_a_run_from_start_to_export(capsys, tmp_path):
     code, _, err = run(capsys, "watch", str(folder))
     assert code == 2 and "watch needs a terminal, or --gif FILE" in err
     code, _, err = run(capsys, "watch", str(folder), "--unseen", "--gif", "seen.gif")
-    assert code == 2 and "point/sparse keeps no levels for evaluation" in err
+    assert code == 2 and "point/sparse has no unseen levels" in err
 
     code, out, _ = run(capsys, "export", str(folder))
     rows = (folder / "archive.csv").read_text().splitlines()

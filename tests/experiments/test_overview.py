@@ -94,7 +94,7 @@ def test_the_front_pages_headlines_are_there_failures_first(monkeypatch):
 
 def test_a_headline_without_a_verdict_is_named(results, monkeypatch):
     monkeypatch.setattr(overview, "HEADLINES", (("SERENE", "made", "passes"), ("SERENE", "made", "gone")))
-    with pytest.raises(ValueError, match="headline of README.md: claim 'gone' of made"):
+    with pytest.raises(ValueError, match="row of the table in README.md: claim 'gone' of made"):
         overview.front_table(results)
 
 

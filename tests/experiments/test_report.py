@@ -153,7 +153,7 @@ def test_runs_of_another_configuration_do_not_count(experiment, root, tmp_path):
 
 def test_tables_of_another_tier_are_refused(experiment, root, tmp_path):
     report.report(experiment, "repro", root=root, out=tmp_path / "out")
-    with pytest.raises(ValueError, match="holds tier 'repro', not 'paper'"):
+    with pytest.raises(ValueError, match="contains tier 'repro', not 'paper'"):
         report.report(experiment, "paper", out=tmp_path / "out", from_summary=True)
 
 

@@ -63,21 +63,21 @@ def test_a_trials_settings_depend_on_the_seed_and_its_number_alone():
         (lambda: Uniform(1, 1), "needs low below high"),
         (lambda: Uniform(0, math.inf), "both finite"),
         (lambda: LogUniform(0, 1), "low above 0"),
-        (lambda: IntUniform(1, 2.5), "whole numbers"),
+        (lambda: IntUniform(1, 2.5), "needs integers"),
         (lambda: Choice(()), "tuple of options"),
         (lambda: Choice((object(),)), "plain values"),
         (lambda: experiment(space={}), "the space is empty"),
-        (lambda: experiment(space={"mutation": 0.5}), "needs a domain"),
+        (lambda: experiment(space={"mutation": 0.5}), "needs a distribution"),
         (lambda: experiment(space={"mutatoin": Uniform(0.1, 1)}), "did you mean 'mutation'?"),
         (lambda: experiment(space={"mutation": Uniform(-1, 1)}), "mutation must be above 0"),
         (lambda: experiment(space={"batch": Uniform(1, 50)}), "batch must be int"),
         (lambda: experiment(label="him"), "unknown agent of the search 'him'"),
         (lambda: experiment(env="maze/hard"), "unknown environment of the search 'maze/hard'"),
-        (lambda: experiment(metric="return"), "'return' is no metric"),
+        (lambda: experiment(metric="return"), "'return' is not a row's metric"),
         (lambda: experiment(better="more"), "better must be"),
-        (lambda: experiment(trials=0), "trials must be a whole number from 1 up"),
+        (lambda: experiment(trials=0), "trials must be an integer of at least 1"),
         (lambda: experiment(grace=11), "grace (11) must not exceed evals (10)"),
-        (lambda: experiment(reduction=1), "reduction must be a whole number from 2 up"),
+        (lambda: experiment(reduction=1), "reduction must be an integer of at least 2"),
     ],
 )
 def test_a_wrong_declaration_is_one_line(make, line):
@@ -89,7 +89,7 @@ def test_a_wrong_declaration_is_one_line(make, line):
 def test_seeds_of_an_agent_that_takes_one():
     tier = Tier({"td3": TD3()}, ("mujoco/hopper",), seeds=1, budget=1000)
     search = Search("td3", "mujoco/hopper", {"gamma": Uniform(0.9, 0.99)}, 1000, seeds=2)
-    with pytest.raises(ValueError, match="TD3 takes one seed a run"):
+    with pytest.raises(ValueError, match="TD3 trains one seed per run"):
         Experiment("toy", "t", "t", "s", tier, tier, tier, search=search)
 
 
@@ -124,10 +124,10 @@ def test_an_experiment_may_be_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (None, "there is no file"),
+        (None, "file not found"),
         ("x = 1", "declares no EXPERIMENT"),
         ("EXPERIMENT = 3", "declares no EXPERIMENT"),
-        (FILE.replace("toy_file", "mex_eta"), "calls itself 'mex_eta'"),
+        (FILE.replace("toy_file", "mex_eta"), "is named 'mex_eta'"),
     ],
 )
 def test_a_file_that_is_none(tmp_path, text, line):
@@ -397,7 +397,7 @@ def test_a_search_that_is_interrupted_and_killed_ends_as_if_it_were_not(tmp_path
     path = tmp_path / "toy.py"
     path.write_text(REAL)
     said, errors = begin(path, tmp_path / "calm").communicate(timeout=300)
-    assert "the winner, trial" in said, errors
+    assert "to compare the best trial, " in said, errors
 
     folder = tmp_path / "rough" / "toy_file" / "search"
     driver = begin(path, tmp_path / "rough")

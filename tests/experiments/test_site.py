@@ -209,7 +209,7 @@ def test_an_empty_folder_gives_a_front_page(results):
 def test_claims_of_another_declaration_are_refused(results):
     path = results / "synthetic" / "claims.csv"
     path.write_text(path.read_text().replace("late", "later"))
-    with pytest.raises(ValueError, match="tells of later, which synthetic has not"):
+    with pytest.raises(ValueError, match="contains later, which synthetic does not declare"):
         build.write(results)
 
 

@@ -159,7 +159,7 @@ def test_data_may_depend_on_the_seed(tmp_path):
     assert [(one.label, one.seeds) for one in jobs] == [("each", (0,)), ("one", (0, 1)), ("each", (1,))]
     runs = [jobs_of.cell(tier, one.label, one.env, one.seeds) for one in jobs]
     assert [dict(run.dataset.fields) for run in runs] == [{"subset_seed": 0}, {}, {"subset_seed": 1}]
-    with pytest.raises(ValueError, match="each has data of its own for each seed"):
+    with pytest.raises(ValueError, match="each has separate data for each seed"):
         jobs_of.cell(tier, "each", "maze2d/umaze", (0, 1))
 
 

@@ -128,7 +128,7 @@ def test_a_missing_package_is_one_line(kind, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError) as error:
         kind()
-    assert str(error.value) == f'{package} is not installed; to get it: pip install "prospect-rl[track]"'
+    assert str(error.value) == f'{package} is not installed; install it with: pip install "prospect-rl[track]"'
 
 
 def test_bad_settings_are_one_line():

@@ -148,7 +148,7 @@ def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monk
     assert facts["threads"] == 1 and facts["versions"]["jax"] == jax.__version__ and facts["data"]["bank"]
     for path in (tmp_path / "checkpoints").iterdir():
         driver.checkpoint.shutil.rmtree(path)
-    with pytest.raises(ValueError, match="finished run whose checkpoints are gone"):
+    with pytest.raises(ValueError, match="finished run whose checkpoints are missing"):
         toy_runs.run("segments", tmp_path)
 
 
@@ -247,10 +247,10 @@ BAD = {
     "seeds must be at least 1, not 0": (toy_agents.Walker(), {"seeds": ()}),
     "seeds must differ": (toy_agents.Walker(), {"seeds": (1, 1)}),
     "seeds must lie between": (toy_agents.Walker(), {"seed": -1}),
-    "Evolver takes one seed a run, not 2": (toy_agents.Evolver(), {"seeds": (1, 2)}),
+    "Evolver trains one seed per run, not 2": (toy_agents.Evolver(), {"seeds": (1, 2)}),
     "Misfit does not fit test/point: it needs a cat": (Misfit(), {}),
     "unknown environment 'maze/hrd'; did you mean 'maze/hard'": (toy_agents.Walker(), {"env": "maze/hrd"}),
-    "Cloner learns from a dataset: give one": (toy_agents.Cloner(), {}),
+    "Cloner learns from a dataset, but none is given": (toy_agents.Cloner(), {}),
     "takes no dataset": (toy_agents.Walker(), {"dataset": toy_data.dataset}),
     "several kinds": (Mixed(), {}),
     "different numbers of streams": (Widths(), {}),
@@ -342,7 +342,7 @@ def test_warnings_of_an_environment_are_notices(monkeypatch):
     assert not warned
 
 
-HOST = "'Pendulum-v1' is an environment of gymnasium's"
+HOST = "'Pendulum-v1' is a Gymnasium environment"
 
 
 def gymnasiums():
@@ -355,14 +355,18 @@ def gymnasiums():
     ("agent", "env", "line"),
     [
         ("sereen", "maze/hard", "unknown agent 'sereen'; did you mean 'serene'?"),
-        (3, "maze/hard", "train takes an agent, its class or its registered name first, not 3"),
-        (toy_envs.Point, "maze/hard", "train takes an agent, its class or its registered name first"),
+        (3, "maze/hard", "the first argument must be an agent, its class or its registered name, not 3"),
+        (toy_envs.Point, "maze/hard", "the first argument must be an agent, its class or its registered name"),
         (agents.Serene, "maze/hrd", "unknown environment 'maze/hrd'; did you mean 'maze/hard'?"),
-        (agents.TD3, "Pendulum-v1", f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=1)"),
-        (agents.PPO, gymnasiums, f"{HOST}: give envs.from_gymnasium('Pendulum-v1', num_envs=32)"),
-        (agents.Serene, gymnasiums, f"{HOST}; agents that want Segments learn there, and Serene wants Rollouts"),
-        (agents.Serene, toy_envs.Point, "train takes an environment, not its class: give Point()"),
-        (agents.Serene, 3, "train takes a registered environment's id or an environment with a spec, not 3"),
+        (agents.TD3, "Pendulum-v1", f"{HOST}: pass envs.from_gymnasium('Pendulum-v1', num_envs=1)"),
+        (agents.PPO, gymnasiums, f"{HOST}: pass envs.from_gymnasium('Pendulum-v1', num_envs=32)"),
+        (
+            agents.Serene,
+            gymnasiums,
+            f"{HOST}; only agents that want Segments can train in it, and Serene wants Rollouts",
+        ),
+        (agents.Serene, toy_envs.Point, "train takes an environment, not its class: pass Point()"),
+        (agents.Serene, 3, "train takes a registered environment id or an environment with a spec, not 3"),
     ],
 )
 def test_what_train_cannot_take_is_one_line_that_says_what_to_give(agent, env, line):
@@ -374,7 +378,7 @@ def test_what_train_cannot_take_is_one_line_that_says_what_to_give(agent, env, l
 def test_a_gymnasium_environment_without_a_name_is_called_by_its_class():
     given = gymnasiums().unwrapped
     given.spec = None
-    said = "PendulumEnv is an environment of gymnasium's: give envs.from_gymnasium(make, num_envs=1), where make is a"
+    said = "PendulumEnv is a Gymnasium environment: pass envs.from_gymnasium(make, num_envs=1), where make is a"
     with pytest.raises(ValueError, match=re.escape(said)):
         train(agents.TD3, given, budget=100)
 
@@ -382,12 +386,12 @@ def test_a_gymnasium_environment_without_a_name_is_called_by_its_class():
 def test_what_to_give_instead_of_a_gymnasium_environment_works():
     with pytest.raises(ValueError) as error:
         train(agents.TD3, "Pendulum-v1", budget=100)
-    env = eval(str(error.value).partition("give ")[2], {"envs": envs})
+    env = eval(str(error.value).partition("pass ")[2], {"envs": envs})
     assert door._env(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
 
 
 def test_our_environments_for_gymnasium_are_known_by_their_own_names():
-    assert door._instead_of_gymnasiums("prospect/MazeHard-v0", "", agents.Serene()).endswith("give 'maze/hard'")
+    assert door._gymnasium_advice("prospect/MazeHard-v0", "", agents.Serene()).endswith("pass 'maze/hard'")
 
 
 def test_a_dataset_may_be_a_name():

@@ -60,7 +60,7 @@ def test_the_head_is_killed_and_a_serial_sweep_goes_on(calm, cluster, tmp_path):
     cluster.tell("kill head")
     _, errors = driver.communicate(timeout=120)
     assert time.monotonic() - begun < 90 and driver.returncode == 1
-    assert "is gone; to go on, on another: " in errors.strip().splitlines()[-1]
+    assert "is lost; to resume on another: " in errors.strip().splitlines()[-1]
     said = end_of(begin(tmp_path))
     assert sum(map(int, said.split())) == SEEDS
     same(calm, tmp_path)

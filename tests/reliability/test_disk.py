@@ -155,7 +155,7 @@ def test_what_cannot_be_spared_is_named(case, stopped, tmp_path):
 def test_a_damaged_result_is_written_anew_once_it_is_removed(harm, calm, tmp_path):
     folder = shutil.copytree(calm, tmp_path / "run")
     harm(folder / "result.json")
-    with pytest.raises(ValueError, match=r"result\.json is not readable; remove it to write it anew"):
+    with pytest.raises(ValueError, match=r"result\.json is not readable; delete it, and the same run rewrites it"):
         toy_runs.run("batches", folder)
     lose(folder / "result.json")
     toy_runs.run("batches", folder)
@@ -175,7 +175,7 @@ def test_the_last_row_of_a_finished_run_is_written_anew(harm, calm, tmp_path):
     folder = shutil.copytree(calm, tmp_path / "run")
     harm(folder / "metrics.jsonl")
     result = toy_runs.run("batches", folder)
-    said = f"the last rows of {folder / 'metrics.jsonl'} were lost, and are written anew from result.json"
+    said = f"the last rows of {folder / 'metrics.jsonl'} were lost and have been restored from result.json"
     assert result.notices == [said] and ended(folder) == ended(calm)
 
 
@@ -183,7 +183,7 @@ def test_more_rows_of_a_finished_run_are_lost_and_the_way_out_is_said(calm, tmp_
     folder = shutil.copytree(calm, tmp_path / "run")
     for _ in range(2):
         last_line(folder / "metrics.jsonl")
-    with pytest.raises(ValueError, match=f"rows are lost; move {folder} away, and the same command begins anew"):
+    with pytest.raises(ValueError, match=f"rows are lost; move {folder} away to start the run again"):
         toy_runs.run("batches", folder)
     folder.rename(tmp_path / "away")
     toy_runs.run("batches", folder)
@@ -202,7 +202,7 @@ def another_number(path):
     path.write_text("\n".join([*rows, json.dumps(json.loads(last) | {"eval/return": 7.0})]) + "\n")
 
 
-LOST = r"metrics\.jsonl has lost the last row of seed 3; result\.json holds it"
+LOST = r"metrics\.jsonl has lost the last row of seed 3; result\.json has it"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_finished_run_without_rows_is_named_with_the_way_out(calm, tmp_path):
     folder = shutil.copytree(calm, tmp_path / "run")
     empty(folder / "metrics.jsonl")
     with pytest.raises(
-        ValueError, match=rf"metrics\.jsonl has no row of seed 3, .*; move {folder} away and run it anew"
+        ValueError, match=rf"metrics\.jsonl has no row of seed 3, .*; move {folder} away and run it again"
     ):
         records.read([job_of(folder)], "smoke")
 
@@ -245,8 +245,8 @@ def test_a_copied_run_keeps_its_date(calm, tmp_path):
         ("", "has no row in line 2"),
         ("tier,env,used\n", "has no row in line 2"),
         ("tier,env,used\nrepro,a,1\nrepro,b,many\n", "has no number under used in line 3: 'many'"),
-        ("tier,env,used\nrepro,a\n", "has another number of cells in line 2 than in its head"),
-        ("tier,env,used\nrepro,a,1,2\n", "has another number of cells in line 2 than in its head"),
+        ("tier,env,used\nrepro,a\n", "has a different number of cells in line 2 than in its header"),
+        ("tier,env,used\nrepro,a,1,2\n", "has a different number of cells in line 2 than in its header"),
         ('tier,env,used\nrepro,"a,1\n', "is not readable: unexpected end of data"),
         ("tier,env,used\nrepro,\xff,1\n", "is not readable: 'utf-8' codec can't decode"),
     ],

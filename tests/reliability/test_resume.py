@@ -15,7 +15,7 @@ import pytest
 
 from prospect_rl.experiments.run import checkpoint, driver
 from prospect_rl.experiments.run.callbacks import SaveBest, best_folder
-from prospect_rl.experiments.run.lock import EXPIRY, Busy, Lock, namespace, started, this_process, verdict
+from prospect_rl.experiments.run.lock import EXPIRY, Busy, Lock, namespace, owner_alive, started, this_process
 from tests import toy_runs
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_a_run_that_goes_on_to_a_larger_budget_is_the_run_to_it(case, calm, tmp_
     half = -(-toy_runs.CASES[case][1] // 2)
     toy_runs.run(case, tmp_path, budget=half, evals=2, callbacks=[SaveBest("eval/length")])
     result = toy_runs.run(case, tmp_path)
-    assert result.notices == [f"goes on from a run to budget {half}"]
+    assert result.notices == [f"continues a run to budget {half}"]
     assert end(tmp_path, result.digest) == calm(case)
     facts, ended = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "result.json"))
     assert [(x["budget"], x["evals"]) for x in facts["extends"]] == [(half, 2)] and facts["hash"] == ended["hash"]
@@ -138,8 +138,7 @@ def test_rows_at_other_marks_stay_and_the_agent_is_the_same(calm, tmp_path):
     toy_runs.run("batches", tmp_path, budget=80, evals=4)
     result = toy_runs.run("batches", tmp_path)
     assert result.notices == [
-        "goes on from a run to budget 80, whose rows stay: those of a run to 200 lie at other marks (the agent is the "
-        "same)"
+        "continues a run to budget 80, whose rows are kept: a single run to 200 has other marks (the agent is the same)"
     ]
     digest, rows = calm("batches")
     assert result.digest == digest and [row["mark"] for row in result.rows] == [20, 40, 60, 80, 100, 150, 200]
@@ -172,7 +171,7 @@ def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
     toy_runs.run("batches", tmp_path)
     before = end(tmp_path, (tmp_path / "result.json").read_bytes())
     for options, said in [
-        ({"budget": 100}, "holds a run to budget 200, which does not go back to 100: give another folder"),
+        ({"budget": 100}, "contains a run to budget 200, which cannot be reduced to 100: choose another folder"),
         ({"evals": 8}, "another configuration: evals: 4 -> 8"),
         ({"budget": 400, "eval_episodes": 3}, "another configuration: budget: 200 -> 400, eval_episodes: 2 -> 3"),
     ]:
@@ -316,7 +315,7 @@ def test_a_heartbeat_that_stands_still_is_that_of_a_dead_owner(owner, tmp_path):
     with room.lock(tmp_path) as lock:
         assert lock.held and room.now == EXPIRY
     who = f"process {theirs['pid']} on {theirs['host']}"
-    assert room.told == [f"{tmp_path}: waits up to {EXPIRY:g} s to see whether {who} lives"]
+    assert room.told == [f"{tmp_path}: waiting up to {EXPIRY:g} s to see whether {who} is alive"]
 
 
 @pytest.mark.parametrize("owner", ELSEWHERE)
@@ -339,14 +338,14 @@ def test_whose_lock_is_replaced_or_half_written_lives(tmp_path):
 
 def test_a_process_table_that_is_not_the_owners_is_not_asked(tmp_path, monkeypatch):
     owner, me = here(os.getpid()), this_process()
-    assert verdict(owner, me) is True and verdict(here(dead_pid()), me) is False
+    assert owner_alive(owner, me) is True and owner_alive(here(dead_pid()), me) is False
     for name in ("boot", "namespace"):
-        assert verdict(owner | {name: "another"}, me) is None and verdict(owner, me | {name: ""}) is None
-    assert verdict(owner | {"pid": "x"}, me) is verdict(owner | {"pid": -1}, me) is verdict({}, me) is None
+        assert owner_alive(owner | {name: "another"}, me) is None and owner_alive(owner, me | {name: ""}) is None
+    assert owner_alive(owner | {"pid": "x"}, me) is owner_alive(owner | {"pid": -1}, me) is owner_alive({}, me) is None
     monkeypatch.setattr(
         "prospect_rl.experiments.run.lock.started", lambda pid: ""
     )  # /proc hides the processes of other users
-    assert verdict(owner, me) is None
+    assert owner_alive(owner, me) is None
     monkeypatch.setattr(os, "readlink", lambda path: "7")  # /proc was mounted in another namespace
     assert namespace() == ""
 

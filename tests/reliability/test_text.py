@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.terminal import print_what_can_be
+from prospect_rl.experiments.terminal import replace_unencodable
 
 ROOT = Path(__file__).parents[2]
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -100,8 +100,8 @@ def test_a_report_is_the_same_in_a_locale_without_our_letters(tmp_path):
 
 
 def test_what_the_terminal_lacks_is_printed_all_the_same():
-    code = "from prospect_rl.experiments.terminal import out, print_what_can_be\n"
-    code += "print_what_can_be(); out().print(f'a {chr(0x2013)} b')"
+    code = "from prospect_rl.experiments.terminal import out, replace_unencodable\n"
+    code += "replace_unencodable(); out().print(f'a {chr(0x2013)} b')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | POSIX, capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
-    print_what_can_be()  # where the streams are none of a terminal too
+    replace_unencodable()  # where the streams are none of a terminal too

@@ -14,7 +14,7 @@ from tests.pseudo_terminal import CTRL_C, HIDE, LOOKS, ROOT, SIZES, Terminal, pr
 AGENT = ["random_search", "point/sparse", "--population", "20"]
 TINY = [*AGENT, "--budget", "60", "--evals", "3"]
 ENDLESS = [*AGENT, "--budget", "2000000000", "--evals", "1"]
-INTERRUPTED = "prospect: interrupted; what ran is saved, and the same command goes on from there"
+INTERRUPTED = "prospect: interrupted; progress is saved, and the same command resumes"
 
 
 def check(seen: Terminal, code=0):

@@ -1,1 +1,1 @@
-"""SERENE: novelty search with emitters that climb the rewards it finds. See docs/methods/serene.md."""
+"""SERENE: novelty search with emitters that improve the rewards it finds. See docs/methods/serene.md."""

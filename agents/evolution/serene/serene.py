@@ -1,21 +1,22 @@
-"""SERENE: novelty search until something pays, then emitters that climb it, turn and turn about.
+"""SERENE: novelty search that finds rewards, alternating with emitters that improve them.
 
 Source: Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (GECCO 2021, arXiv 2102.03140), as the
-official code does it (GPaolo/SERENE, core/searcher.py and core/evolvers; its rules and where we part from them:
+official code does it (GPaolo/SERENE, core/searcher.py and core/evolvers; its rules and our deviations:
 docs/methods/serene.md). One budget, spent in chunks of K evaluations by two processes:
 
-    EXPLORE  novelty search (`agents.evolution.novelty_search`), its novelty measured against the reward archive R too;
-             every policy that earns something enters R and is a candidate emitter, with
+    EXPLORE  novelty search (`agents.evolution.novelty_search`), with novelty measured against the reward archive R too;
+             every policy with a positive reward enters R and is a candidate emitter, with
              sigma_e = distance to the nearest other genome of the generation / 3
-    EXPLOIT  1. trials: the most novel candidates (against R) get 6 + 5 x 12 evaluations each, side by side;
+    EXPLOIT  1. trials: the most novel candidates (against R) get 6 + 5 x 12 evaluations each, in parallel;
                 those whose fitness rose become emitters
-             2. one emitter at a time, drawn from the Pareto front (novelty of its ancestor, improvement), climbs until
+             2. one emitter at a time, drawn from the Pareto front (novelty of its ancestor, improvement), runs until
                 the chunk is spent or it stagnates; what it finds enters R, and 5 of its novel members the archive
 
-Without any reward the EXPLOIT half does not happen, and SERENE is novelty search, bit for bit.
-Deviations: trials of a chunk run side by side, so that the order of R's rows differs; the buffer of novel members is a
-reservoir of the 5 that would be drawn from it; the novelty of an emitter's members keeps their nearest neighbour
-(`compat="official"` drops it, as the original does by mistake); the novelty of a lone row of R is infinite, not NaN.
+Without any reward the EXPLOIT half is skipped, and SERENE is novelty search, bit for bit.
+Deviations: trials of a chunk run in parallel, so the order of R's rows differs; the buffer of novel members is a
+reservoir of the 5 that would be drawn from it; the novelty of an emitter's members includes their nearest neighbour
+(`compat="official"` leaves it out, as the original does by mistake); the novelty of the only row of R is infinite, not
+NaN.
 """
 
 from __future__ import annotations
@@ -27,63 +28,42 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
-from prospect_rl.agents.evolution.rows import Rows, best_genome, full_up, join, rows_of, take
+from prospect_rl.agents.evolution.rows import Rows, best_genome, full_notice, join, rows_of, take
+from prospect_rl.agents.evolution.serene.state import (
+    EMITTER_STEP,
+    EXPLORE,
+    START,
+    TRIAL,
+    TRIAL_STEP,
+    TRIAL_STEPS,
+    State,
+    emitter_at,
+    freeze_references,
+    unflagged,
+)
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops import emitters, pareto
-from prospect_rl.agents.ops.archive import Archive
 from prospect_rl.agents.ops.emitters import Cma, Elitist, Emitter
-
-START, EXPLORE, TRIAL, TRIAL_STEP, CLIMB = range(5)
-"""The phases: first population, a generation, first members of trials, a step of all trials, a step of one emitter."""
-TRIAL_STEPS = 5
-
-
-@struct.dataclass
-class State:
-    """Population, archives, candidates (flags on rows of R), trials, emitters, and whose turn it is."""
-
-    population: Rows
-    children: Rows
-    """The last generation's; a reference of novelty together with the population."""
-    archive: Archive
-    rewards: Archive
-    """R; columns `candidate` and `sigma` beside the usual ones."""
-    trials: Emitter
-    """[trials]"""
-    table: Emitter
-    """[emitter_capacity]"""
-    current: Array
-    """Row of the table whose turn it is, int32."""
-    bar: Array
-    """Novelty that the current emitter's members must exceed."""
-    known: Array
-    """[2] rows of the archive and of R that novelty is measured against in this EXPLOIT, int32."""
-    phase: Array
-    chunk: Array
-    """Evaluations left in this chunk, int32."""
-    lost: Array
-    """Emitters for which the table had no room, int32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serene(NoveltySearch):
-    """Novelty search and emitters that share the budget in chunks."""
+    """SERENE: novelty search and emitters that share the budget in chunks."""
 
     chunk: int = hyper(1000, least=1)
-    """Evaluations that exploration and emitters each get before the other has its turn (K in the paper)."""
+    """Number of evaluations that novelty search and emitters each get before the other continues (K in the paper)."""
     emitter: Literal["elitist", "cmaes"] = "elitist"
-    """How an emitter searches near a rewarded policy: by SERENE's elitist population, or by CMA-ES (which makes it
+    """How an emitter searches near a rewarded policy: with SERENE's elitist population, or with CMA-ES (which makes it
     CMA-NS)."""
     emitter_population: int = hyper(6, least=4)
     """Number of policies in the population of each emitter (M_E in the paper)."""
     reward_capacity: int = hyper(16384, least=1)
-    """Most rewarded policies that the reward archive can hold; others are dropped and counted as overflow."""
+    """Largest number of rewarded policies in the reward archive; others are dropped and counted as overflow."""
     emitter_capacity: int = hyper(2048, least=1)
-    """Most emitters that can exist at a time; others are dropped and counted as overflow."""
+    """Largest number of emitters at a time; others are dropped and counted as overflow."""
     max_emitter_steps: int = hyper(-1, least=-1)
     """Number of steps (generations) after which an emitter ends; -1 ends it only when it no longer improves."""
     compat: Literal["sane", "official"] = "sane"
@@ -93,75 +73,76 @@ class Serene(NoveltySearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 <= self.max_emitter_steps <= TRIAL_STEPS:
-            taken = f"-1 or above {TRIAL_STEPS}, the steps that an emitter has taken in its trial"
+            taken = f"-1 or above {TRIAL_STEPS}, the steps of an emitter in its trial"
             raise ValueError(f"max_emitter_steps must be {taken}, not {self.max_emitter_steps}")
         if self.reward_capacity < self.trials:
-            needed = f"{self.trials}, the trials that may run side by side"
+            needed = f"{self.trials}, the trials that may run in parallel"
             raise ValueError(f"reward_capacity must be at least {needed}, not {self.reward_capacity}")
 
     @property
     def wants(self) -> tuple[Rollouts, ...]:
-        """One entry a phase; emitters do not count towards coverage (the official metric)."""
+        """The rollouts of each phase; emitters do not count towards coverage (the official metric)."""
         start, explore = super().wants
         first, later = self.kind.members * self.trials, self.kind.children * self.trials
-        climb = Rollouts(self.kind.children, covers=False)
-        return start, explore, Rollouts(first, covers=False), Rollouts(later, covers=False), climb
+        emitter_step = Rollouts(self.kind.children, covers=False)
+        return start, explore, Rollouts(first, covers=False), Rollouts(later, covers=False), emitter_step
 
     @cached_property
     def kind(self) -> Elitist | Cma:
-        """How emitters search."""
+        """The kind of emitter: how it searches."""
         return {"elitist": Elitist, "cmaes": Cma}[self.emitter](self.emitter_population, self.gene_limit)
 
     @property
     def trial_cost(self) -> int:
-        """Evaluations of one trial."""
+        """Number of evaluations in one trial."""
         return self.kind.members + TRIAL_STEPS * self.kind.children
 
     @property
     def trials(self) -> int:
-        """Trials that may begin in a chunk: one begins while more than a third of the chunk is left."""
+        """Most trials that may start in a chunk: one starts while more than a third of the chunk is left."""
         return -(-(2 * self.chunk) // (3 * self.trial_cost))
 
     @property
-    def crowded(self) -> bool:
+    def trials_fill_chunk(self) -> bool:
         """Whether the trials of a chunk can spend all of it."""
         return self.trials * self.trial_cost >= self.chunk
 
     @property
     def window(self) -> int:
-        """T, the steps that the stopping rule looks back."""
+        """Length of the window of the stopping rule, in steps (T)."""
         return 20 * self.genes // self.emitter_population + 120
 
     def init(self, key: Key) -> State:
-        """As novelty search, with an empty R and no emitters."""
+        """The state of novelty search, with an empty R and no emitters."""
         base = super().init(key)
         rewards = archives.empty(
             self.reward_capacity, self.genes, self.dimensions, candidate=jnp.zeros((), bool), sigma=jnp.zeros(())
         )
-        nobody = take(self.nobody(1), jnp.int32(0))
-        blank = emitters.blank(self.kind, nobody, self.window, self.additions)
+        empty_row = take(self.empty_rows(1), jnp.int32(0))
+        blank = emitters.blank(self.kind, empty_row, self.window, self.additions)
 
         def table(count: int) -> Emitter:
             return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), blank)
 
         zero = jnp.int32(0)
         return State(
-            population=_unflagged(base.population), children=_unflagged(self.nobody(self.population * self.offspring)),
+            population=unflagged(base.population),
+            children=unflagged(self.empty_rows(self.population * self.offspring)),
             archive=base.archive, rewards=rewards, trials=table(self.trials), table=table(self.emitter_capacity),
             current=zero, bar=jnp.zeros(()), known=jnp.zeros(2, jnp.int32), phase=zero, chunk=jnp.int32(self.chunk),
             lost=zero,
         )  # fmt: skip
 
     def phase(self, state: State) -> Array:
-        """Kept in the state."""
+        """The phase that the state holds."""
         return state.phase
 
     def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Tree, Array]:
-        """Children of the population, or of the trials, or of the emitter whose turn it is."""
+        """Children of the population, of the trials, or of the running emitter."""
         if phase in (START, EXPLORE):
             return super().explore(state, key, phase)
-        if phase == CLIMB:
-            genomes = self.kind.breed(_row(state.table, state.current), key)
+        if phase == EMITTER_STEP:
+            genomes = self.kind.breed(emitter_at(state.table, state.current), key)
             return genomes, jnp.ones(genomes.shape[0], bool)
         keys, trials = jax.random.split(key, self.trials), state.trials
         if phase == TRIAL:
@@ -172,37 +153,37 @@ class Serene(NoveltySearch):
         return genomes.reshape(-1, self.genes), jnp.repeat(trials.active, genomes.shape[1])
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
-        """One iteration of the phase, and the decision what comes next."""
+        """One iteration of the phase, and the choice of the next phase."""
         rows = rows_of(data)
         state = replace(state, chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
         if phase == START:
-            state = replace(state, population=_unflagged(rows), phase=jnp.int32(EXPLORE))
+            state = replace(state, population=unflagged(rows), phase=jnp.int32(EXPLORE))
         elif phase == EXPLORE:
-            state = self._generation(state, _unflagged(rows), key)
+            state = self._generation(state, unflagged(rows), key)
         elif phase in (TRIAL, TRIAL_STEP):
             state = self._trial(state, rows, key, phase)
         else:
-            state = self._climb(state, rows, key)
+            state = self._step_emitter(state, rows, key)
         return state, self._metrics(state)
 
     def exploit(self, state: State) -> Tree:
-        """The stored policy with the highest fitness."""
+        """The rewarded policy with the highest fitness; without one, as novelty search."""
         stored = best_genome(state.rewards)
         return jnp.where(state.rewards.count > 0, stored, super().exploit(state))
 
     def notices(self, row: Mapping[str, Any]) -> list[str]:
-        """Full archives, a full table of emitters, and a chunk that trials can spend alone."""
+        """Notices of full archives, of a full table of emitters, and of a chunk that trials can spend alone."""
         stored, lost = dict(row), row["emitters/lost"]
         stored["archive/overflow"] -= lost
         found = super().notices(stored)
         if stored["archive/overflow"] > 0 and stored["archive/rewards"] >= self.reward_capacity:
-            what = "reward archive (from which emitters are born)"
-            found.append(full_up(what, "reward_capacity", self.reward_capacity))
+            what = "reward archive (the source of emitters)"
+            found.append(full_notice(what, "reward_capacity", self.reward_capacity))
         if lost > 0:
-            found.append(full_up("table of emitters", "emitter_capacity", self.emitter_capacity))
-        if self.crowded:
-            why = f"trials may take the whole chunk of {self.chunk} evaluations, and emitters then never climb"
-            found.append(f"{why}; give a chunk above {self.trials * self.trial_cost}")
+            found.append(full_notice("table of emitters", "emitter_capacity", self.emitter_capacity))
+        if self.trials_fill_chunk:
+            why = f"trials may spend the whole chunk of {self.chunk} evaluations, and emitters then never run"
+            found.append(f"{why}; set chunk above {self.trials * self.trial_cost}")
         return found
 
     def report(self, state: State) -> dict[str, Array]:
@@ -218,7 +199,7 @@ class Serene(NoveltySearch):
     # --- EXPLORE ---
 
     def _generation(self, state: State, children: Rows, key: Key) -> State:
-        """A generation of novelty search; its new rewarding policies become candidates."""
+        """A generation of novelty search; policies that are rewarded for the first time become candidates."""
         both = join(state.population, children)
         fresh = (both["fitness"] > 0) & ~both["flagged"]
         rows = {k: both[k] for k in ("genome", "descriptor", "fitness", "area")}
@@ -229,27 +210,27 @@ class Serene(NoveltySearch):
         old = state.population | {"flagged": flagged[:parents]}
         young = children | {"flagged": flagged[parents:]}
         more = [(rewards.rows["descriptor"], rewards.count)]
-        # the very key that NoveltySearch hands it: without reward the two are one
+        # the same key as NoveltySearch passes: without reward the two must give the same bits
         population, archive = self.generation(old, young, state.archive, more, key)
         state = replace(state, population=population, children=young, archive=archive, rewards=rewards)
-        over = self._explored(state)
+        over = self._explore_over(state)
         state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
         state = self._begin_trials(state, over)
         idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
-        return self._next_emitter(_freeze(state), idle, jax.random.fold_in(key, 1))
+        return self._next_emitter(freeze_references(state), idle, jax.random.fold_in(key, 1))
 
-    def _explored(self, state: State) -> Array:
+    def _explore_over(self, state: State) -> Array:
         """Whether EXPLORE has spent its chunk."""
         return state.chunk <= 0
 
-    def _tried(self, trials: Emitter) -> Array:
-        """Whether the trials are over (they step side by side)."""
+    def _trials_over(self, trials: Emitter) -> Array:
+        """Whether the trials are over (all of them step together)."""
         return trials.steps[0] == TRIAL_STEPS
 
     # --- EXPLOIT: trials ---
 
     def _begin_trials(self, state: State, go: Array) -> State:
-        """If `go`, the most novel candidates (against R) become trials; their flags on R's rows are cleared."""
+        """If `go`, start trials from the most novel candidates (against R) and clear their flags on R's rows."""
         rewards = state.rewards
         candidate, known = rewards.rows["candidate"], (rewards.rows["descriptor"], rewards.count)
         novelty = archives.novelty_where(known[0], candidate & go, [known], self.neighbours)
@@ -267,7 +248,7 @@ class Serene(NoveltySearch):
         return replace(state, rewards=replace(rewards, rows=columns), trials=trials, phase=phase)
 
     def _trial(self, state: State, rows: Rows, key: Key, phase: int) -> State:
-        """A step of all trials; after the last one, those that improved become emitters."""
+        """A step of all trials; after the last step, those that improved become emitters."""
         each = jax.tree.map(lambda x: x.reshape(self.trials, -1, *x.shape[1:]), rows)
         if phase == TRIAL:
             return replace(state, trials=jax.vmap(emitters.begin)(state.trials, each), phase=jnp.int32(TRIAL_STEP))
@@ -275,29 +256,29 @@ class Serene(NoveltySearch):
         mask, trials = jax.vmap(emitters.to_store)(trials)
         found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
         state = self._store(state, found, (mask & trials.active[:, None]).reshape(-1))
-        over = self._tried(trials)
-        kept = trials.active & (trials.improvement > 0) & over
+        over = self._trials_over(trials)
+        promoted = trials.active & (trials.improvement > 0) & over
         capacity = state.table.active.shape[0]
         free = jnp.nonzero(~state.table.active, size=self.trials, fill_value=capacity)[0]
-        place = jnp.where(kept, free[jnp.cumsum(kept) - 1], capacity)
+        place = jnp.where(promoted, free[jnp.cumsum(promoted) - 1], capacity)
         table = jax.tree.map(lambda t, x: t.at[place].set(x, mode="drop"), state.table, trials)
-        lost = state.lost + jnp.sum(kept & (place == capacity), dtype=jnp.int32)
-        return self._next_emitter(_freeze(replace(state, trials=trials, table=table, lost=lost)), over, key)
+        lost = state.lost + jnp.sum(promoted & (place == capacity), dtype=jnp.int32)
+        return self._next_emitter(freeze_references(replace(state, trials=trials, table=table, lost=lost)), over, key)
 
     # --- EXPLOIT: emitters ---
 
     def _next_emitter(self, state: State, go: Array, key: Key) -> State:
-        """If `go`, draw the emitter whose turn it is; back to EXPLORE where none or no chunk is left."""
+        """If `go`, select the next emitter; back to EXPLORE where there is none or the chunk is spent."""
         usable = go & (state.chunk > 0) & jnp.any(state.table.active)
-        current, bar = jax.lax.cond(usable, self._choose, lambda s, k: (s.current, s.bar), state, key)
-        phase = jnp.where(go, jnp.where(usable, CLIMB, EXPLORE), state.phase)
+        current, bar = jax.lax.cond(usable, self._select_emitter, lambda s, k: (s.current, s.bar), state, key)
+        phase = jnp.where(go, jnp.where(usable, EMITTER_STEP, EXPLORE), state.phase)
         chunk = jnp.where(go & ~usable, self.chunk, state.chunk)
         return replace(state, current=current, bar=bar, phase=phase, chunk=chunk)
 
-    def _choose(self, state: State, key: Key) -> tuple[Array, Array]:
-        """(row of the table, novelty bar): uniform on the Pareto front of (novelty of the ancestor, improvement)."""
+    def _select_emitter(self, state: State, key: Key) -> tuple[Array, Array]:
+        """(row of the table, novelty bar), uniform on the Pareto front of (novelty of the ancestor, improvement)."""
         table, rewards = state.table, state.rewards
-        # ancestors are rows of R, so that each finds itself there
+        # ancestors are rows of R, so the nearest reference of each is itself
         novelty = archives.novelty_where(
             table.descriptor, table.active, [(rewards.rows["descriptor"], rewards.count)], self.neighbours
         )
@@ -307,17 +288,17 @@ class Serene(NoveltySearch):
         reached = table.novelty[current]
         return current, jnp.where(jnp.isfinite(reached), reached, ancestor)
 
-    def _climb(self, state: State, rows: Rows, key: Key) -> State:
-        """A step of the emitter whose turn it is, and its end where it stagnates."""
+    def _step_emitter(self, state: State, rows: Rows, key: Key) -> State:
+        """A step of the running emitter, which ends where it stagnates."""
         k_offer, k_turn = jax.random.split(key)
-        emitter = emitters.step(_row(state.table, state.current), self.kind, rows)
+        emitter = emitters.step(emitter_at(state.table, state.current), self.kind, rows)
         mask, emitter = emitters.to_store(emitter)
         state = self._store(state, emitter.members, mask)
         official = self.compat == "official"
         novelty = archives.novelty(
             emitter.members["descriptor"], self._references(state), self.neighbours, drop_first=official
         )
-        novelty = jnp.where(jnp.isfinite(emitter.members["fitness"]), novelty, -jnp.inf)  # a failed one is not novel
+        novelty = jnp.where(jnp.isfinite(emitter.members["fitness"]), novelty, -jnp.inf)  # failed: not novel
         emitter = emitters.offer(emitter, novelty, state.bar, k_offer)
         stop = emitters.stagnant(emitter) | (emitter.steps == self.max_emitter_steps)
         emitter = replace(emitter, active=~stop)
@@ -331,7 +312,7 @@ class Serene(NoveltySearch):
         return self._next_emitter(state, stop | (state.chunk <= 0), k_turn)
 
     def _references(self, state: State) -> list[tuple[Array, Array | int]]:
-        """What the novelty of emitters is measured against: as it stood when this EXPLOIT's climbing began."""
+        """References for the novelty of emitters: the rows at the start of this EXPLOIT's emitter steps."""
         population, children = state.population["descriptor"], state.children["descriptor"]
         archive, rewards = state.archive.rows["descriptor"], state.rewards.rows["descriptor"]
         return [
@@ -342,13 +323,13 @@ class Serene(NoveltySearch):
         ]
 
     def _store(self, state: State, rows: Rows, mask: Array) -> State:
-        """R with those of the rows."""
+        """The state with the masked rows added to R."""
         plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
         rows = {name: rows[name] for name in state.archive.rows} | plain
         return replace(state, rewards=archives.append(state.rewards, rows, mask))
 
     def _metrics(self, state: State) -> dict[str, Array]:
-        """Sizes, overflow, and the best stored in each area."""
+        """Sizes, overflow, and the best stored fitness in each area."""
         areas = self.bound.areas
         best = jnp.maximum(archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas))
         return {
@@ -360,18 +341,3 @@ class Serene(NoveltySearch):
             "emitters/active": jnp.sum(state.table.active, dtype=jnp.int32),
             "emitters/lost": state.lost,
         }
-
-
-def _unflagged(rows: Rows) -> Rows:
-    """Rows that have not been looked at as candidates."""
-    return rows | {"flagged": jnp.zeros(rows["fitness"].shape[0], bool)}
-
-
-def _row(table: Emitter, index: Array) -> Emitter:
-    """One emitter of a table."""
-    return jax.tree.map(lambda x: x[index], table)
-
-
-def _freeze(state: State) -> State:
-    """Novelty is measured against the archives as they stand now, until the next EXPLOIT."""
-    return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))

@@ -1,1 +1,1 @@
-"""OptiDICE, and CDE, which is OptiDICE with a limit on what lies outside the data. See docs/methods/cde.md."""
+"""OptiDICE, and CDE, which adds a bound on density ratios outside the data. See docs/methods/cde.md."""

@@ -1,7 +1,7 @@
-"""What OptiDICE and CDE see and do: real actions, as every agent that learns from a dataset, or choices.
+"""The base of OptiDICE and CDE: offline agents with real-valued or discrete actions.
 
-Where actions are choices, observations may be of any space: real numbers are normalised as elsewhere, and what is made
-of codes goes through `agents.nn.encoder` as it is.
+With discrete actions, observations may be of any space: real numbers are normalised as in other agents, and category
+codes go unchanged through `agents.nn.encoder`.
 """
 
 from __future__ import annotations
@@ -9,74 +9,99 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import flax.linen as nn
 import numpy as np
 
 from prospect_rl.agents.api import Array, Box, Discrete, Key, Spec, Tree, hyper
-from prospect_rl.agents.offline.base import Offline
-from prospect_rl.agents.offline.cde.actions import Choices, Real
+from prospect_rl.agents.offline.base import Behaviour, Offline
+from prospect_rl.agents.offline.cde.actions import DiscreteActions, RealActions
+from prospect_rl.agents.ship.portable import Policy
+from prospect_rl.agents.ship.to_numpy import encoder, feed_forward, layers_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnyAction(Offline):
-    """An agent that learns from a dataset, of real actions or of choices."""
+    """An offline agent with real-valued or discrete actions."""
 
     components: int = hyper(3, least=1)
     """Number of Gaussians in the mixture that models the data's real-valued actions."""
     squash: bool = True
-    """Whether policies over real-valued actions end in a tanh; otherwise their actions are cut at the bounds."""
+    """Whether policies over real-valued actions end in a tanh; otherwise their actions are clipped to the bounds."""
     densities: Literal["squashed", "raw"] = "squashed"
-    """Whether policies are compared by the densities of their actions, or of what is before the tanh (the official
-    code)."""
+    """Whether policies are compared by the densities of their actions (`squashed`), or of the numbers before the tanh
+    (`raw`, the official code)."""
     encoding: int = hyper(128, least=1)
-    """Number of features of the dense layer behind a picture of codes (discrete actions alone)."""
+    """Number of features of the dense layer after an image of codes (discrete actions only)."""
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs choices, or one array of numbers as observation and bounded real actions."""
+        """Needs discrete actions, or one array of numbers as observation and bounded real actions."""
         return None if isinstance(spec.action, Discrete) else super().misfit(spec)
 
     @property
-    def actions(self) -> Real | Choices:
-        """Its networks, and what depends on the kind of action."""
+    def actions(self) -> RealActions | DiscreteActions:
+        """The networks and whatever depends on the kind of action."""
         spec = self.bound
         if isinstance(spec.action, Discrete):
-            return Choices(spec.obs, spec.action.n, self.hidden, self.encoding)
-        return Real(self.sizes, self.hidden, self.components, self.squash, self.densities == "raw")
+            return DiscreteActions(spec.obs, spec.action.n, self.hidden, self.encoding)
+        return RealActions(self.sizes, self.hidden, self.components, self.squash, self.densities == "raw")
 
     @property
-    def chooses(self) -> bool:
-        """Whether actions are choices."""
+    def actor_network(self) -> nn.Module:
+        """The policy's network."""
+        return self.actions.actor
+
+    @property
+    def squashed(self) -> bool:
+        """Whether a tanh follows the network: see `squash`; never after the logits of discrete actions."""
+        return self.squash and not self.discrete
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are discrete."""
         return isinstance(self.bound.action, Discrete)
 
     @property
-    def coded(self) -> bool:
-        """Whether observations stay as they are."""
+    def keeps_obs(self) -> bool:
+        """Whether observations stay unchanged, without normalisation."""
         obs = self.bound.obs
-        return self.chooses and not (isinstance(obs, Box) and np.issubdtype(np.dtype(obs.dtype), np.floating))
+        return self.discrete and not (isinstance(obs, Box) and np.issubdtype(np.dtype(obs.dtype), np.floating))
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """(O, A); O is 0 where observations stay as they are, A the number of choices."""
+        """(O, A); O is 0 where observations stay unchanged, A the number of discrete actions."""
         obs, action = self.bound.obs, self.bound.action
         if not isinstance(action, Discrete):
             return super().sizes
-        return (obs.size if isinstance(obs, Box) and not self.coded else 0), action.n
+        return (obs.size if isinstance(obs, Box) and not self.keeps_obs else 0), action.n
 
     def statistics(self, obs: Tree) -> tuple[np.ndarray, np.ndarray]:
-        """See `Offline`; empty where observations stay as they are."""
-        return (np.zeros(0, np.float32), np.ones(0, np.float32)) if self.coded else super().statistics(obs)
+        """See `Offline`; empty where observations stay unchanged."""
+        return (np.zeros(0, np.float32), np.ones(0, np.float32)) if self.keeps_obs else super().statistics(obs)
 
-    def seen(self, obs: Tree, mean: Any, std: Any) -> Tree:
-        """See `Offline`; as they are where they are made of codes."""
-        return obs if self.coded else super().seen(obs, mean, std)
+    def normalised(self, obs: Tree, mean: Any, std: Any) -> Tree:
+        """See `Offline`; unchanged where observations are category codes."""
+        return obs if self.keeps_obs else super().normalised(obs, mean, std)
 
     def scaled(self, action: np.ndarray) -> np.ndarray:
-        """See `Offline`; choices as they are."""
-        return action if self.chooses else super().scaled(action)
+        """See `Offline`; discrete actions are unchanged."""
+        return action if self.discrete else super().scaled(action)
 
     def within_bounds(self, chosen: Array) -> Array:
-        """See `Continuous`; choices as they are."""
-        return chosen if self.chooses else super().within_bounds(chosen)
+        """See `Continuous`; discrete actions are unchanged."""
+        return chosen if self.discrete else super().within_bounds(chosen)
+
+    def to_numpy(self, behaviour: Behaviour) -> Policy:
+        """See `Continuous`; the network of discrete actions follows an encoder."""
+        if not self.discrete:
+            return super().to_numpy(behaviour)
+        parts, arrays = encoder(self.bound.obs, behaviour.actor["params"].get("Encoder_0", {}))
+        layers = layers_of(self, self.actor_network, behaviour.actor)
+        return feed_forward(self, layers, last="none", parts=parts, arrays=arrays | self.centring(behaviour))
+
+    def centring(self, behaviour: Behaviour) -> dict[str, Array]:
+        """See `Offline`; none where observations stay unchanged."""
+        return {} if self.keeps_obs else super().centring(behaviour)
 
     def policy(self, actor: Tree, obs: Tree, noise: Array, key: Key) -> Array:
-        """The greedy action for ONE observation, or a sample whose spread is scaled by `noise`."""
-        return self.actions.chosen(actor, obs, noise, key)
+        """The greedy action for ONE observation, or a sample with its spread scaled by `noise`."""
+        return self.actions.select(actor, obs, noise, key)

@@ -1,4 +1,4 @@
-"""The f-divergence of OptiDICE and CDE ("soft chi-square"), and what its dual needs.
+"""The f-divergence of OptiDICE and CDE ("soft chi-square"), with the functions of its dual problem.
 
     f(x) = x (ln x - 1) + 1 below 1, (x - 1)^2 / 2 from 1 on;   f(1) = f'(1) = 0, both pieces and their first two
     derivatives meet there.    R = (f')^-1 and G = f(R) are functions of the advantage over alpha.
@@ -17,7 +17,7 @@ from prospect_rl.agents.api import Array
 
 
 def ratio(x: Array) -> Array:
-    """R(x) = e^x below 0, x + 1 from there on: the density ratio for an advantage of alpha x."""
+    """The density ratio R(x) for an advantage of alpha x: e^x below 0, x + 1 from there on."""
     return jnp.where(x < 0, jnp.exp(jnp.minimum(x, 0)), x + 1)
 
 
@@ -28,7 +28,7 @@ def cost(x: Array) -> Array:
 
 
 def log_ratio(x: Array) -> Array:
-    """The logarithm of R(x), which stays finite where R underflows."""
+    """The logarithm of R(x), finite even where R underflows."""
     return jnp.where(x < 0, x, jnp.log1p(jnp.where(x < 0, 0, x)))
 
 

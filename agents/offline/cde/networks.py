@@ -1,13 +1,11 @@
 """The networks of OptiDICE and CDE, and the densities of their policies.
 
-All but `Encoded` take any leading axes. Numbers of policies over real actions are those of the action before its tanh;
+All but `Encoded` accept any leading axes. Means and deviations of policies over real actions are those before the tanh;
 mixtures have K components.
 Source: official code czp16/cde-offline-rl, utils/network.py. Shapes: O observation and A action components.
 """
 
 from __future__ import annotations
-
-import math
 
 import flax.linen as nn
 import jax
@@ -15,20 +13,22 @@ import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Tree
 from prospect_rl.agents.nn.encoder import Encoder
-from prospect_rl.agents.nn.networks import torch_uniform
+from prospect_rl.agents.nn.networks import Layer, stacked, torch_uniform
+from prospect_rl.agents.ops import distributions
 from prospect_rl.envs.api import Space
 
 MEAN_BOUND = 7.24
-"""Of means, in size: tanh(7.24) = .999999."""
+"""Largest absolute value of a mean: tanh(7.24) = .999999."""
 LOG_STD = (-5.0, 2.0)
+"""Of the logarithms of standard deviations."""
 EDGE = 0.999999
-"""Actions of the data beyond this, in size, are taken for it."""
+"""Largest absolute value of an action of the data; larger ones are clipped to it."""
 CRITIC_START, LOG_STD_START = 3e-3, 1e-3
-"""Bounds of the first weights of last layers."""
+"""Bounds of the initial weights of the critics' last layers and of those of the log deviations."""
 
 
 def dense(width: int, fan_in: int, bound: float | None = None) -> nn.Dense:
-    """A layer that starts as torch's does, or uniform within a bound."""
+    """A layer initialised as in torch, or uniformly within a bound."""
     start = torch_uniform(fan_in) if bound is None else torch_uniform(round(bound**-2))
     return nn.Dense(width, kernel_init=start, bias_init=start)
 
@@ -37,80 +37,93 @@ class Body(nn.Module):
     """Hidden layers with ReLU: [..., D] -> [..., H]."""
 
     hidden: tuple[int, ...]
-    """Widths."""
+    """Widths of the hidden layers."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """The features."""
+        """The features [..., H]."""
         for width in self.hidden:
             x = nn.relu(dense(width, x.shape[-1])(x))
         return x
 
 
 class Critic(nn.Module):
-    """[..., D] -> [..., outputs], or [...] for one output."""
+    """A value network: [..., D] -> [..., outputs], or [...] for one output."""
 
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     outputs: int = 1
-    """Numbers that come out."""
+    """Number of outputs of the network."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """The value."""
+        """The outputs for inputs [..., D]."""
         x = Body(self.hidden)(x)
         out = dense(self.outputs, x.shape[-1], CRITIC_START)(x)
         return out[..., 0] if self.outputs == 1 else out
 
 
 class Encoded(nn.Module):
-    """ONE observation of any space -> [outputs], or [] for one output."""
+    """A network from ONE observation of any space to [outputs], or [] for one output."""
 
     space: Space
-    """Of observations."""
+    """Space of the observations."""
     encoding: int
     """Width of the encoder's dense layer."""
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     outputs: int
-    """Numbers that come out."""
+    """Number of outputs of the network."""
 
     @nn.compact
     def __call__(self, obs: Tree) -> Array:
-        """The numbers."""
+        """The outputs for ONE observation."""
         return Critic(self.hidden, self.outputs)(Encoder(self.space, self.encoding)(obs))
+
+    def dense_layers(self, params: Tree) -> list[Layer]:
+        """Those behind the encoder."""
+        return ends_in_one(params["params"]["Critic_0"])
+
+
+def ends_in_one(params: Tree) -> list[Layer]:
+    """The layers of a body, and the first one after it."""
+    return stacked(params["Body_0"]) + stacked({"Dense_0": params["Dense_0"]})
 
 
 class Gaussian(nn.Module):
-    """[..., O] -> (mean, log std), both [..., A]."""
+    """A Gaussian policy network: [..., O] -> (mean, log std), both [..., A]."""
 
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     size: int
-    """A."""
+    """Number of action components (A)."""
 
     @nn.compact
     def __call__(self, obs: Array) -> tuple[Array, Array]:
-        """The distribution."""
+        """The distribution at observations [..., O]."""
         x = Body(self.hidden)(obs)
         mean = dense(self.size, x.shape[-1])(x)
         log_std = dense(self.size, x.shape[-1], LOG_STD_START)(x)
         return jnp.clip(mean, -MEAN_BOUND, MEAN_BOUND), jnp.clip(log_std, *LOG_STD)
 
+    def dense_layers(self, params: Tree) -> list[Layer]:
+        """Those of the mean."""
+        return ends_in_one(params["params"])
+
 
 class Mixture(nn.Module):
-    """[..., O] -> (logits [..., K], mean [..., K, A], log std [..., K, A])."""
+    """A network of a Gaussian mixture: [..., O] -> (logits [..., K], mean [..., K, A], log std [..., K, A])."""
 
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     size: int
-    """A."""
+    """Number of action components (A)."""
     components: int
-    """K."""
+    """Number of Gaussians in the mixture (K)."""
 
     @nn.compact
     def __call__(self, obs: Array) -> tuple[Array, Array, Array]:
-        """The distribution."""
+        """The distribution at observations [..., O]."""
         x = Body(self.hidden)(obs)
         parts, fan_in = (*obs.shape[:-1], self.components, self.size), x.shape[-1]
         logits = dense(self.components, fan_in)(x)
@@ -119,26 +132,12 @@ class Mixture(nn.Module):
         return logits, jnp.clip(mean, -MEAN_BOUND, MEAN_BOUND), jnp.clip(log_std, *LOG_STD)
 
 
-def log_gaussian(x: Array, mean: Array, log_std: Array) -> Array:
-    """The log density [...] of x [..., A]."""
-    error = (x - mean) * jnp.exp(-log_std)
-    return jnp.sum(-0.5 * error**2 - log_std - 0.5 * math.log(2 * math.pi), axis=-1)
-
-
 def log_mixture(x: Array, logits: Array, mean: Array, log_std: Array) -> Array:
     """The log density [...] of x [..., A] under a mixture."""
-    each = log_gaussian(x[..., None, :], mean, log_std)
+    each = distributions.Gaussian(mean, log_std).log_prob(x[..., None, :])
     return jax.nn.logsumexp(jax.nn.log_softmax(logits) + each, axis=-1)
 
 
-def log_slope(x: Array) -> Array:
-    """The sum [...] of log |d tanh(x) / dx| over the components of x [..., A]: log densities of tanh(x) are less by it.
-
-    log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x)), which stays finite and exact for large |x|.
-    """
-    return jnp.sum(2 * (math.log(2) - x - jax.nn.softplus(-2 * x)), axis=-1)
-
-
 def before_tanh(action: Array) -> Array:
-    """The x whose tanh an action in [-1, 1] is."""
+    """The inverse tanh of actions in [-1, 1]."""
     return jnp.arctanh(jnp.clip(action, -EDGE, EDGE))

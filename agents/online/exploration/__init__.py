@@ -1,4 +1,4 @@
-"""PPO with a bonus for what is new. Each file says which view its bonus has: the policy's, or the full state.
+"""PPO with exploration bonuses. Each file says what its bonus observes: the policy's observation, or the full state.
 
 See docs/methods/exploration.md.
 """

@@ -1,7 +1,7 @@
-"""What the exploring agents share: r + beta b, ids to count by, and models that are trained beside the policy.
+"""The base of agents with an exploration bonus: r + beta b, state ids to count, and models trained beside the policy.
 
-The bonus is one more reward: one value head, one discount, and it ends with the episode. (RND's second head and its
-non-episodic returns are left out.) Where `beta` is 0 this is PPO at the same settings, bit for bit; the defaults of
+The bonus is added to the reward: one value head, one discount, and it ends with the episode. (RND's second head and its
+non-episodic returns are left out.) With `beta` 0 this is PPO at the same settings, bit for bit; the defaults of
 `learning_rate` and `entropy` are not PPO's.
 Shapes: T steps, N streams, R = T * N rows.
 """
@@ -28,28 +28,29 @@ from prospect_rl.agents.ops.minibatches import Figures, passes
 
 @dataclass(frozen=True, kw_only=True)
 class Explorer(PPO):
-    """PPO on r + beta b: a variant gives `bonus`."""
+    """PPO on r + beta b; a subclass defines `bonus`."""
 
     learning_rate: float = hyper(1e-3, above=0)
     """Learning rate of the Adam optimiser."""
     entropy: float = hyper(0.01, least=0)
     """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
     beta: float = hyper(0.01, least=0)
-    """Weight of the bonus beside the reward."""
+    """Weight of the exploration bonus relative to the reward."""
     beta_steps: int = hyper(0, least=0)
-    """Number of environment steps in which the weight falls to 0 in a straight line; 0 means that it stays."""
+    """Number of environment steps in which the bonus weight falls linearly to 0; 0 means that it is constant."""
 
-    def bonus(self, kept: Tree, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
-        """(b [T, N], what is kept from now on, figures); `kept` is what `begin` gave."""
+    def bonus(self, bonus_state: Tree, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
+        """(b [T, N], the new bonus_state, metrics); `bonus_state` starts as `begin` gives it."""
         raise NotImplementedError
 
     def rewards(self, state: State, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
-        """R + beta b."""
-        bonus, kept, figures = self.bonus(state.variant, data, key)
+        """The rewards with the bonus, r + beta b."""
+        bonus, bonus_state, figures = self.bonus(state.variant, data, key)
         beta = jnp.float32(self.beta)
         if self.beta_steps:
             beta = beta * jnp.clip(1 - state.steps / self.beta_steps, 0, 1)
-        return data.steps.reward + beta * bonus, kept, figures | {"bonus/mean": jnp.mean(bonus), "bonus/weight": beta}
+        figures |= {"bonus/mean": jnp.mean(bonus), "bonus/weight": beta}
+        return data.steps.reward + beta * bonus, bonus_state, figures
 
 
 # --- counting ----------------------------------------------------------------------------------------
@@ -57,12 +58,13 @@ class Explorer(PPO):
 
 @dataclass(frozen=True, kw_only=True)
 class Counting(Explorer):
-    """An explorer that tells states apart by ids."""
+    """An explorer that identifies states by ids."""
 
     view: Literal["state", "obs"] = "state"
-    """What is counted: the full state (`info["state_id"]`, more than the policy sees), or what the policy sees."""
+    """What is counted: the full state (`info["state_id"]`, more than the policy observes), or the policy's
+    observation."""
     slots: int = hyper(2**12, least=2)
-    """Number of slots in each stream's table of visits, a power of two."""
+    """Number of slots in each stream's table of visits; a power of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,15 +72,15 @@ class Counting(Explorer):
             raise ValueError(f"slots must be a power of two, not {self.slots}")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs ids of states, or observations that can be counted."""
+        """Needs state ids, or observations of integers."""
         if self.view == "state" and "state_id" not in spec.info:
-            return "it counts states, and this environment gives no state_id (view=obs counts observations)"
+            return "it counts states, but this environment has no state_id (view=obs counts observations)"
         if self.view == "obs" and not countable(spec.obs):
             return "observations of real numbers cannot be counted"
         return super().misfit(spec)
 
     def ids(self, steps: Transitions) -> Array:
-        """The ids, uint32 [T, N], of where the steps have led."""
+        """The ids, uint32 [T, N], of the states (or observations) that the steps lead to."""
         if self.view == "state":
             return steps.info["state_id"]
         parts = [x.reshape(*steps.reward.shape, -1) for x in jax.tree.leaves(steps.next_obs)]
@@ -86,7 +88,7 @@ class Counting(Explorer):
 
 
 def countable(space: Any) -> bool:
-    """Whether a space holds integers alone."""
+    """Whether a space holds only integers."""
     if isinstance(space, Dict):
         return all(countable(part) for _, part in space.items)
     return isinstance(space, Discrete) or np.issubdtype(np.dtype(space.dtype), np.integer)
@@ -105,20 +107,22 @@ class Model:
     """A model that is trained on every segment, beside the policy."""
 
     params: Tree
+    """Weights of the bonus model."""
     optimiser: Tree
+    """State of the model's optimiser."""
     spread: normalise.Moments
-    """Of the bonus, which is divided by its standard deviation."""
+    """Running moments of the bonus, which is divided by its standard deviation."""
 
 
 class Features(nn.Module):
-    """An observation as features [F]."""
+    """A network from an observation to features [F]."""
 
     space: Any
-    """Of observations."""
+    """Space of the observations."""
     size: int
-    """F."""
+    """Number of features (F)."""
     width: int
-    """Of the layer before."""
+    """Width of the hidden layer."""
 
     @nn.compact
     def __call__(self, obs: Tree) -> Array:
@@ -129,20 +133,21 @@ class Features(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Modelling(Explorer):
-    """An explorer whose bonus comes from a model: it gives `begin_model` and `model_loss`."""
+    """An explorer whose bonus comes from a model; a subclass defines `begin_model` and `model_loss`."""
 
     features: int = hyper(64, least=1)
-    """Number of features of an observation in the model (F)."""
+    """Number of features that the model gives for an observation (F)."""
     width: int = hyper(128, least=1)
     """Number of neurons in the model's hidden layers."""
     model_rate: float = hyper(3e-4, above=0)
     """Learning rate of the Adam optimiser of the model."""
     centre: bool = True
-    """Whether the bonus is centred by its running mean, so that longer episodes earn no more bonus."""
+    """Whether the running mean is subtracted from the bonus, so that longer episodes earn no more bonus."""
     bonus_clip: float = hyper(100.0, above=0, later=True)
-    """The bonus, in units of its standard deviation, is cut at plus and minus this."""
+    """The bonus, in units of its standard deviation, is clipped to plus and minus this value."""
     model_epochs: int = hyper(1, least=1)
-    """Passes of the model over a segment, in as many minibatches as the policy's (by rows, recurrent or not)."""
+    """Number of passes of the model over a segment, with as many minibatches as the policy (of single steps, even if
+    recurrent)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,30 +155,30 @@ class Modelling(Explorer):
             raise ValueError(f"minibatches must divide the {self.num_envs * self.length} rows of a segment")
 
     def begin_model(self, key: Key) -> Tree:
-        """The model's weights."""
+        """The initial weights of the model."""
         raise NotImplementedError
 
     def model_loss(self, params: Tree, rows: Transitions) -> tuple[Array, Figures]:
-        """(loss [], figures) of a minibatch of transitions [B]."""
+        """(loss [], metrics) of a minibatch of transitions [B]."""
         raise NotImplementedError
 
     @property
     def embedding(self) -> Features:
-        """Of observations as they come, never normalised by the policy's statistics."""
+        """The feature network, whose observations are never normalised by the policy's statistics."""
         return Features(self.bound.obs, self.features, self.width)
 
     def embed(self, params: Tree, obs: Tree) -> Array:
-        """Features [F] of ONE observation."""
+        """The features [F] of ONE observation."""
         out: Any = self.embedding.apply(params, obs)
         return out
 
     @property
     def model_optimiser(self) -> optax.GradientTransformation:
-        """Adam on cut gradients."""
+        """Adam with gradient clipping."""
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.model_rate)))
 
     def begin(self, key: Key) -> Tree:
-        """The model."""
+        """The untrained bonus model."""
         params = self.begin_model(key)
         return Model(params, self.model_optimiser.init(params), normalise.moments())
 
@@ -192,12 +197,12 @@ class Modelling(Explorer):
         return replace(model, params=params, optimiser=optimiser), figures
 
     def scaled(self, model: Model, bonus: Array) -> tuple[Array, Model]:
-        """(bonus [T, N] by the standard deviation of all bonuses so far, these included, cut; the model with them)."""
+        """(bonus [T, N] over the standard deviation of all bonuses so far, these included, clipped; the new model)."""
         spread = normalise.include(model.spread, bonus.ravel())
         scaled = (bonus - spread.mean if self.centre else bonus) / spread.std
         return jnp.clip(scaled, -self.bonus_clip, self.bonus_clip), replace(model, spread=spread)
 
 
-def over(function: Callable[..., Any], *trees: Tree) -> Any:
-    """`function` for one observation, over all of [T, N]."""
+def vmap_steps(function: Callable[..., Any], *trees: Tree) -> Any:
+    """`function`, written for one step, mapped over all of [T, N]."""
     return jax.vmap(jax.vmap(function))(*trees)

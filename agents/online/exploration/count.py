@@ -1,7 +1,7 @@
-"""Counts: a bonus that falls with the number of visits.
+"""Count-based exploration: a bonus that falls with the number of visits.
 
-Source: Strehl and Littman 2008 (MBIE-EB), b = 1 / sqrt(N); in an episode as in RIDE's and NovelD's baselines.
-View: the full state by default (`view`), which is more than the policy sees; say so beside any figure.
+Source: Strehl and Littman 2008 (MBIE-EB), b = 1 / sqrt(N); episodic as in RIDE's and NovelD's baselines.
+View: the full state by default (`view`), which is more than the policy observes; state this with any result.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from prospect_rl.agents.ops.minibatches import Figures
 class Count(Counting):
     """PPO with the bonus b = 1 / sqrt(N(s')) (MBIE-EB), where N counts visits in the episode or in the run.
 
-    N is read after the visit, so that the first one pays 1. The first state of an episode is counted when it is entered
-    again. View: the full state, or with view=obs the policy's own observation.
+    N includes the current visit, so the first visit has bonus 1. The first state of an episode is counted when it is
+    entered again. View: the full state, or with view=obs the policy's own observation.
     """
 
     beta: float = hyper(0.005, least=0)
-    """Weight of the bonus beside the reward; with .01 a long episode earns more bonus than finishing an easy task earns
-    reward."""
+    """Weight of the exploration bonus relative to the reward; with .01 a long episode earns more bonus than finishing
+    an easy task earns reward."""
     scope: Literal["episode", "run"] = "run"
-    """Where visits count: in the stream's running episode, or in all streams since the beginning."""
+    """Which visits count: those of the stream's current episode, or those of all streams in the whole run."""
     run_slots: int = hyper(2**18, least=2)
-    """Number of slots in the table of all streams (scope=run), a power of two."""
+    """Number of slots in the table of visits of all streams (scope=run); a power of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,16 +39,16 @@ class Count(Counting):
             raise ValueError(f"run_slots must be a power of two, not {self.run_slots}")
 
     def begin(self, key: Key) -> Tree:
-        """No visits."""
+        """Empty tables, with no visits."""
         if self.scope == "run":
             return jnp.zeros(self.run_slots, jnp.int32)
         return visits.episodic(self.num_envs, self.slots)
 
-    def bonus(self, kept: Tree, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
-        """1 / sqrt(N)."""
+    def bonus(self, bonus_state: Tree, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
+        """The bonus 1 / sqrt(N)."""
         ids = self.ids(data.steps)
         if self.scope == "run":
-            kept, counts = visits.count(kept, ids)
-            return counts**-0.5, kept, {"bonus/used": visits.used(kept)}
-        kept, counts = visits.count_episodic(kept, ids, ended(data.steps))
-        return counts**-0.5, kept, {"bonus/new": jnp.mean(counts == 1)}
+            bonus_state, counts = visits.count(bonus_state, ids)
+            return counts**-0.5, bonus_state, {"bonus/used": visits.used(bonus_state)}
+        bonus_state, counts = visits.count_episodic(bonus_state, ids, ended(data.steps))
+        return counts**-0.5, bonus_state, {"bonus/new": jnp.mean(counts == 1)}

@@ -1,4 +1,4 @@
-"""ICM: what a model cannot foretell, in features of what the agent can control, is new.
+"""ICM: the prediction error of a forward model as bonus, in features of what the agent can control.
 
 Source: Pathak et al. 2017, arXiv 1705.05363. View: the policy's own observation.
 """
@@ -15,7 +15,7 @@ import optax
 from prospect_rl.agents.api import Array, Box, Discrete, Key, Segment, Transitions, Tree, hyper
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.nn.networks import MLP
-from prospect_rl.agents.online.exploration.bonus import Model, Modelling, over
+from prospect_rl.agents.online.exploration.bonus import Model, Modelling, vmap_steps
 from prospect_rl.agents.ops.minibatches import Figures
 
 
@@ -23,36 +23,37 @@ from prospect_rl.agents.ops.minibatches import Figures
 class ICM(Modelling):
     """PPO with the bonus b = |F(phi(o), a) - phi(o')|^2 / 2 (ICM, eq. 6).
 
-    It is divided by its running deviation, centred and cut. phi is trained by the inverse model alone,
-    a = I(phi(o), phi(o')) (eq. 2 and 3), and F on top of it (eq. 5); both after the bonus was taken. A step that ends
+    The bonus is divided by its running standard deviation, centred and clipped. phi is trained only by the inverse
+    model,
+    a = I(phi(o), phi(o')) (eq. 2 and 3), and F on top of it (eq. 5); both after the bonus is computed. A step that ends
     an episode counts like any other. View: the policy's own observation.
     """
 
     beta: float = hyper(0.0003, least=0)
-    """Weight of the bonus beside the reward; with .01 a long episode earns more bonus than finishing an easy task earns
-    reward."""
+    """Weight of the exploration bonus relative to the reward; with .01 a long episode earns more bonus than finishing
+    an easy task earns reward."""
     forward_weight: float = hyper(0.2, least=0, most=1)
-    """beta of eq. 7: the share of the forward loss beside the inverse one."""
+    """Weight of the forward loss, from 0 to 1; the inverse loss has the rest (beta of eq. 7)."""
 
     @property
     def actions(self) -> int:
-        """Choices, or components of the action."""
+        """Number of discrete actions, or of action components."""
         space = self.bound.action
         assert isinstance(space, Box | Discrete)
         return space.n if isinstance(space, Discrete) else space.size
 
     @property
     def forward(self) -> MLP:
-        """F: [F + A] -> [F]."""
+        """The forward model F: [F + A] -> [F]."""
         return MLP((self.width, self.features))
 
     @property
     def inverse(self) -> MLP:
-        """I: [2 F] -> [A]."""
+        """The inverse model I: [2 F] -> [A]."""
         return MLP((self.width, self.actions))
 
     def begin_model(self, key: Key) -> Tree:
-        """phi, F and I."""
+        """The initial weights of phi, F and I."""
         k_phi, k_forward, k_inverse = jax.random.split(key, 3)
         return {
             "phi": self.embedding.init(k_phi, blank(self.bound.obs)),
@@ -66,24 +67,24 @@ class ICM(Modelling):
         discrete = isinstance(self.bound.action, Discrete)
         vector = jax.nn.one_hot(action, self.actions) if discrete else action
         given = jax.lax.stop_gradient((before, after))
-        foretold: Any = self.forward.apply(params["forward"], jnp.concatenate([given[0], vector]))
-        guessed: Any = self.inverse.apply(params["inverse"], jnp.concatenate([before, after]))
-        forward = jnp.sum((foretold - given[1]) ** 2) / 2
+        predicted_features: Any = self.forward.apply(params["forward"], jnp.concatenate([given[0], vector]))
+        predicted_action: Any = self.inverse.apply(params["inverse"], jnp.concatenate([before, after]))
+        forward = jnp.sum((predicted_features - given[1]) ** 2) / 2
         if discrete:
-            return forward, optax.softmax_cross_entropy_with_integer_labels(guessed, action)
-        return forward, jnp.mean((guessed - action) ** 2)
+            return forward, optax.softmax_cross_entropy_with_integer_labels(predicted_action, action)
+        return forward, jnp.mean((predicted_action - action) ** 2)
 
     def model_loss(self, params: Tree, rows: Transitions) -> tuple[Array, Figures]:
-        """(1 - w) inverse + w forward, w = `forward_weight`; the forward error by features."""
+        """(1 - w) inverse + w forward, w = `forward_weight`; the forward error is divided by the number of features."""
         errors = jax.vmap(lambda *row: self.errors(params, *row))(rows.inputs.obs, rows.action, rows.next_obs)
         forward, inverse = jnp.mean(errors[0]) / self.features, jnp.mean(errors[1])
         loss = (1 - self.forward_weight) * inverse + self.forward_weight * forward
         return loss, {"learn/loss_forward": forward, "learn/loss_inverse": inverse}
 
-    def bonus(self, kept: Model, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
-        """The forward error before this segment was learned."""
+    def bonus(self, bonus_state: Model, data: Segment, key: Key) -> tuple[Array, Tree, Figures]:
+        """The forward error before the model is trained on this segment."""
         steps = data.steps
-        row = lambda *row: self.errors(kept.params, *row)[0]  # noqa: E731
-        bonus, model = self.scaled(kept, over(row, steps.inputs.obs, steps.action, steps.next_obs))
+        row = lambda *row: self.errors(bonus_state.params, *row)[0]  # noqa: E731
+        bonus, model = self.scaled(bonus_state, vmap_steps(row, steps.inputs.obs, steps.action, steps.next_obs))
         model, figures = self.fitted(model, steps, key)
         return bonus, model, figures

@@ -1,12 +1,12 @@
-"""MEX-MF: TD3 whose critics are drawn towards high values of what the policy would do.
+"""MEX-MF: TD3 whose critics are optimistic: their loss also favours high values of the policy's actions.
 
-Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as its official code has it
+Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as in its official code
 (agentification/MEX, MEX_MF/IO.py; see docs/methods/mex.md).
     c = pi(s'),  b = pi(s)  (no gradient),  u ~ uniform in [-1, 1]^A
     D_i = Q_i(s, b) - logsumexp{Q_i(s, a), Q_i(s, c), Q_i(s, u)}
     critics: Adam on TD3's loss - eta mean (D_1 + D_2)
     without baseline: D_i = Q_i(s, a)
-All else is TD3; eta = 0 leaves the term out and is TD3 bit for bit.
+Everything else is TD3; eta = 0 leaves the term out and is TD3 bit for bit.
 
 Shapes: B rows of a batch, A action components.
 """
@@ -27,27 +27,29 @@ from prospect_rl.agents.ops.replay import Experience
 
 @dataclass(frozen=True, kw_only=True)
 class MEX(TD3):
-    """Maximise to explore, model-free: TD3 with a value term in the loss of its critics."""
+    """Maximise to explore, model-free: TD3 with an optimistic value term in the loss of its critics."""
 
     eta: float = hyper(0.005, least=0)
-    """Weight of the optimistic value term against the critics' squared error (eta in the paper)."""
+    """Weight of the optimistic value term relative to the critics' squared error (eta in the paper)."""
     baseline: bool = True
-    """Whether values are measured against those of other actions, so that no constant can raise them."""
+    """Whether the values of other actions are subtracted as a baseline, so that adding a constant to Q gains
+    nothing."""
     official_quirks: bool = False
-    """Whether to repeat a slip of the official code: critic 2 is measured against the data's value by critic 1."""
+    """Whether to repeat a mistake of the official code: critic 2 is compared with critic 1's value of the data's
+    action."""
 
     def critic_loss(
         self, critics: Tree, actor: Tree, batch: Experience, target: Array, key: Key
     ) -> tuple[Array, Figures]:
-        """TD3's loss less eta times the value term: (loss [], figures)."""
-        if self.eta == 0:  # a term of weight 0 would still change how XLA fuses the sums, and so the last bits
+        """TD3's loss minus eta times the value term: (loss [], metrics)."""
+        if self.eta == 0:  # a term with weight 0 would change how XLA fuses sums, hence the last bits
             return super().critic_loss(critics, actor, batch, target, key)
         data = self.values(critics, batch.obs, batch.action)
         policy = data
         term = jnp.sum(jnp.mean(data, axis=1))
         if self.baseline:
             count = len(batch.obs)
-            # one pass over every state three times: fewer and larger products than three passes
+            # one pass over the states repeated three times: fewer and larger matrix products than three passes
             actions = jnp.concatenate([
                 self.greedy(actor, jnp.concatenate([batch.obs, batch.next_obs])),
                 jax.random.uniform(key, batch.action.shape, minval=-1, maxval=1),
@@ -61,7 +63,7 @@ class MEX(TD3):
 
 
 def value_term(data: Array, policy: Array, following: Array, drawn: Array, *, official_quirks: bool = False) -> Array:
-    """Mean D_1 + D_2 [], from Q_i(s, .) [2, B] at the data's action, at pi(s), at pi(s') and at a random one."""
+    """Mean D_1 + D_2 [], from Q_i(s, .) [2, B] at the data's action, at pi(s), at pi(s') and at a random action."""
     if official_quirks:
         data = jnp.stack([data[0], data[0]])
     others = jax.nn.logsumexp(jnp.stack([data, following, drawn]), axis=0)

@@ -1,12 +1,12 @@
-"""MEX-MB: MBPO whose model is drawn towards outcomes that are worth more than its critics thought.
+"""MEX-MB: MBPO whose model is optimistic: its loss also favours outcomes with a high advantage.
 
-Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as its official code has it
+Source: Liu et al., NeurIPS 2023 ("Maximize to Explore"), arXiv 2305.18258, as in its official code
 (agentification/MEX, MEX_MB/mbrl/models/one_dim_tr_model.py, `update`; see docs/methods/mex.md).
 For each minibatch of the model, at its states s:
     a ~ pi(s),   (d, r) ~ P(s, a)  (no gradient passes the draw),   s' = s + d,   a' ~ pi(s')
     advantage = r + gamma min_i Q_i(s', a') - min_i Q_i(s, a),   standardised over the batch
     model: Adam on MBPO's loss - value_weight mean (log P(d, r | s, a) advantage)
-All else is MBPO; value_weight = 0 leaves the term out and is MBPO bit for bit.
+Everything else is MBPO; value_weight = 0 leaves the term out and is MBPO bit for bit.
 
 Shapes: B rows of a batch, O observation and A action components, K = O + 1 outputs of the model.
 """
@@ -29,7 +29,7 @@ from prospect_rl.agents.ops.replay import Experience
 
 @dataclass(frozen=True, kw_only=True)
 class MEXMB(MBPO):
-    """Maximise to explore, model-based: MBPO with a value term in the loss of its model."""
+    """Maximise to explore, model-based: MBPO with an optimistic value term in the loss of its model."""
 
     value_weight: float = hyper(0.001, least=0)
     """Weight of the optimistic value term in the loss of the model."""
@@ -37,9 +37,9 @@ class MEXMB(MBPO):
     def model_loss(
         self, member: Tree, model: Model, batch: Experience, learner: Learner, key: Key
     ) -> tuple[Array, Figures]:
-        """MBPO's loss of ONE member less the weighted value term: (loss [], figures)."""
+        """MBPO's loss of ONE member minus the weighted value term: (loss [], metrics)."""
         loss, figures = super().model_loss(member, model, batch, learner, key)
-        if self.value_weight == 0:  # a term of weight 0 would still change how XLA fuses the sums, and so the last bits
+        if self.value_weight == 0:  # a term with weight 0 would change how XLA fuses sums, hence the last bits
             return loss, figures
         k_action, k_model, k_next = jax.random.split(key, 3)
         action, _ = self.sampled(learner.actor, batch.obs, k_action)
@@ -59,15 +59,15 @@ class MEXMB(MBPO):
 
 
 def advantage(reward: Array, value: Array, next_value: Array, gamma: float) -> Array:
-    """What an imagined outcome is worth above the value of its cause [...]. An end is not looked at, as in the code."""
+    """The advantage [...] of an imagined outcome. Terminations are ignored, as in the official code."""
     return reward + gamma * next_value - value
 
 
 def standardised(x: Array) -> Array:
-    """Numbers [B] less their mean, in units of their standard deviation, which divides by B - 1."""
+    """Numbers [B] minus their mean, divided by their standard deviation (computed with B - 1)."""
     return (x - jnp.mean(x)) / (jnp.std(x, ddof=1) + 1e-8)
 
 
 def value_term(log_prob: Array, gain: Array) -> Array:
-    """[] mean over rows and components of log P [B, K] times the gain [B]: its gradient is the score function's."""
+    """[] mean over rows and components of log P [B, K] times advantage [B]: its gradient is the score function's."""
     return jnp.mean(log_prob * gain[:, None])

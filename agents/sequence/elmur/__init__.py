@@ -1,1 +1,1 @@
-"""ELMUR: an external memory in every layer, rewritten a slot a segment. See docs/methods/elmur.md."""
+"""ELMUR: an external memory in every layer, of which each segment rewrites one slot. See docs/methods/elmur.md."""

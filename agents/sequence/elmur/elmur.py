@@ -1,11 +1,11 @@
-"""ELMUR: layers with an external memory, written once a segment, learn an expert's actions from windows of episodes.
+"""ELMUR: layers with an external memory, written once per segment, that clone an expert from windows of episodes.
 
     for each segment of L steps, in every layer:   tokens attend to each other and read M slots of memory
                                                    then ONE slot is rewritten: an empty one, else the oldest
     behaviour cloning over S segments, gradients through K of them (see `agents.sequence.imitation`)
 
 Source: "ELMUR: External Layer Memory with Update/Rewrite for Long-Horizon RL Problems", 2025, arXiv 2510.07151. The
-layer: layer.py; the trunk and its stepper: trunk.py; paper and official code beside ours: docs/methods/elmur.md.
+layer: layer.py; the trunk and its stepper: trunk.py; paper and official code compared with ours: docs/methods/elmur.md.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from prospect_rl.agents.sequence.imitation import SequenceBC
 
 @dataclass(frozen=True, kw_only=True)
 class Elmur(SequenceBC):
-    """Behaviour cloning with a memory in every layer, of which a segment rewrites one slot."""
+    """Behaviour cloning with a memory in every layer, of which each segment rewrites one slot."""
 
     layers: int = hyper(2, least=1)
     """Number of layers of the network (N)."""
     heads: int = hyper(2, least=1)
-    """Number of heads of every attention; they divide the width."""
+    """Number of heads of every attention layer; the width must be a multiple of twice this number."""
     ffn: int = hyper(128, least=1)
-    """Number of hidden neurons of the feed-forward layers, where there are no experts."""
+    """Number of hidden neurons of the feed-forward layers, if there are no experts."""
     slots: int = hyper(2, least=1)
     """Number of memory slots in each layer (M)."""
     lam: float = hyper(0.5, least=0, most=1)
-    """Share of the new content when a memory slot is rewritten (lambda in the paper)."""
+    """Weight of the new content when a memory slot is rewritten, from 0 to 1 (lambda in the paper)."""
     sigma: float = hyper(0.02, least=0)
     """Standard deviation of the noise that fills empty memory slots."""
     lru: bool = True
-    """Whether the least recently used slot alone is rewritten after a segment; if not, all slots are, as a whole."""
+    """Whether only the least recently used slot is rewritten after a segment; if not, all slots are replaced."""
     first_write: Literal["replace", "blend"] = "replace"
     """What the first write into an empty slot does: `replace` it (the paper), or `blend` it with lam as any other write
     (the official code)."""
     positions: Literal["forward", "official"] = "forward"
-    """How tokens are numbered in time: `forward` as they come, or from the newest one back (`official`, as in the
+    """How tokens are numbered in time: `forward` in order, or backward from the newest one (`official`, as in the
     official code)."""
     sinusoid_offset: bool = False
-    """Whether relative sinusoids move on with the start of a segment, as in the official code."""
+    """Whether relative sinusoids are shifted by the start time of a segment, as in the official code."""
     bias_std: float = hyper(0.02, least=0)
-    """Standard deviation of the first relative biases; the official code has 1."""
+    """Initial standard deviation of the relative biases; the official code has 1."""
     norm: Norm = "layer"
     """Kind of normalisation in every layer: LayerNorm or RMSNorm."""
     attention_dropout: float = hyper(0.0, least=0, below=1)
-    """Share of attention weights that are set to zero in training."""
+    """Share of attention weights that are set to zero in training (0-1)."""
     memory_dropout: float = hyper(0.0, least=0, below=1)
-    """Share of a slot's new content that is set to zero in training."""
+    """Share of a slot's new content that is set to zero in training (0-1)."""
     experts: int = hyper(0, least=0)
     """Number of routed experts in each feed-forward layer (E); 0 means a plain layer without experts."""
     top_k: int = hyper(2, least=1)
-    """Number of experts that each token goes through, shared ones included."""
+    """Number of experts that process each token, including the shared ones."""
     shared_experts: int = hyper(1, least=0)
-    """Number of experts that every token goes through."""
+    """Number of experts that process every token."""
     expert_ffn: int = hyper(128, least=1)
     """Number of hidden neurons of a routed expert."""
     shared_ffn: int = hyper(128, least=1)
     """Number of hidden neurons of a shared expert."""
     balance: float = hyper(0.1, least=0)
-    """Weight of the loss that spreads tokens evenly over the experts."""
+    """Weight of the loss that balances tokens over the experts."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,11 +78,11 @@ class Elmur(SequenceBC):
 
     @property
     def trunk(self) -> ElmurTrunk:
-        """The layers."""
+        """The stack of ELMUR's layers."""
         return ElmurTrunk(self.width, self.context, config=self)
 
     def penalty(self, sown: dict[str, Any]) -> Array | float:
-        """The balance of experts: weight E sum_e f_e G_e, summed over all feed-forward layers that route."""
+        """The load balancing loss: weight E sum_e f_e G_e, summed over all feed-forward layers that route."""
         if not self.experts:
             return 0.0
         return self.balance * self.experts * sum(jnp.sum(x[0] * x[1]) for x in jax.tree.leaves(sown))

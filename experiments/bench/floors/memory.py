@@ -21,13 +21,13 @@ COLUMNS = ("environment", "steps", "observation", "actions", "random: return", "
 
 
 def returns(id: str, noise: float) -> np.ndarray:
-    """[episodes] with so large a share of random actions."""
+    """Returns [episodes] with a share `noise` of random actions."""
     data = Demonstrations(id, episodes=EPISODES, noise=noise).build()
     return np.add.reduceat(np.asarray(data.rows["reward"], np.float64), np.asarray(data.firsts))
 
 
 def row(id: str) -> str:
-    """An environment's row: mean and standard deviation over episodes."""
+    """The table row of an environment: mean and standard deviation over episodes."""
     spec = envs.make(id).spec
     actions = getattr(spec.action, "n", "real")
     found = [f"{x.mean():.2f} ± {x.std():.2f}".replace("-0.00", "0.00") for x in (returns(id, 1.0), returns(id, 0.0))]
@@ -35,7 +35,7 @@ def row(id: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Renew the rows of the named environments, or of all."""
+    """Update the rows of the named environments, or of all."""
     ids = {id.removeprefix("memory/"): id for id in envs.ENVS if id.startswith("memory/")}
     renew(README, COLUMNS, row, ids | {name: f"popgym/{name}" for name in TASKS}, names)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from prospect_rl.envs import cache
-from prospect_rl.envs.api import Array, Box, Inputs, Key, Tree
+from prospect_rl.envs.api import Actor, Array, Box, Inputs, Key, Tree
 
 BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
 
 
 @dataclass(frozen=True)
-class Floor:
+class Floor(Actor):
     """An actor that does not look."""
 
     space: Box

@@ -1,1 +1,1 @@
-"""Experiments of the baselines: do they learn what others report of them?"""
+"""Experiments of the baselines: comparison with published results."""

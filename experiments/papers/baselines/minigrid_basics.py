@@ -1,4 +1,4 @@
-"""PPO and the exploration rivals on MiniGrid's small tasks."""
+"""PPO and exploration bonuses on MiniGrid's small tasks."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from prospect_rl.experiments.search_space import Choice, LogUniform, Search
 
 TASKS = tuple(f"minigrid/{name}-v0" for name in ("Empty-8x8", "DoorKey-5x5", "DoorKey-8x8", "MultiRoom-N2-S4"))
 LEVELS = 8192
-"""Levels of training; as many others are kept for evaluation."""
+"""Number of training levels; the same number of other levels is used for evaluation."""
 WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     "count": {"beta": 0.005, "scope": "run"}, "icm": {"beta": 0.0003}, "ride": {"beta": 0.0003},
 }  # fmt: skip
-"""Where a weight of .01 earns an agent more in a long episode than the task pays for being solved: the best of a few in
-DoorKey-8x8 on seeds 100 and 101, which no experiment uses. They are the agents' defaults too; here they are fixed."""
+"""Weights for agents whose bonus at weight .01 exceeds the task's reward in a long episode: the best of a few values in
+DoorKey-8x8 on seeds 100 and 101, which no experiment uses. They equal the agents' defaults but are fixed here."""
 METRICS = ("eval/return", "unseen/return", "eval/success", "unseen/success", "collect/return")
 
 
 def explorers(names: Sequence[str], **fields: Any) -> dict[str, Agent]:
-    """Agents by label, all with the same settings of PPO, and the floor.
+    """Label -> agent, all with the same PPO settings, and the random floor.
 
-    Bonuses of models are centred (their default too; here it is fixed), so that longer episodes earn no more bonus.
+    Model-based bonuses are centred (as by default, but fixed here), so that longer episodes do not earn more bonus.
     """
     known: dict[str, type[PPO]] = {"ppo": PPO, "count": Count, "rnd": RND, "icm": ICM, "noveld": NovelD, "ride": RIDE}
     made: dict[str, Agent] = {}
@@ -37,7 +37,7 @@ def explorers(names: Sequence[str], **fields: Any) -> dict[str, Agent]:
 
 
 def banks(tasks: Sequence[str], levels: int = LEVELS) -> Mapping[str, Mapping[str, Any]]:
-    """The size of every task's bank."""
+    """Environment fields of every task: the number of levels."""
     return {task: {"levels": levels} for task in tasks}
 
 

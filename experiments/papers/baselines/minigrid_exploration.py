@@ -1,4 +1,4 @@
-"""PPO and the exploration rivals on MiniGrid tasks whose reward chance does not find."""
+"""PPO and exploration bonuses on MiniGrid tasks whose reward is not found by chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OWN = "our reading of NovelD, NeurIPS 2021, whose abstract has harder tasks solv
 
 
 def above(env: str, left: str, text: str, kind: Literal["paper", "check"], source: str) -> Claim:
-    """One explorer above PPO alone by .3."""
+    """The claim that one exploration bonus exceeds PPO alone by .3."""
     return Claim(
         f"{left} {env.partition('/')[2]}", f"{text} by more than .3.", source, "unseen/return", env, left, "ppo",
         margin=0.3, paper_budget=PAPER_BUDGET, kind=kind,

@@ -1,4 +1,4 @@
-"""A task that needs memory: MemoryS9, with and without a recurrent policy."""
+"""A task that requires memory, MemoryS9, with and without a recurrent policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TASK = ("minigrid/MemoryS9-v0",)
 
 
 def agents(**fields: Any) -> dict[str, Agent]:
-    """Both, and NovelD on the recurrent one; minibatches are whole streams there."""
+    """PPO with and without a GRU, and NovelD with one; recurrent agents use whole streams as minibatches."""
     settings: dict[str, Any] = {"entropy": 0.01, "learning_rate": 1e-3, **fields}
     return {
         "ppo": PPO(**settings),

@@ -1,4 +1,4 @@
-"""TD3 and SAC on dense tasks: what stands on them is trusted only if they learn there."""
+"""TD3 and SAC on dense tasks: a check of the agents on which others are based."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ CHEETAH, REACHER = "mujoco/half_cheetah", "mujoco/reacher"
 TASKS = (CHEETAH, REACHER)
 PAPER_BUDGET = 1_000_000
 BOUNDS = {CHEETAH: 2000.0, REACHER: -8.0}
-"""A mean return that neither the floors nor a broken learner reaches."""
+"""Mean return that neither the floors nor a defective agent reaches."""
 
 
 def learners(**fields: object) -> dict[str, Agent]:
-    """Both agents and the floors."""
+    """Label -> agent: TD3, SAC and the two floors."""
     floors: dict[str, Agent] = {"random": Floor(), "zero": Floor(action="zero")}
     return {"td3": TD3(**fields), "sac": SAC(**fields)} | floors  # type: ignore[arg-type]
 
 
 def claim(label: str, env: str) -> Claim:
-    """A mean return above the bound."""
+    """The claim that an agent's mean return exceeds the bound."""
     task = env.rpartition("/")[2]
     return Claim(
         f"S {label} {task}", f"{label.upper()} ends with a mean return above {BOUNDS[env]:g} on {task}.",

@@ -1,1 +1,1 @@
-"""Experiments of CDE and of the offline agents beside it."""
+"""Experiments of CDE and of other offline agents."""

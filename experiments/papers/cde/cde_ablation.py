@@ -1,4 +1,4 @@
-"""What each part of CDE does in the large maze."""
+"""Ablation of the parts of CDE in the large maze."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "all_rows": {"successes_only": False}, "each": {"rejection": "each"}, "raw": {"densities": "raw"},
     "official": {"rejection": "each", "densities": "raw"}, "arithmetic": {"mixing": "arithmetic"},
 }  # fmt: skip
-"""Label -> what differs from CDE with zeta .9 and epsilon .3."""
+"""Label -> fields that differ from CDE with zeta .9 and epsilon .3."""
 CLAIMED = ("cde", "optidice", "zeta_1", "zeta_.999", "zeta_.5", "all_rows")
-"""Labels with five seeds; the others have three."""
+"""Labels with five seeds; all others have three."""
 ABOVE = "learn/outside_above"
 
 
 def learners(budget: int, **fields: Any) -> dict[str, Agent]:
-    """OptiDICE, CDE and its variants."""
+    """Label -> agent: OptiDICE, CDE and its variants."""
     made = {label: CDE(**dice(budget, **fields, **own)) for label, own in VARIANTS.items()}
     return {"optidice": OptiDICE(**dice(budget, **fields)), **made}
 
 
 def tier(budget: int, evals: int) -> Tier:
-    """All of them on all data."""
+    """A tier with all agents on the full data."""
     agents = learners(budget)
     return Tier(
         agents, (LARGE,), seeds={label: 5 if label in CLAIMED else 3 for label in agents}, budget=budget, evals=evals,
@@ -52,7 +52,7 @@ HIGHER = "CDE has a higher D4RL score"
 
 
 def outside(name: str, text: str, left: str, **fields: Any) -> Claim:
-    """On the share of drawn actions whose ratio exceeds epsilon."""
+    """A claim about the share of drawn actions whose ratio exceeds epsilon."""
     text += " of the actions outside the data have a ratio above epsilon with CDE."
     source = f"our reading of {SOURCE}: what its constraint on the ratio outside the data is for"
     return Claim(
@@ -61,7 +61,7 @@ def outside(name: str, text: str, left: str, **fields: Any) -> Claim:
 
 
 def better(name: str, left: str, right: str, text: str, source: str = "") -> Claim:
-    """One variant above another."""
+    """The claim that one variant scores above another."""
     kind, source = ("paper", source) if source else ("check", f"our reading of {SOURCE}, which has no such ablation")
     text = f"In the large maze {text}."
     return above(name, left, right, LARGE, text=text, source=source, kind=kind, paper_budget=PAPER_BUDGET)

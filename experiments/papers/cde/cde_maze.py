@@ -1,4 +1,4 @@
-"""CDE's headline: the large maze, from a noisy controller's data, against what else learns from data alone."""
+"""CDE's main result: the large maze, with data of a noisy controller, compared with other offline agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CDE and all its rivals in three mazes, with as many updates as CQL can be given."""
+"""CDE and all compared agents in three mazes, with a number of updates that CQL can afford."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RIVALS = ("optidice", "cql", "iql", "bc", "bc_filtered")
 
 
 def all_learners(budget: int, **fields: object) -> dict[str, Agent]:
-    """CQL beside those of `cde_maze`."""
+    """The agents of `cde_maze` and CQL."""
     return {**learners(budget, **fields), "cql": CQL(**fields)}  # type: ignore[arg-type]
 
 

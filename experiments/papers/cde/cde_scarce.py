@@ -1,4 +1,4 @@
-"""What is left of CDE and OptiDICE as the large maze's data shrinks."""
+"""CDE and OptiDICE with decreasing amounts of the large maze's data."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PERCENTS = (100, 30, 10, 3, 1)
 
 
 def learners(budget: int, percents: tuple[int, ...], **fields: Any) -> dict[str, Agent]:
-    """Both, once for each share of the data."""
+    """Label -> agent: CDE and OptiDICE, once for each share of the data."""
     kinds = {"cde": CDE, "optidice": OptiDICE}
     return {f"{name}_{p}": kind(**dice(budget, **fields)) for p in percents for name, kind in kinds.items()}
 
 
 def subsets(made: Callable[..., Data], percents: tuple[int, ...]) -> dict[str, Data | Callable[[int], Data]]:
-    """By label: whole trajectories, drawn at random for each seed."""
+    """Label -> data: whole trajectories, drawn at random for each seed."""
 
     def of(percent: int) -> Data | Callable[[int], Data]:
         return made(LARGE) if percent == 100 else lambda seed: made(LARGE, share=percent / 100, subset_seed=seed)
@@ -41,7 +41,7 @@ def subsets(made: Callable[..., Data], percents: tuple[int, ...]) -> dict[str, D
 
 
 def keeps(name: str, left: str, part: float, text: str, **fields: Any) -> Claim:
-    """A part of what its agent scores with all data."""
+    """The claim that an agent keeps a fraction of its score with all data."""
     whole = left.partition("_")[0] + "_100"
     return Claim(
         name, f"With 1 % of the trajectories {text} of the D4RL score that it has with all.",
@@ -51,7 +51,7 @@ def keeps(name: str, left: str, part: float, text: str, **fields: Any) -> Claim:
 
 
 def beside(percent: int) -> Claim:
-    """CDE above OptiDICE with the same share of the data. Printed are all of it (table 1) and 1 % (a figure)."""
+    """CDE above OptiDICE with the same data; the paper prints this for all data (table 1) and 1 % (a figure)."""
     part = "all" if percent == 100 else f"{percent} %"
     text = f"With {part} of the trajectories CDE has a higher D4RL score than OptiDICE in the large maze."
     figure = f"{SOURCE}, figure on scarce data"

@@ -1,4 +1,4 @@
-"""CDE on a robot whose reward is sparse: 1 a step once an episode has earned enough."""
+"""CDE on a robot with a sparse reward: 1 per step once the episode's dense return exceeds a threshold."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from prospect_rl.experiments.papers.cde.scores import EPISODES, MUJOCO
 ENV = "mujoco/hopper"
 PAPER_BUDGET = 500_000
 THRESHOLD = 3178.95
-"""The third quartile of the returns in the data of the results: on another processor the data may differ a little."""
+"""Third quartile of the returns in the dataset of the results; on another processor the data may differ slightly."""
 FIELDS = {ENV: {"version": "v4", "threshold": THRESHOLD}}
 DATA = {ENV: Data("mujoco/hopper/medium", {"sparse": True})}
 FEW = {
     "sparse": True, "rows": 20_000, "low": -100.0, "high": 100.0, "budget": 2000, "every": 1000, "eval_episodes": 2,
     "agent": (("hidden", (32, 32)), ("learning_starts", 500), ("batch_size", 64)),
 }  # fmt: skip
-"""Of a robot that has hardly learned anything, for the smoke tier."""
+"""Fields of the smoke tier's data: from a robot that has hardly learned anything."""
 RIVALS = ("optidice", "cql", "iql", "bc", "bc_filtered")
 
 
 def of_robots(budget: int, **fields: Any) -> dict[str, Agent]:
-    """The agents at their sources' settings for robots."""
+    """Label -> agent, with the settings of their sources for robots."""
     cql = {"hidden": (256, 256), "lagrange": False, **fields}
     return {**learners(budget, alpha=0.1, temperature=1.0, **fields), "cql": CQL(**cql)}
 

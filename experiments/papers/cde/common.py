@@ -1,4 +1,4 @@
-"""What CDE's experiments share: its rivals, its data, its claims."""
+"""Shared parts of CDE's experiments: agents, data and claims."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ OWN = f"our reading of {SOURCE}, table 1, whose figure for this pair was not to 
 MAZES = UMAZE, MEDIUM, LARGE = tuple(f"maze2d/{maze}" for maze in ("umaze", "medium", "large"))
 PAPER_BUDGET = 100_000
 SHORT = 30_000
-"""A budget of three in ten of the source's."""
+"""A budget of 30 % of the source's."""
 METRICS = ("eval/return", "eval/success")
 SMALL: Mapping[str, Any] = {"hidden": (32, 32), "batch_size": 64}
-"""For smoke tiers."""
+"""Fields of small agents for smoke tiers."""
 
 
 def dice(budget: int, **fields: Any) -> dict[str, Any]:
-    """Fields of CDE and OptiDICE: the policy waits for a fifth of the budget, as in the source; alpha for mazes."""
+    """Fields of CDE and OptiDICE: the policy starts after a fifth of the budget, as in the source; alpha for mazes."""
     return {"warm_up": budget // 5, "alpha": 0.001, **fields}
 
 
 def learners(budget: int, *, alpha: float = 0.001, temperature: float = 0.1, **fields: Any) -> dict[str, Agent]:
-    """CDE, its rivals and the floor. alpha: of CDE and OptiDICE; temperature: of AWAC. Both are those for mazes."""
+    """CDE, the compared agents and the floor. alpha is for CDE and OptiDICE, temperature for AWAC (in mazes)."""
     return {
         "cde": CDE(**dice(budget, alpha=alpha, **fields)),
         "optidice": OptiDICE(**dice(budget, alpha=alpha, **fields)),
@@ -41,12 +41,12 @@ def learners(budget: int, *, alpha: float = 0.001, temperature: float = 0.1, **f
 
 
 def data(env: str, **fields: Any) -> Data:
-    """What a maze's noisy controller did, in as many rows as D4RL has."""
+    """Data of a maze's noisy controller, with as many rows as D4RL's."""
     return Data(f"{env}/waypoints", fields)
 
 
 def few(env: str, **fields: Any) -> Data:
-    """Some 20,000 rows of it, for smoke tiers."""
+    """About 20,000 rows of that data, for smoke tiers."""
     return data(env, rows=20_000, streams=20, **fields)
 
 
@@ -60,7 +60,7 @@ def above(
     name: str, left: str, right: str, env: str, metric: str = "d4rl score", *, text: str = "", source: str = "",
     **fields: Any,
 ) -> Claim:  # fmt: skip
-    """More of a metric after as many updates. In the large maze the paper prints CDE above OptiDICE, CQL and IQL."""
+    """One agent above another after as many updates; the paper has CDE above OptiDICE, CQL and IQL (large maze)."""
     printed = env == LARGE and left == "cde" and right in ("optidice", "cql", "iql")
     what = "D4RL score" if metric == "d4rl score" else "success rate"
     said = f"{NAMES.get(left, left)} has a higher {what} than {NAMES.get(right, right)} in {env} after as many updates."

@@ -1,4 +1,4 @@
-"""What experiments with offline data share: scores derived from a run's final evaluation."""
+"""Shared parts of offline experiments: scores derived from a run's final evaluation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from prospect_rl.envs.data.scores import controller_share, d4rl_score
 
 EPISODES = 100
-"""Of an evaluation, at least: in a maze a single one is worth 0 to the horizon, by its start alone."""
+"""Least number of episodes per evaluation: in a maze the return of one depends strongly on its start."""
 
 
 def score(row: Mapping[str, Any]) -> float:
-    """The final evaluation on D4RL's scale."""
+    """Score of the final evaluation on D4RL's scale."""
     return d4rl_score(row["env"], row["eval/return"])
 
 
 def share(row: Mapping[str, Any]) -> float:
-    """The final evaluation over what a clean controller returns."""
+    """Return of the final evaluation divided by that of the controller without noise."""
     return controller_share(row["env"], row["eval/return"])
 
 
 MAZE: dict[str, Callable[[Mapping[str, Any]], float]] = {"d4rl score": score, "of a clean controller": share}
-"""Derived metrics of an experiment in mazes."""
+"""Derived metrics of experiments in mazes."""
 MUJOCO: dict[str, Callable[[Mapping[str, Any]], float]] = {"d4rl score": score}
-"""Derived metrics of one with robots."""
+"""Derived metrics of experiments with robots."""

@@ -1,4 +1,4 @@
-"""Light rebuilds of MIKASA-Robo's memory tasks, learned from scripted players: ELMUR and its rivals."""
+"""Simplified versions of MIKASA-Robo's memory tasks, learned from scripted players: ELMUR and other agents."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SOURCE = "ELMUR 2025, arXiv 2510.07151, and its project page, table of MIKASA-Ro
 
 
 SETTING: dict[str, Any] = {"context": 20, "segments": 9, "warm_up": 100}
-"""Windows that hold any episode. Without a warm-up ELMUR stays where it moves blindly."""
+"""Settings with windows long enough for any episode. Without a warm-up, ELMUR gets stuck moving blindly."""
 
 
 def above(name: str, env: str, task: str, figures: str, kind: Literal["paper", "check"]) -> Claim:
-    """ELMUR succeeds more often than a network without memory in a task."""
+    """The claim that ELMUR succeeds more often than a network without memory in a task."""
     text = f"ELMUR has a success rate above that of a network without memory by more than .1 in {task}-lite."
     source = f"{SOURCE} ({figures} in {task})"
     source = source if kind == "paper" else f"our reading of {source}"

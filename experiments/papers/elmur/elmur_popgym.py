@@ -1,4 +1,4 @@
-"""POPGym's tasks of pure memory, learned from perfect players: ELMUR and its rivals."""
+"""POPGym's pure memory tasks, learned from perfect players: ELMUR and other agents."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from prospect_rl.envs.memory.table import LEVELS, TASKS
 from prospect_rl.experiments.api import Claim, Data, Experiment, Tier
 
 EXACT = ("RepeatFirst", "RepeatPrevious", "Autoencode", "CountRecall")
-"""Families whose players are perfect."""
+"""Families of tasks whose scripted players are perfect."""
 SOURCE = "ELMUR 2025, arXiv 2510.07151, and its project page, table of POPGym"
 
 
 def ids(families: Iterable[str], levels: Iterable[str]) -> tuple[str, ...]:
-    """Environment ids, level by level."""
+    """Environment ids for these levels of difficulty."""
     families = tuple(families)
     return tuple(f"popgym/{family}{level}" for level in levels for family in families)
 
 
 def agents(**fields: Any) -> dict[str, Agent]:
-    """All learn from the same windows: 8 segments of 26 steps hold an episode, or RepeatFirstMedium's first half."""
+    """All agents use the same windows: 8 segments of 26 steps hold an episode (of RepeatFirstMedium, its half)."""
     windows: dict[str, Any] = {"context": 26, "segments": 8, "learning_rate": 1e-3, **fields}
     return {
         "elmur": Elmur(slots=8, lam=0.5, **windows),
@@ -35,7 +35,7 @@ def agents(**fields: Any) -> dict[str, Agent]:
 
 
 def data(tasks: Iterable[str], episodes: int) -> dict[str, Data]:
-    """What each task's player did."""
+    """Environment id -> demonstrations of the task's scripted player."""
     return {env: Data(f"{env}/oracle", {"episodes": episodes}) for env in tasks}
 
 
@@ -45,7 +45,7 @@ ALL = tuple(f"popgym/{name}" for name in TASKS)
 
 
 def above(number: int, task: str, left: str, right: str, margin: float, text: str) -> Claim:
-    """ELMUR earns more in a task."""
+    """The claim that ELMUR has a higher return in a task."""
     return Claim(
         f"P{number} {task}", f"{text} in {task}.", f"our reading of {SOURCE} (sums over 48 tasks: ELMUR 10.4, BC-MLP "
         "-6.8)", "eval/return", f"popgym/{task}", left, right, margin=margin, kind="check",

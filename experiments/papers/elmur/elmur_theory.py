@@ -1,4 +1,4 @@
-"""ELMUR's theory of forgetting: how far it reaches by lambda and by slots, when gradients stop at segments."""
+"""ELMUR's theory of forgetting: its reach by lambda and number of slots, with gradients stopped at segments."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from prospect_rl.experiments.papers.elmur.elmur_tmaze import ENV, LENGTHS, SETTI
 
 HALF_LIFE = f"our reading of {SOURCE}, its proposition on exponential forgetting: M L ln(1/2) / ln(1 - lambda)"
 CELLS = ((0.05, 2), (0.1, 2), (0.2, 2), (0.5, 2), (0.79, 2), (0.1, 4), (0.2, 4))
-"""(lambda, slots)."""
+"""Pairs (lambda, number of slots)."""
 
 
 def label_of(lam: float, slots: int) -> str:
-    """E.g. `m2_.1`."""
+    """Label of a pair, e.g. `m2_.1`."""
     return f"m{slots}_{lam:g}".replace("0.", ".")
 
 
 def agents(**fields: Any) -> dict[str, Agent]:
-    """Two slots with every lambda, four with two of them; detached, as published."""
+    """Label -> agent: two slots with every lambda, four with two of them; gradients stop at segments, as published."""
     return {
         label_of(lam, slots): Elmur(
             lam=lam, slots=slots, bptt_segments=1, **{**SETTING, "segments": 3 * slots // 2, **fields}
@@ -32,7 +32,7 @@ def agents(**fields: Any) -> dict[str, Agent]:
 
 
 def reach(row: Mapping[str, float]) -> float:
-    """log2 of the steps at which success falls below .75, between the lengths tried (in log length); NaN untested."""
+    """log2 of the steps at which success falls below .75, interpolated in log length; NaN without exams."""
     known = [(n, row[f"exam/{n}/success"]) for n in LENGTHS if f"exam/{n}/success" in row]
     if not known:
         return math.nan
@@ -47,12 +47,12 @@ def reach(row: Mapping[str, float]) -> float:
 
 
 def half_life(lam: float, slots: int, context: int = 10) -> float:
-    """Steps after which half of what was written is left: M L ln(1/2) / ln(1 - lambda)."""
+    """Number of steps after which half of a written value is left: M L ln(1/2) / ln(1 - lambda)."""
     return slots * context * math.log(0.5) / math.log(1 - lam)
 
 
 def data(tier_agents: Mapping[str, Agent], episodes: int) -> dict[str, Data]:
-    """Episodes that fill the memory once and a half."""
+    """Data with episodes that fill the memory one and a half times."""
     lengths = {label: 10 * agent.segments for label, agent in tier_agents.items() if isinstance(agent, Elmur)}
     return {
         label: Data("memory/tmaze/oracle", {"env_fields": (("length", n), ("shortest", 1)), "episodes": episodes})

@@ -1,4 +1,4 @@
-"""ELMUR's headline: trained on corridors of at most 120 steps, right in ones of a million."""
+"""ELMUR's main result: training on corridors of at most 120 steps, tests in corridors of up to a million."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prospect_rl.experiments.api import Claim, Data, Exam, Experiment, Tier
 
 ENV = "memory/tmaze"
 LENGTHS = (9, 30, 90, 150, 300, 600, 900, 1200, 2400, 4800, 9600)
-"""Steps of the source's test episodes."""
+"""Lengths in steps of the source's test episodes."""
 FAR = 1_000_000
 SOURCE = "ELMUR 2025, arXiv 2510.07151, and its project page, figure of the T-Maze"
 OFFICIAL: dict[str, Any] = {
@@ -22,7 +22,7 @@ OFFICIAL: dict[str, Any] = {
 
 
 def modes(**fields: Any) -> dict[str, Agent]:
-    """ELMUR by lambda, segments of training and segments that a gradient flows through."""
+    """Label -> ELMUR, by lambda, number of training segments, and number of segments that a gradient flows through."""
 
     def elmur(lam: float, segments: int, bptt: int, **others: Any) -> Agent:
         settings: dict[str, Any] = {"lam": lam, "segments": segments, "bptt_segments": bptt, **fields, **others}
@@ -41,7 +41,7 @@ def modes(**fields: Any) -> dict[str, Agent]:
 
 
 def rivals(**fields: Any) -> dict[str, Agent]:
-    """All see episodes of at most 120 steps; what runs in segments has gradients through all of them."""
+    """Label -> agent; all see episodes of at most 120 steps; gradients of segmented agents pass all segments."""
     twelve: dict[str, Any] = {"context": 10, "segments": 12, **fields}
     window: dict[str, Any] = {**fields, "context": 30}
     return {
@@ -60,7 +60,7 @@ def rivals(**fields: Any) -> dict[str, Agent]:
 
 
 def data(labels: Iterable[str], episodes: int) -> dict[str, Data]:
-    """Episodes of at most 30 steps for the source's setting and for windows of 30; else of 60 or 120."""
+    """Data with episodes of at most 30 steps for the source's setting and for windows of 30; otherwise 60 or 120."""
     steps = {"official": 30, "detach_.79": 30, "detach_.1": 30, "detach_0": 30, "bptt3_.79": 30, "bptt6_.1": 60}
     lengths = {label: steps.get(label, 30 if label in ("transformer", "dt") else 120) for label in labels}
     return {
@@ -70,12 +70,12 @@ def data(labels: Iterable[str], episodes: int) -> dict[str, Data]:
 
 
 def exams(lengths: Iterable[int], *, best: bool = True) -> tuple[Exam, ...]:
-    """An exam a length; the best of a run is chosen in corridors of the training's length."""
+    """One exam per length; the best state of a run is chosen in corridors of the training's length."""
     return tuple(Exam(str(n), {"length": n}, best=best) for n in lengths)
 
 
 def all_exams(labels: Iterable[str], far: int = FAR) -> dict[str, tuple[Exam, ...]]:
-    """The million steps for ELMUR alone; windows that slide are run again at every step, hence end at 900."""
+    """Label -> exams: a million steps only for ELMUR; sliding windows are recomputed at every step and end at 900."""
     taken = {label: exams(LENGTHS) for label in labels if label != "random"}
     for label in ("transformer", "dt"):
         taken[label] = exams(n for n in LENGTHS if n <= 900)
@@ -90,7 +90,7 @@ AGENTS = modes(**SETTING) | rivals(**SETTING)
 
 
 def reaches(name: str, who: str, label: str, length: int, source: str = SOURCE) -> Claim:
-    """More than 99 % of episodes end well."""
+    """The claim that more than 99 % of episodes succeed."""
     text = f"{who} has a success rate above .99 in corridors of {length:,} steps."
     return Claim(
         name, text, source, f"exam/{length}/success", ENV, label, margin=0.99,
@@ -99,7 +99,7 @@ def reaches(name: str, who: str, label: str, length: int, source: str = SOURCE) 
 
 
 def guesses(name: str, who: str, label: str, length: int, kind: Literal["paper", "check"], source: str) -> Claim:
-    """Success is near .5."""
+    """The claim that the success rate is near .5."""
     text = f"{who} has a success rate between .4 and .6 in corridors of {length:,} steps, as guessing has."
     return Claim(
         name, text, source, f"exam/{length}/success", ENV, label, within=(0.4, 0.6), kind=kind
@@ -107,7 +107,7 @@ def guesses(name: str, who: str, label: str, length: int, kind: Literal["paper",
 
 
 def ahead(name: str, rival: str, right: str, figures: str) -> Claim:
-    """ELMUR with gradients through 12 segments above a rival."""
+    """The claim that ELMUR with gradients through 12 segments exceeds another agent."""
     text = f"ELMUR with gradients through 12 segments has a success rate above that of {rival} by more than .1 in "
     text += "corridors of 9,600 steps."
     return Claim(

@@ -1,4 +1,4 @@
-"""How much of the value term: MEX's eta on the walker."""
+"""MEX's weight of the value term, eta, on the walker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ETAS = (5e-4, 1e-3, 5e-3, 5e-2)
 
 
 def agents(**fields: object) -> dict[str, Agent]:
-    """TD3 is eta = 0."""
+    """Label -> agent for each eta; TD3 stands for eta = 0."""
     family = {f"mex_{eta:g}": MEX(eta=eta, **fields) for eta in ETAS}  # type: ignore[arg-type]
     return {"td3": TD3(**fields), **family} | FLOORS  # type: ignore[arg-type]
 

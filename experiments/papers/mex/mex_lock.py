@@ -1,4 +1,4 @@
-"""The theory's own claim: maximising value plus likelihood explores a combination lock, if it is really maximised."""
+"""The theory behind MEX: exactly maximising value plus likelihood explores a combination lock."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ AGENTS: dict[str, Agent] = {
 
 
 def solved(row: Mapping[str, float]) -> float:
-    """1 where the final policy opens the lock in at least a quarter of its episodes, else 0.
+    """1 if the final policy opens the lock in at least a quarter of its episodes, else 0.
 
-    The right arms open it in .53 of them, and one wrong arm on the way in none: nothing lies between.
+    The correct actions open it in .53 of the episodes, and a single wrong one in none: no value lies in between.
     """
     return float(row["eval/success"] >= 0.25)
 

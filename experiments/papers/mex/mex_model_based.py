@@ -1,4 +1,4 @@
-"""MEX-MB against MBPO, on the sparse velocity tasks of its model-based code."""
+"""MEX-MB compared with MBPO on the sparse velocity tasks of its model-based code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from prospect_rl.experiments.papers.mex.mex_velocity import FLOORS, SOURCE
 TASKS = ("mujoco/hopper_sparse", "mujoco/half_cheetah_sparse")
 PAPER_BUDGET = {"mujoco/hopper_sparse": 125_000, "mujoco/half_cheetah_sparse": 400_000}
 RELEASED: dict[str, Any] = {"tune_alpha": False, "members": 1, "elites": 1}
-"""A fixed temperature, and one network for a model."""
+"""Settings with a fixed temperature and a single network as the model."""
 ENSEMBLE: dict[str, Any] = {"members": 7, "elites": 5}
 
 
 def learners(sac: dict[str, Any], **model: Any) -> dict[str, Agent]:
-    """The method, with one network and with an ensemble; its base; SAC with as many updates; and the floors."""
+    """Label -> agent: SAC with as many updates, MBPO, MEX-MB with one network and with an ensemble, and the floors."""
     return {
         "sac": SAC(**sac, tune_alpha=False),
         "mbpo": MBPO(**sac, **model, **RELEASED),
@@ -27,7 +27,7 @@ def learners(sac: dict[str, Any], **model: Any) -> dict[str, Agent]:
 
 
 def claims(env: str) -> tuple[Claim, Claim]:
-    """MEX-MB above MBPO, and a model above none, by a hundredth of the best return."""
+    """Claims that MEX-MB exceeds MBPO, and a model exceeds none, by a hundredth of the best return."""
     task, budget = env.rpartition("/")[2], PAPER_BUDGET[env]
     return (
         Claim(

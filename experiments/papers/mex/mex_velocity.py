@@ -1,4 +1,4 @@
-"""MEX against TD3 on the sparse velocity tasks of its model-free code."""
+"""MEX compared with TD3 on the sparse velocity tasks of its model-free code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PAPER_BUDGET = 1_000_000
 
 
 def learners(**fields: object) -> dict[str, Agent]:
-    """The method, its base, and the floors."""
+    """Label -> agent: MEX, TD3 and the floors."""
     return {"td3": TD3(**fields), "mex": MEX(**fields)} | FLOORS  # type: ignore[arg-type]
 
 
 def claim(env: str) -> Claim:
-    """MEX above TD3 in one task, by a margin that shows."""
+    """The claim that MEX exceeds TD3 in one task by a substantial margin."""
     task = env.rpartition("/")[2]
     return Claim(
         f"M {task}",

@@ -1,4 +1,4 @@
-"""What the experiments of SERENE share: its rivals, derived metrics and claims."""
+"""Shared parts of SERENE's experiments: agents, derived metrics and claims."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = Mapping[str, float]
 
 
 def agents() -> dict[str, Agent]:
-    """SERENE and the rivals of its paper."""
+    """Label -> agent: SERENE and the methods its paper compares."""
     return {
         "serene": Serene(),
         "novelty_search": NoveltySearch(),
@@ -33,14 +33,14 @@ def agents() -> dict[str, Agent]:
 
 
 def some(*labels: str) -> dict[str, Agent]:
-    """Those of the agents."""
+    """The agents with these labels."""
     return {label: agent for label, agent in agents().items() if label in labels}
 
 
 def climb(area: int, prefix: str) -> Callable[[Row], float]:
-    """Evaluations from the first reward in an area to .9 there.
+    """Number of evaluations from the first reward in an area to a reward of .9 there.
 
-    NaN where it never paid; the rest of the budget, a lower bound, where .9 never came.
+    NaN if the area was never rewarded; the remaining budget, a lower bound, if .9 was never reached.
     """
 
     def value(row: Row) -> float:
@@ -53,7 +53,7 @@ def climb(area: int, prefix: str) -> Callable[[Row], float]:
 
 
 def log_first(areas: tuple[int, ...]) -> Callable[[Row], float]:
-    """log10 of the evaluations to the first reward in any of the areas; that of the whole budget where none came."""
+    """log10 of the evaluations to the first reward in any of the areas; of the whole budget if there was none."""
 
     def value(row: Row) -> float:
         firsts = [row[f"ledger/first_{area}"] for area in areas]
@@ -63,7 +63,7 @@ def log_first(areas: tuple[int, ...]) -> Callable[[Row], float]:
 
 
 def derived(areas: int) -> dict[str, Callable[[Row], float]]:
-    """Metrics worked out from a final row."""
+    """Metric -> function that derives it from a final metrics row."""
     found = {"log10_first": log_first(tuple(range(areas)))}
     for area in range(areas):
         found |= {f"log10_first_{area}": log_first((area,))}
@@ -72,7 +72,7 @@ def derived(areas: int) -> dict[str, Callable[[Row], float]]:
 
 
 def metrics(areas: int) -> tuple[str, ...]:
-    """The columns of the table."""
+    """The metrics of the report's table."""
     each = [
         (f"ledger/best_{a}", f"ledger/stored_best_{a}", f"ledger/first_{a}", f"climb_{a}", f"stored_climb_{a}")
         for a in range(areas)
@@ -82,7 +82,7 @@ def metrics(areas: int) -> tuple[str, ...]:
 
 
 def claims(env: str, areas: int, paper_budget: int) -> tuple[Claim, ...]:
-    """Coverage, the time to the first reward, and the time from there to .9, in one environment."""
+    """Claims on coverage, time to the first reward, and time from there to .9, in one environment."""
     place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm"}[env]
 
     def claim(name: str, text: str, source: str, metric: str, **test: Any) -> Claim:

@@ -1,4 +1,4 @@
-"""SERENE and its rivals on the redundant arm: twenty joints, walls, and three small discs for its hand."""
+"""SERENE and the compared methods on the redundant arm: twenty joints, walls, and three small goals for the hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why SERENE's emitters are elitist: the authors' study on the sparse 2-D point, elitist against CMA-ES."""
+"""Why SERENE's emitters are elitist: the authors' study on the sparse 2-D point, elitist emitters and CMA-ES."""
 
 from __future__ import annotations
 

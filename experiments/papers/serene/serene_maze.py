@@ -1,4 +1,4 @@
-"""SERENE and its rivals on the hard maze: two far-off goals that pay at the last of 2000 steps."""
+"""SERENE and the compared methods on the hard maze: two distant goals that are rewarded at the last of 2000 steps."""
 
 from __future__ import annotations
 
