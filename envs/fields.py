@@ -41,7 +41,7 @@ def bounded(default: T, *, later: bool = False, alias: str | None = None, **limi
         default: The default value.
         later: Whether the field was added after results were published. At its default it is then left out of a run's
             hash, so that existing hashes stay valid; its default must never change, nor change existing results.
-        alias: Another name of an agent's field, as other libraries call it: accepted as keyword and flag, in no hash.
+        alias: Another name of an agent's field, used by other libraries; accepted as keyword and flag, never hashed.
         **limits: `above`, `least`, `below`, `most`; see `bounds`.
 
     Returns:
@@ -52,13 +52,13 @@ def bounded(default: T, *, later: bool = False, alias: str | None = None, **limi
 
 @cache
 def aliases(cls: type) -> dict[str, str]:
-    """Alias -> field of a dataclass; a subclass that gives the field another default keeps its alias."""
+    """Return the alias -> field name of a dataclass; a subclass with another default for the field keeps its alias."""
     found = (f for base in cls.__mro__ for f in base.__dict__.get("__dataclass_fields__", {}).values())
     return {f.metadata["alias"]: f.name for f in found if f.metadata.get("alias")}
 
 
 def without_aliases(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments by the names of the fields. Raises ValueError where a field is given by both of its names."""
+    """Replace aliases in keyword arguments by field names; raise ValueError if a field is given by both names."""
     known, named = aliases(cls), {}
     for name, value in given.items():
         if (field_name := known.get(name, name)) in named:

@@ -1,4 +1,4 @@
-"""What observations and actions may be: boxes of numbers, choices, and dicts of these.
+"""Spaces of observations and actions: boxes of numbers, discrete choices, and dicts of these.
 
 `[...]` in a docstring is a shape; `[*shape]` is that of a space.
 """
@@ -28,7 +28,7 @@ class Box:
     high: float | tuple[float, ...] = math.inf
     dtype: str = "float32"
     outside: str = ""
-    """Its type in gymnasium, where that is another one (`float64`, `int64`): what players take and give."""
+    """The dtype in gymnasium if it differs (`float64`, `int64`): trained players take and return this dtype."""
 
     @property
     def size(self) -> int:
@@ -52,28 +52,28 @@ class Box:
 
     @property
     def bounded(self) -> bool:
-        """Whether all components have both bounds."""
+        """Whether all components have two finite bounds."""
         return bool(np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)))
 
     def middle(self) -> tuple[np.ndarray, np.ndarray]:
-        """(centre, half width) float32 [*shape] between the bounds; 0 and 1 of a box that is not `bounded`."""
+        """Return (centre, half width) of the bounds, each float32 [*shape]; 0 and 1 if the box is not `bounded`."""
         if not self.bounded:
             return np.zeros(self.shape, np.float32), np.ones(self.shape, np.float32)
         low, high = self.bounds("float32")
         return (low + high) / 2, (high - low) / 2
 
     def scale(self, x: Array) -> Array:
-        """Numbers [..., *shape] with -1 as the least and 1 as the most, as the box has them; what lies beyond is cut.
+        """Map numbers [..., *shape] linearly from [-1, 1] to the bounds and clip them.
 
-        As they are in a box that is not `bounded`.
+        If the box is not `bounded`, the numbers are returned unchanged.
         """
         if not self.bounded:
             return x
         centre, half = self.middle()
-        return jnp.clip(centre + half * x, *self.bounds("float32"))  # rounding, too, may carry beyond
+        return jnp.clip(centre + half * x, *self.bounds("float32"))  # rounding may exceed a bound too
 
     def unscale(self, x: Any) -> Any:
-        """The way back from `scale`, for NumPy and JAX alike: numbers within the bounds become -1 to 1."""
+        """Invert `scale`, for NumPy or JAX arrays: numbers within the bounds are mapped to [-1, 1]."""
         if not self.bounded:
             return x
         centre, half = self.middle()

@@ -1,4 +1,4 @@
-"""The host side of `envs.gymnasium.inward`: the gymnasium environments, a pool for each batch shape.
+"""The host side of `envs.gymnasium.inward`: the gymnasium environments, in one pool per batch shape.
 
 It uses NumPy only, because calling JAX in a callback can deadlock. Shapes: see inward.py.
 """
@@ -22,6 +22,7 @@ class Pool:
     """The environments of one batch."""
 
     envs: list[gymnasium.Env]
+    """The B environments of the pool."""
     obs: Tree
     """[B, ...] latest observations."""
     clock: np.ndarray
@@ -37,7 +38,7 @@ class Host:
         self.make, self.spare, self.spec = make, made, spec
         self.obs_space, self.action_space = made[0].observation_space, made[0].action_space
         self.pools: dict[tuple[int, ...], Pool] = {}
-        self.told = False
+        self.warned = False
 
     def reset(self, needed: Any, seeds: Any) -> tuple[Tree, np.ndarray]:
         """Reset where `needed` [*batch] is True, with seeds uint32 [*batch], and return (obs, clock)."""
@@ -60,7 +61,7 @@ class Host:
         given: dict[str, np.ndarray] = {"reward": np.zeros(live.size, np.float32)}
         given |= {name: np.zeros(live.size, bool) for name in ("terminated", "truncated", "success")}
         if live.shape not in self.pools:
-            self._tell()
+            self._warn()
             given["truncated"][:] = True
             return obs, clock, self._shaped(given, live.shape)
         pool = self.pools[live.shape]
@@ -89,9 +90,9 @@ class Host:
         given["truncated"][i] = (truncated or pool.time[i] >= self.spec.horizon) and not terminated
         given["success"][i] = info.get("success", info.get("is_success", False))
 
-    def _tell(self) -> None:
-        if not self.told:
-            self.told = True
+    def _warn(self) -> None:
+        if not self.warned:
+            self.warned = True
             warnings.warn(
                 f"{self.spec.id} has hidden state, so that a resumed run cannot continue its open episodes: they are "
                 "truncated, and the run will differ from one that was never interrupted",

@@ -6,8 +6,8 @@
 The functions of `envs.rollout` `vmap` an environment over streams. Here a custom batching rule adds an axis to the
 callback's arguments instead of repeating the callback, so that one call steps all live streams.
 
-Shapes: B = all axes of a batch together; [*batch] is () for one environment, [N] for the streams of `segments`, and
-[P, E] for the episodes of `episodes`. Every batch shape has environments of its own: evaluation never disturbs
+Shapes: B = all axes of a batch merged; [*batch] is () for one environment, [N] for the streams of `segments`, and
+[P, E] for the episodes of `episodes`. Every batch shape has its own environments, so that evaluation never disturbs
 the streams.
 """
 

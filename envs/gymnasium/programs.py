@@ -1,8 +1,8 @@
-"""The compiled programs of `envs.gymnasium.outward`: an environment's episodes, one or N at a time.
+"""The compiled programs of `envs.gymnasium.outward`: episodes of an environment, one or N at a time.
 
-`static` and `arrays` together are an environment (see `split`); they are arguments, so that every adapter of the same
-environment finds the program that the first one compiled. Random numbers: `seed` is that of an episode, the reset takes
-part 0 of its key, step t takes part t (from 1).
+`static` and `arrays` together are an environment (see `split`). They are arguments, so that all adapters of the same
+environment share one compiled program. Random numbers: each episode has a seed; the reset uses key 0 of that seed, step
+t uses key t (from 1).
 
 Shapes: N environments.
 """

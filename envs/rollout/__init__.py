@@ -1,13 +1,13 @@
-"""The three kernels that bring experience to every agent, from every environment alike.
+"""Three functions that collect experience for every agent, from every environment.
 
-    segments   continue N streams for T steps                         (agents that want `Segments`)
-    episodes   whole fresh episodes of P policies, E of each           (agents that want `Rollouts`)
-    batches    rows or windows of a dataset                            (agents that want `Batches`)
+    segments   continue N streams for T steps                    (agents that want `Segments`)
+    episodes   E whole new episodes of each of P policies        (agents that want `Rollouts`)
+    batches    rows or windows of a dataset                      (agents that want `Batches`)
 
-All are pure and meant to be called under `jit`. Whatever steps an environment does so by `kernel.advance`: one step of
-one episode. Every random number comes from the key that is handed in, by the numbers of a step and of an episode (see
-`keys`): no result depends on how much else runs beside it, and keys that an environment or agent ignores cost nothing
-(XLA removes them).
+All are pure and meant to be called under `jit`. All code that steps an environment uses `kernel.advance`, one step of
+one episode. Every random number is derived from the given key by the numbers of the step and the episode (see `keys`):
+no result depends on what else runs in the same batch, and keys that an environment or agent ignores cost nothing (XLA
+removes them).
 """
 
 from prospect_rl.envs.rollout.album import frame_steps

@@ -1,4 +1,4 @@
-"""The kernel `batches`: rows or windows of a dataset."""
+"""Batches of rows or windows of a dataset."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from prospect_rl.envs.api import Batch, Dataset, Key
 def batches(
     dataset: Dataset, key: Key, *, size: int, updates: int, length: int = 1, whole: bool = False, starts: int = 0
 ) -> Batch:
-    """U batches of B uniformly drawn rows, or windows of `length` consecutive rows of one episode.
+    """Draw U batches of B rows, or of B windows of consecutive rows of one episode.
 
-    A window may begin at any row, or with `whole` at the first one of a uniformly drawn episode; the rows after its
-    episode's end are marked not `valid` (they repeat the last row). `starts` more rows a batch are drawn from the
-    first rows of episodes.
+    Args:
+        dataset: The dataset.
+        key: PRNG key.
+        size: B, the number of rows or windows per batch.
+        updates: U, the number of batches.
+        length: L, the number of rows per window; with 1 the batches contain rows.
+        whole: If False, a row or window starts at a uniformly drawn row; if True, at the first row of a uniformly drawn
+            episode.
+        starts: S, the number of additional rows per batch, drawn uniformly from the first rows of episodes.
+
+    Returns:
+        The batches, with leading axes [U, B] for rows and [U, B, L] for windows. Rows of a window after the end of its
+        episode repeat the last row and are not `valid`. `starts` has leading axes [U, S], and is None if S is 0.
     """
     k_rows, k_starts = jax.random.split(key)
     count = dataset.rows["terminated"].shape[0]

@@ -1,7 +1,7 @@
-"""The kernel `episodes`: whole fresh episodes of P policies, E of each, side by side.
+"""Whole new episodes of P policies, E of each, in parallel.
 
-One episode is `opened` and then `continued` step by step; a loop does so for all of them. There are three loops,
-by what is wanted and known: `recorded`, `fixed`, `until_done`.
+One episode is `opened` and then `continued` step by step; a loop does so for all episodes. There are three loops:
+`recorded` keeps all steps, `fixed` is for episodes of fixed length, and `until_done` for all others.
 """
 
 from __future__ import annotations
@@ -24,25 +24,29 @@ from prospect_rl.envs.rollout.keys import Keys, Number
 
 @struct.dataclass
 class Course:
-    """An episode so far; where it has ended it stands still."""
+    """The state of an episode; it no longer changes after the episode has ended."""
 
     live: Array
+    """[] bool, whether the episode is still running."""
     stream: Stream
+    """State, memory and inputs for the next step."""
     returns: Array
+    """[] float32 sum of the rewards so far."""
     length: Array
+    """[] int32 steps taken so far."""
     info: dict[str, Array]
-    """Of the last step."""
+    """The info of the last step."""
 
 
 def keys_of(key: Key, start: Key, starts: str) -> Keys:
-    """The keys of `episodes`. Raises ValueError for unknown starts."""
+    """Return the keys of `episodes`; raise ValueError for unknown `starts`."""
     if starts not in ("fixed", "fresh"):
         raise ValueError(f'starts must be "fixed" or "fresh", not {starts!r}')
     return Keys(key, start=start if starts == "fixed" else None)
 
 
 def info_shapes(env: Env) -> Tree:
-    """The shapes and dtypes of `Step.info` of ONE episode."""
+    """Return the shapes and dtypes of `Step.info` of ONE episode."""
 
     def first_step(key: Key) -> Tree:
         state, obs = env.reset(key)
@@ -52,7 +56,7 @@ def info_shapes(env: Env) -> Tree:
 
 
 def opened(env: Env, actor: Actor, behaviour: Tree, keys: Keys, number: Number, member: Number, live: Array) -> Course:
-    """An episode before its first step. number: of its start; member: of all else that is drawn."""
+    """Start an episode; its reset uses the key of `number`, all other random numbers those of `member`."""
     stream = begin(env, actor, behaviour, keys.reset(number), keys.memory(member), live)
     info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), info_shapes(env))
     return Course(live, stream, jnp.zeros(()), jnp.int32(0), info)
@@ -61,7 +65,7 @@ def opened(env: Env, actor: Actor, behaviour: Tree, keys: Keys, number: Number, 
 def continued(
     env: Env, actor: Actor, behaviour: Tree, keys: Keys, member: Number, course: Course, t: Array
 ) -> tuple[Course, Transitions]:
-    """An episode after its step t, and the step."""
+    """Make step t of an episode, and return the episode and the step."""
     act, live = acting(actor, behaviour), course.live
     stream, row = advance(env, act, course.stream, keys.act(member, t), keys.step(member, t), live)
     live &= ~(row.terminated | row.truncated)
@@ -72,34 +76,34 @@ def continued(
 # --- the loops ---------------------------------------------------------------------------------------
 
 Carry = tuple[Course, Tree]
-"""All courses, leading [P, E], and the album of their states."""
+"""All episodes, with leading axes [P, E], and the album of their states."""
 Body = Callable[[Carry, Array], tuple[Carry, Transitions]]
 Played = tuple[Carry, Array, Transitions | None]
-"""(what the last step gave, the number of steps, all steps where they are recorded)."""
+"""(the carry after the last step, the number of steps, all steps if they are recorded)."""
 
 
 def recorded(body: Body, carry: Carry, horizon: int) -> Played:
-    """All steps are kept."""
+    """Run all steps up to the horizon and keep them."""
     carry, steps = jax.lax.scan(body, carry, jnp.arange(horizon))
     return carry, jnp.int32(horizon), steps
 
 
 def fixed(body: Body, carry: Carry, horizon: int) -> Played:
-    """Nothing ends before the horizon: no length is counted."""
+    """Run episodes that all last until the horizon; their length is not counted."""
 
-    # the info of the last step alone is wanted: the loop leaves that step out and computes no info
-    def blind(t: Array, carry: Carry) -> Carry:
+    # only the info of the last step is needed: the loop omits that step, so that XLA computes no info inside it
+    def without_info(t: Array, carry: Carry) -> Carry:
         (course, pictures), _ = body(carry, t)
         return replace(course, length=carry[0].length, info=carry[0].info), pictures
 
-    carry = jax.lax.fori_loop(jnp.int32(0), jnp.int32(horizon - 1), blind, carry)
+    carry = jax.lax.fori_loop(jnp.int32(0), jnp.int32(horizon - 1), without_info, carry)
     (course, pictures), _ = body(carry, jnp.int32(horizon - 1))
     length = jnp.full(course.length.shape, horizon, jnp.int32)
     return (replace(course, length=length), pictures), jnp.int32(horizon), None
 
 
 def until_done(body: Body, carry: Carry, horizon: int) -> Played:
-    """It ends when the last live episode has ended."""
+    """Run until the last live episode has ended."""
 
     def going(carry: tuple[Array, Carry]) -> Array:
         t, (course, _) = carry
@@ -113,7 +117,7 @@ def until_done(body: Body, carry: Carry, horizon: int) -> Played:
 
 
 def grid(f: Callable[..., Any], shared: bool, axes: tuple[int | None, ...]) -> Callable[..., Any]:
-    """`f` over [P, E]; the behaviour (first argument) has no axis E, and none at all where shared."""
+    """Map `f` over [P, E]; the behaviour (first argument) has no axis E, and no axis at all if it is shared."""
     inner = jax.vmap(f, in_axes=(None, *axes))
     return jax.vmap(inner, in_axes=(None if shared else 0, *axes))
 
@@ -134,11 +138,28 @@ def episodes(
     keep_steps: bool = False,
     frames: int = 0,
 ) -> Episodes:
-    """E whole episodes of each of P policies, side by side; it ends when the last live one has ended.
+    """Run E whole episodes of each of P policies in parallel, until the last one has ended.
 
-    behaviour: leading [P], or none where `shared`. active: [P]; an inactive member takes no part.
-    starts: "fixed" resets with `start` alone (episode e of every policy begins alike, in every call);
-    "fresh" draws from `key`, the same for the members of one `group`.
+    Args:
+        env: The environment.
+        actor: The agent.
+        behaviour: The policies, a pytree with leading axis [P]; without it if `shared`.
+        active: Bool [P]; an inactive policy is padding and is not run.
+        key: PRNG key of the actions, the steps and, with `starts="fresh"`, the resets.
+        start: PRNG key of the resets with `starts="fixed"`.
+        population: P, the number of policies.
+        episodes: E, the number of episodes of each policy.
+        group: Number of consecutive policies with equal resets, with `starts="fresh"`.
+        starts: "fixed": episode e of every policy has the same reset, in every call; "fresh": resets depend on `key`.
+        shared: Whether all P members share one policy.
+        keep_steps: Whether to return all steps.
+        frames: Number of evenly spaced environment states to return for each episode, for rendering.
+
+    Returns:
+        The episodes, with leading axes [P, E].
+
+    Raises:
+        ValueError: For unknown `starts`, or too many frames.
     """
     keys, shape, horizon = keys_of(key, start, starts), (population, episodes), env.spec.horizon
     member = jnp.arange(population * episodes).reshape(shape)
@@ -152,7 +173,7 @@ def episodes(
     def step_one(behaviour: Tree, member: Array, course: Course, t: Array) -> tuple[Course, Transitions]:
         return continued(env, actor, behaviour, keys, member, course, t)
 
-    step_all = jax.jit(grid(step_one, shared, (0, 0, None)))  # traced once, though it may be called twice
+    step_all = jax.jit(grid(step_one, shared, (0, 0, None)))  # jitted to be traced only once, though called twice
 
     def body(carry: Carry, t: Array) -> tuple[Carry, Transitions]:
         course, rows = step_all(behaviour, member, carry[0], t)

@@ -1,16 +1,16 @@
-"""How the key of a call becomes the keys of its episodes, for everything that steps environments.
+"""Derivation of the keys of episodes from the key of a call, for all code that steps environments.
 
-A scheme says for each use which numbers are folded into the key, one after another:
+A scheme gives, for each use, the numbers that are folded into the key, one after another:
 
                      reset       memory      act                  step
-    EPISODES         0, e        1, e        2, t, e              3, t, e          `episodes`, and what is shown of them
-    SEGMENTS         t, e, 2     t, e, 3     t, e, 0              t, e, 1          `segments`; the first two: of the
-    EXAMS            0, e        1, e        2, e, 2t             2, e, 2t + 1         episode after step t
+    EPISODES         0, e        1, e        2, t, e              3, t, e          `episodes`, and their rendering
+    SEGMENTS         t, e, 2     t, e, 3     t, e, 0              t, e, 1          `segments`; reset and memory: of the
+    EXAMS            0, e        1, e        2, e, 2t             2, e, 2t + 1         episode that follows step t
     DEMONSTRATIONS   e           e           e, t                 e, t, 1
     WAYPOINTS        0, e        0, e        t + 1, e             t + 1, e
 
-e: the number of the episode (of the stream, the walker); t: of the step, from 0. Results hang on these numbers: a
-scheme is never changed. Streams are opened by EPISODES. An action's key may be split further by who acts.
+e is the number of the episode (or stream, or walker), t that of the step, from 0. Results depend on these numbers, so a
+scheme must never be changed. Streams are started with EPISODES. An agent may split the key of an action further.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from prospect_rl.envs.api import Array, Key
 fold_in = jax.random.fold_in
 Number = Array | int
 Path = Callable[[Any, Any], tuple[Number, ...]]
-"""(e, t) -> the numbers that are folded in."""
+"""(e, t) -> the numbers to fold in."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """See the head of this file."""
+    """The numbers to fold into a key, for each use; see the module."""
 
     reset: Path
     memory: Path
@@ -54,27 +54,27 @@ class Keys:
     key: Key
     scheme: Scheme = struct.field(pytree_node=False, default=EPISODES)
     start: Key | None = None
-    """Where given, episode e is reset with this, e folded in: it begins alike whatever the key."""
+    """If given, episode e is reset with this key, with e folded in, so that its start does not depend on `key`."""
 
     def reset(self, e: Number, t: Number = 0) -> Key:
-        """For the environment's first state."""
+        """Return the key of the environment's reset."""
         return folded(self.key, *self.scheme.reset(e, t)) if self.start is None else folded(self.start, e)
 
     def memory(self, e: Number, t: Number = 0) -> Key:
-        """For the actor's first memory."""
+        """Return the key of the actor's initial memory."""
         return folded(self.key, *self.scheme.memory(e, t))
 
     def act(self, e: Number, t: Number) -> Key:
-        """For an action."""
+        """Return the key of an action."""
         return folded(self.key, *self.scheme.act(e, t))
 
     def step(self, e: Number, t: Number) -> Key:
-        """For the environment's step."""
+        """Return the key of the environment's step."""
         return folded(self.key, *self.scheme.step(e, t))
 
 
 def folded(key: Key, *numbers: Number) -> Key:
-    """The key with these numbers folded in, one after another."""
+    """Fold numbers into a key, one after another."""
     for number in numbers:
         key = fold_in(key, number)
     return key

@@ -1,4 +1,4 @@
-"""The kernel `segments`: N streams of episodes, continued for T steps at a time."""
+"""Segments: N streams of episodes, continued for T steps at a time."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from prospect_rl.envs.rollout.keys import SEGMENTS, Keys
 
 @struct.dataclass
 class Streams:
-    """N interrupted episodes, leading [N]; part of the run state, so that a resumed run goes on mid-episode."""
+    """N running episodes, with leading axis [N]; part of the run state, so that a resumed run continues mid-episode."""
 
     state: Tree
+    """[N, ...] states of the environments."""
     memory: Tree
+    """[N, ...] memories of the agent."""
     inputs: Inputs
+    """[N, ...] inputs of the agent at the next step."""
     returns: Array
-    """[N] return so far of the running episodes."""
+    """[N] float32 returns of the running episodes so far."""
     length: Array
-    """[N] steps so far of the running episodes."""
+    """[N] int32 steps of the running episodes so far."""
     ended: dict[str, Array]
-    """Sums over the episodes that ended since the driver last looked: count, return, length, success (and failed)."""
+    """Sums over episodes that ended since the driver last read them: count, return, length, success (and failed)."""
 
 
 def counted(env: Env) -> tuple[str, ...]:
-    """What of the info at an episode's end is summed up: its success and, where it can fail, its failure."""
+    """Return the entries of `info` to sum up at the ends of episodes: success, and failed if there is one."""
     return tuple(name for name in ("success", "failed") if name in env.spec.info)
 
 
 def open_streams(env: Env, actor: Actor, behaviour: Tree, key: Key, *, num_envs: int) -> Streams:
-    """N fresh episodes."""
+    """Start N = `num_envs` episodes, to be continued by `segments`."""
     keys = Keys(key)
     opened = jax.vmap(lambda n: begin(env, actor, behaviour, keys.reset(n), keys.memory(n)))(jnp.arange(num_envs))
     zeros = jnp.zeros(num_envs)
@@ -43,10 +46,19 @@ def open_streams(env: Env, actor: Actor, behaviour: Tree, key: Key, *, num_envs:
 def segments(
     env: Env, actor: Actor, behaviour: Tree, streams: Streams, key: Key, *, length: int
 ) -> tuple[Streams, Segment]:
-    """Continue every stream for `length` steps; an episode that ends is followed by a fresh one.
+    """Continue every stream for T steps; an episode that ends is followed by a new one.
 
-    The reset comes after the true successor observation has been recorded: `next_obs` never belongs to
-    another episode.
+    Args:
+        env: The environment.
+        actor: The agent.
+        behaviour: The policy, shared by all streams.
+        streams: N running episodes, from `open_streams` or the previous call.
+        key: PRNG key of this call.
+        length: T, the number of steps.
+
+    Returns:
+        (streams, segment): the streams after the last step, and the steps with leading axes [T, N]. Resets happen after
+        `next_obs` is recorded, so that it always belongs to the same episode as its step.
     """
     members, keys, act = jnp.arange(streams.length.shape[0]), Keys(key, SEGMENTS), acting(actor, behaviour)
 
@@ -66,7 +78,7 @@ def segments(
 
 
 def summed(env: Env, before: Streams, after: Stream, rows: Transitions) -> Streams:
-    """The streams after a step, with the sums over what ended there."""
+    """Return the streams after a step, with updated sums over the episodes that ended."""
     end = rows.terminated | rows.truncated
     returns, lengths = before.returns + rows.reward, before.length + 1
     figures = {
