@@ -309,7 +309,7 @@ def number(x: float, digits: int = 3) -> str:
 
 
 def page(metrics: Mapping[str, Metric] = METRICS) -> str:
-    """docs/metrics.md."""
+    """The text of docs/metrics.md."""
     lines = []
     for metric in metrics.values():
         words = metric.words.replace("{area}", "an area").replace("{exam}", "in an exam").replace("{k}", "k")

@@ -16,8 +16,8 @@ from rich.text import Text
 
 FAILED, BAD_INPUT = 1, 2
 """Exit codes of the commands."""
-WORKERS_HELP = "number of runs at the same time; 2 or more run under Ray (default: 1)"
-SEED_HELP = "seed to select in a run with several seeds (default: its first)"
+WORKERS_HELP = "Number of runs at the same time; 2 or more run under Ray (default: 1)"
+SEED_HELP = "Seed to select in a run with several seeds (default: its first)"
 WIDTH = 10_000
 """Width in columns when the output is not a terminal, so that no line is wrapped."""
 

@@ -25,16 +25,16 @@ def data_command(words: list[str]) -> int:
     parser = Parser(prog="prospect data", description=ABOUT)
     parser.add_argument(
         "action", choices=ACTIONS,
-        help="list all names, make a dataset, show a dataset's card, or export a dataset to Minari",
+        help="List all names, make a dataset, show a dataset's card, or export a dataset to Minari.",
     )  # fmt: skip
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the name or file of the dataset")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="The name or file of the dataset.")
     parser.add_argument(
-        "id", nargs="?", metavar="MINARI_ID", help="export: id of the new Minari dataset, e.g. mine/hopper-v0"
+        "id", nargs="?", metavar="MINARI_ID", help="For export: id of the new Minari dataset, e.g. mine/hopper-v0."
     )
     parser.add_argument(
-        "--env", metavar="ENV", help="export: id of the environment of the data (default: that of the recipe)"
+        "--env", metavar="ENV", help="For export: id of the environment of the data (default: that of the recipe)"
     )
-    parser.add_argument("--author", metavar="WHO", help="export: author named in the Minari dataset")
+    parser.add_argument("--author", metavar="WHO", help="For export: author named in the Minari dataset.")
     if name := next((word for word in words[1:] if not word.startswith("-")), None):
         add_options(parser, type(datasets.recipe(name)), title="recipe")
     args = parser.parse_args(words)

@@ -14,7 +14,7 @@ def defaults_command(words: list[str]) -> int:
         prog="prospect defaults",
         description="Train every agent with its default run and compare it with random and zero actions.",
     )
-    parser.add_argument("agents", nargs="*", metavar="AGENT", help="names of the agents to run (default: all)")
+    parser.add_argument("agents", nargs="*", metavar="AGENT", help="Names of the agents to run (default: all)")
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help=WORKERS_HELP)
     args = parser.parse_args(words)
     from prospect_rl.experiments.cli.display import sweep_display

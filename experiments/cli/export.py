@@ -17,18 +17,18 @@ def export_run(words: Sequence[str]) -> int:
     parser = Parser(
         prog="prospect export", description="Write the archive or the trained agent of a finished run to files."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="The folder of a finished run.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--out", type=Path, metavar="FILE",
-        help="write the archive as CSV: index, fitness, area, descriptor, genes (default: archive.csv in the run's "
+        help="Write the archive as CSV: index, fitness, area, descriptor, genes (default: archive.csv in the run's "
         "folder)",
     )  # fmt: skip
     what.add_argument(
-        "--player", type=Path, metavar="FOLDER", help="write the trained agent, to be read by agents.load(FOLDER)"
+        "--player", type=Path, metavar="FOLDER", help="Write the trained agent, to be read by agents.load(FOLDER)."
     )
     what.add_argument(
-        "--numpy", type=Path, metavar="FOLDER", help="write the policy in plain NumPy: policy.py and policy.npz"
+        "--numpy", type=Path, metavar="FOLDER", help="Write the policy in plain NumPy: policy.py and policy.npz."
     )
     parser.add_argument("--seed", type=natural, help=SEED_HELP)
     args = parser.parse_args(list(words))

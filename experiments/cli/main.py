@@ -77,7 +77,7 @@ def command(words: list[str]) -> int:
         description="Sparse-reward reinforcement learning: runs, sweeps and reports.",
         epilog="Run prospect COMMAND --help for the options of a command.",
     )  # fmt: skip
-    parser.add_argument("--version", action="store_true", help="print the version of prospect and exit")
+    parser.add_argument("--version", action="store_true", help="Print the version of prospect and exit.")
     names = parser.add_argument_group("commands")
     for name, function in COMMANDS.items():
         names.add_argument(name, help=(function.__doc__ or "").split("\n")[0], nargs="?")
@@ -155,12 +155,12 @@ def cmd_report(words: list[str]) -> int:
 def cmd_list(words: list[str]) -> int:
     """List agents, envs or experiments: list KIND [--fits ENV] [--family F] [--grep G] [--json]."""
     parser = Parser(prog="prospect list", description="List all agents, environments or experiments.")
-    parser.add_argument("kind", choices=("agents", "envs", "experiments"), help="the kind of things to list")
-    parser.add_argument("--fits", metavar="ENV", help="agents only: show which agents can learn in this environment")
+    parser.add_argument("kind", choices=("agents", "envs", "experiments"), help="The kind of things to list.")
+    parser.add_argument("--fits", metavar="ENV", help="Agents only: show which agents can learn in this environment.")
     parser.add_argument(
-        "--family", metavar="F", help="envs only: show environments whose id begins with F/, e.g. mujoco"
+        "--family", metavar="F", help="Envs only: show environments whose id begins with F/, e.g. mujoco."
     )
-    parser.add_argument("--grep", metavar="G", help="envs only: show environments whose id contains G")
+    parser.add_argument("--grep", metavar="G", help="Envs only: show environments whose id contains G.")
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     args = parser.parse_args(words)
     for option, kind in (("fits", "agents"), ("family", "envs"), ("grep", "envs")):
@@ -182,7 +182,7 @@ def cmd_list(words: list[str]) -> int:
 def cmd_show(words: list[str]) -> int:
     """Show an agent's hyper-parameters, an environment's spec or an experiment: show NAME [--json]."""
     parser = Parser(prog="prospect show", description="Show one agent, environment or experiment.")
-    parser.add_argument("name", metavar="NAME", help="name of an agent, environment or experiment")
+    parser.add_argument("name", metavar="NAME", help="Name of an agent, environment or experiment.")
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     args = parser.parse_args(words)
     from prospect_rl.experiments.cli.listing import facts_of, print_facts
@@ -253,8 +253,8 @@ def cmd_defaults(words: list[str]) -> int:
 def cmd_bench(words: list[str]) -> int:
     """Run the benchmarks of speed and memory: bench [NAME] [--list]."""
     parser = Parser(prog="prospect bench", description="Run the benchmarks of speed and memory.")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the benchmark to run (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the names of the benchmarks")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="Name of the benchmark to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="List the names of the benchmarks.")
     args = parser.parse_args(words)
     from prospect_rl.experiments import bench
 
@@ -264,7 +264,7 @@ def cmd_bench(words: list[str]) -> int:
     return 0 if bench.run(args.name) else FAILED
 
 
-JSON_HELP = "print the result as JSON"
+JSON_HELP = "Print the result as JSON."
 RUN_HELP = (
     "prospect run AGENT [ENV] [options]   train an agent; without ENV, in its default environment",
     "prospect run EXPERIMENT [options]    run an experiment, then write its report",

@@ -27,15 +27,15 @@ def play_run(words: list[str]) -> int:
     parser = Parser(
         prog="prospect play", description="Run a policy of a finished run for one episode and draw its path."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="The folder of a finished run.")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--best", action="store_true", help="play the policy of the archive with the highest fitness")
+    which.add_argument("--best", action="store_true", help="Play the policy of the archive with the highest fitness.")
     which.add_argument(
-        "--cell", type=cell, metavar="I,J", help="play the best policy that ends in this cell of the 50 x 50 grid"
+        "--cell", type=cell, metavar="I,J", help="Play the best policy that ends in this cell of the 50 x 50 grid."
     )
-    which.add_argument("--index", type=natural, metavar="N", help="play the archive entry with this index")
+    which.add_argument("--index", type=natural, metavar="N", help="Play the archive entry with this index.")
     parser.add_argument("--seed", type=natural, help=SEED_HELP)
-    parser.add_argument("--gif", type=Path, metavar="FILE", help="also write an animated GIF of the episode")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="Also write an animated GIF of the episode.")
     args = parser.parse_args(words)
     enable_compilation_cache()
     found = reopen.open_run(args.run, args.seed)

@@ -30,14 +30,14 @@ def print_report(name: str, tier: str, *, from_summary: bool = False) -> None:
 def report_command(words: list[str]) -> int:
     """Write one experiment's report, or rewrite all pages."""
     parser = Parser(prog="prospect report", description="Write reports from finished runs, or from committed tables.")
-    parser.add_argument("name", nargs="?", metavar="EXPERIMENT", help="a registered experiment or a Python file")
+    parser.add_argument("name", nargs="?", metavar="EXPERIMENT", help="A registered experiment or a Python file.")
     parser.add_argument(
-        "--tier", choices=TIERS, help="tier to report (default: that of the committed tables, else repro)"
+        "--tier", choices=TIERS, help="Tier to report (default: that of the committed tables, else repro)"
     )
-    parser.add_argument("--from-summary", action="store_true", help="use only the committed tables, without the runs")
+    parser.add_argument("--from-summary", action="store_true", help="Use only the committed tables, without the runs.")
     parser.add_argument(
         "--all", action="store_true",
-        help="rewrite all pages from the committed tables, including the overview and the site",
+        help="Rewrite all pages from the committed tables, including the overview and the site.",
     )  # fmt: skip
     args = parser.parse_args(words)
     if args.all == bool(args.name):

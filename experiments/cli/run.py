@@ -53,7 +53,7 @@ def run_agent(name: str, words: list[str]) -> int:
     shown = f"default: {here}; " if here else ""
     parser.add_argument(
         "env", metavar="ENV", nargs="?", default=here,
-        help=f"environment to train in ({shown}see: prospect list envs)",
+        help=f"Environment to train in ({shown}see: prospect list envs).",
     )  # fmt: skip
     add_options(parser, cls, title="hyper-parameters")
     # The flags of an environment or a dataset depend on its name.
@@ -98,22 +98,26 @@ def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str
     unit = {Segments: "environment steps", Rollouts: "evaluations of policies", Batches: "gradient updates"}
     what = f"{unit[type(wants_of(cls())[0])]} (default: {budget})"
     add = parser.add_argument
-    add("--budget", type=positive, default=budget, metavar="N", help=f"length of the training in {what}")
-    add("--seed", type=natural, metavar="N", help="train with this one seed (default: 0)")
-    add("--seeds", type=positive, metavar="N", help="train with each of the seeds 0 to N-1")
-    add("--evals", type=positive, default=20, metavar="N", help="number of evaluations during training (default: 20)")
+    add("--budget", type=positive, default=budget, metavar="N", help=f"Length of the training in {what}")
+    add("--seed", type=natural, metavar="N", help="Train with this one seed (default: 0)")
+    add("--seeds", type=positive, metavar="N", help="Train with each of the seeds 0 to N-1.")
+    add("--evals", type=positive, default=20, metavar="N", help="Number of evaluations during training (default: 20)")
     add(
         "--eval-episodes", type=positive, default=EPISODES, metavar="N",
-        help=f"number of episodes per evaluation (default: {EPISODES})",
+        help=f"Number of episodes per evaluation (default: {EPISODES})",
     )  # fmt: skip
-    add("--out", type=Path, metavar="FOLDER", help="folder of the run (default: under results/runs)")
-    add("--track", choices=TRACKERS, help="also log the metrics to TensorBoard or W&B (needs the extra `track`)")
-    add("--stop-at", metavar="METRIC>=VALUE", help="end when a metric reaches a value, e.g. 'eval/return>=0.9' (or <=)")
+    add("--out", type=Path, metavar="FOLDER", help="Folder of the run (default: under results/runs)")
+    add("--track", choices=TRACKERS, help="Also log the metrics to TensorBoard or W&B (needs the extra `track`).")
+    add(
+        "--stop-at", metavar="METRIC>=VALUE", help="End when a metric reaches a value, e.g. 'eval/return>=0.9' (or <=)."
+    )
     shown = f" (default: {dataset})" if dataset else ""
     learns = isinstance(wants_of(cls())[0], Batches)
     add(
         "--dataset", metavar="NAME", default=dataset,
-        help=f"dataset to learn from: a file or a name in `prospect data list`{shown}" if learns else argparse.SUPPRESS,
+        help=f"Dataset to learn from: a file, or a name in `prospect data list`{shown or '.'}"
+        if learns
+        else argparse.SUPPRESS,
     )  # fmt: skip
 
 

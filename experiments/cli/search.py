@@ -29,14 +29,14 @@ def search_experiment(words: list[str]) -> int:
         description="Tune hyper-parameters by ASHA, as an experiment declares. The same command resumes an interrupted "
         "search; more trials extend it.",
     )
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a registered experiment or a Python file")
-    parser.add_argument("--trials", type=positive, metavar="N", help="number of trials (default: as declared)")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="A registered experiment or a Python file.")
+    parser.add_argument("--trials", type=positive, metavar="N", help="Number of trials (default: as declared)")
     parser.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="number of trials at the same time (default: 1)"
+        "--workers", type=positive, default=1, metavar="N", help="Number of trials at the same time (default: 1)"
     )
-    parser.add_argument("--nice", action="store_true", help="run workers at low priority (nice 10)")
+    parser.add_argument("--nice", action="store_true", help="Run workers at low priority (nice 10).")
     parser.add_argument(
-        "--limit", type=positive, metavar="SECONDS", help="time limit of a trial in seconds (default: none)"
+        "--limit", type=positive, metavar="SECONDS", help="Time limit of a trial in seconds (default: none)"
     )
     args = parser.parse_args(words)
     if not is_experiment(args.experiment):

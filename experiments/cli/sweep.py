@@ -13,13 +13,13 @@ def experiment_parser(verb: str, name: str) -> Parser:
     """The options of `prospect run EXPERIMENT` and `prospect sweep EXPERIMENT`."""
     then = ", then write its report" if verb == "run" else ""
     parser = Parser(prog=f"prospect {verb} {name}", description=f"Run the unfinished runs of an experiment{then}.")
-    parser.add_argument("--tier", default="smoke", choices=TIERS, help="size of the experiment (default: smoke)")
-    parser.add_argument("--seeds", type=positive, metavar="N", help="largest number of seeds per agent")
-    parser.add_argument("--agents", metavar="A,B", help="run only the agents with these labels, separated by commas")
+    parser.add_argument("--tier", default="smoke", choices=TIERS, help="Size of the experiment (default: smoke)")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="Largest number of seeds per agent.")
+    parser.add_argument("--agents", metavar="A,B", help="Run only the agents with these labels, separated by commas.")
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help=WORKERS_HELP)
-    parser.add_argument("--nice", action="store_true", help="run workers at low priority (nice 10)")
+    parser.add_argument("--nice", action="store_true", help="Run workers at low priority (nice 10).")
     parser.add_argument(
-        "--limit", type=positive, metavar="SECONDS", help="time limit of a run in seconds (default: none)"
+        "--limit", type=positive, metavar="SECONDS", help="Time limit of a run in seconds (default: none)"
     )
     return parser
 

@@ -28,15 +28,15 @@ SHADES = " .:-=+*#%@"
 def watch_run(words: Sequence[str]) -> int:
     """Show one episode of the agent of a finished run."""
     parser = Parser(prog="prospect watch", description="Show an episode of a finished run's agent.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
-    parser.add_argument("--gif", type=Path, metavar="FILE", help="write an animated GIF; needs no terminal")
+    parser.add_argument("run", type=Path, metavar="RUN", help="The folder of a finished run.")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="Write an animated GIF; needs no terminal.")
     parser.add_argument(
         "--episode", type=natural, default=0, metavar="N",
-        help="number of the episode in the last evaluation (default: 0)",
+        help="Number of the episode in the last evaluation (default: 0)",
     )  # fmt: skip
     parser.add_argument("--seed", type=natural, help=SEED_HELP)
-    parser.add_argument("--unseen", action="store_true", help="use a level that training never uses")
-    parser.add_argument("--fps", type=positive, default=20, metavar="N", help="frames per second (default: 20)")
+    parser.add_argument("--unseen", action="store_true", help="Use a level that training never uses.")
+    parser.add_argument("--fps", type=positive, default=20, metavar="N", help="Frames per second (default: 20)")
     args = parser.parse_args(list(words))
     console = out()
     if not args.gif and not console.is_terminal:

@@ -218,7 +218,7 @@ def test_bounded_intervals_have_power():
 
 
 def test_a_score_beyond_its_bounds_is_refused():
-    with pytest.raises(ValueError, match="not between the bounds 0 and 1"):
+    with pytest.raises(ValueError, match="not between the declared bounds 0 and 1"):
         st.bounded_interval([0.5, 1.2, 0.3], 0, 1)
     with pytest.raises(ValueError, match="not between"):
         st.bounded_interval([0.5, 1.0002, 0.3], 0, 1)

@@ -26,7 +26,7 @@ class Floor(Actor):
     random: bool
 
     def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """Nothing."""
+        """No memory."""
         return ()
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
