@@ -118,7 +118,7 @@ def test_misfits_and_bad_values():
         TabularMEX().bind(envs.make("probe/bandit").spec)
     with pytest.raises(ValueError, match=r"spec\.rewards"):
         TabularMEX().bind(Spec("test/none", Discrete(2), Discrete(2), horizon=2, fixed_length=True))
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="fixed length"):
         TabularMEX().bind(Tiny(id="test/tiny", obs=Discrete(2), action=Discrete(2), horizon=2))
     with pytest.raises(ValueError, match="multi"):
         agents.make("mex_tabular", starts="many")
