@@ -97,6 +97,15 @@ format: $(STAMP) ## Sort imports and format the code with ruff
 	@$(BIN)/ruff check --quiet --select I --fix .
 	@$(BIN)/ruff format --quiet .
 
+##@ Read
+.PHONY: docs
+docs: ## Build a site of all pages and the API into build/docs, for use without network (Sphinx, in .venv-docs)
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@JAX_PLATFORMS=cpu .venv-docs/bin/python -m sphinx -c docs -d build/doctrees -W --keep-going --quiet . build/docs
+	@.venv-docs/bin/python -m tests.site_links build/docs
+	@echo build/docs/index.html
+
 ##@ Measure
 .PHONY: sweep
 sweep: $(STAMP) ## Run an experiment without a report, on the cluster at RAY_ADDRESS if set [EXPERIMENT=it TIER=... SEEDS=n WORKERS=n AGENTS=a,b]
@@ -122,7 +131,7 @@ bench: $(STAMP) ## Measure speed and memory into results/bench/ [NAME=one of the
 ##@ Tidy up
 .PHONY: clean
 clean: ## Remove .venv, caches and builds, but never results
-	@rm -rf $(VENV) .venv-rliable build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-rliable .venv-docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	@find agents envs experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: $(EXPERIMENTS)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -265,6 +266,28 @@ def test_a_target_takes_what_its_help_says():
         used = set(re.findall(r"\$\((?:if \$\(|or \$\()?([A-Z]+)", recipe.split("##", 1)[1].partition("\n")[2]))
         named = set(re.findall(r"([A-Z]+)=", recipe.partition("\n")[0]))
         assert used - {"RUN", "BIN", "STAMP", "VENV", "PYTHON", "EXPERIMENTS", "DECLARED"} == named, target
+
+
+def test_a_commit_is_held_to_what_make_lint_does():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"], "nothing is downloaded"
+    commands = [hook["entry"] for hook in hooks[0]["hooks"]]
+    assert commands == make("-n", "lint").stdout.rpartition(".set-up\n")[2].splitlines()
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks[0]["hooks"])
+
+
+def test_continuous_integration_runs_the_readmes_commands():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == ["make lint", "make test", "make demo"]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+
+
+def test_tests_import_each_other_in_one_way():
+    """As `tests.x`: nothing but the checkout's root is on the path."""
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not helpers & set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.M)), path
 
 
 def test_the_environment_does_not_choose_for_make(monkeypatch: pytest.MonkeyPatch):
