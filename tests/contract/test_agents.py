@@ -195,7 +195,8 @@ def test_what_it_ships_acts_within_bounds(name):
 def acting(name: str, steps: int):
     """(behaviour, a fresh memory, what `steps` steps give from a memory: the memory and all else)."""
     c = case(name)
-    behaviour, obs = c.program.behaviour(run(name, 0)[0]), jax.vmap(c.env.reset)(jax.random.split(KEY, steps))[1]
+    behaviour = jax.jit(lambda key: c.bound.exploit(c.bound.init(key)))(KEY)
+    obs = jax.vmap(c.env.reset)(jax.random.split(KEY, steps))[1]
     inputs = jax.vmap(lambda o: first_inputs(c.env.spec, o))(obs)
     inputs = dataclasses.replace(inputs, first=jnp.arange(steps) == 0)
 
@@ -216,7 +217,8 @@ def test_an_emptied_memory_is_as_good_as_a_fresh_one(name):
     empty = jax.jit(lambda memory, ended: c.bound.fresh_memory(behaviour, memory, ended, KEY))
     assert jax.tree.structure(used) == jax.tree.structure(fresh)
     jax.tree.map(np.testing.assert_array_equal, empty(used, jnp.bool_(False)), used)
-    jax.tree.map(np.testing.assert_array_equal, play(empty(used, jnp.bool_(True)))[1], play(fresh)[1])
+    near = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)  # they are drawn in two programs
+    jax.tree.map(near, play(empty(used, jnp.bool_(True)))[1], play(fresh)[1])
 
 
 def test_extras_hold_no_memory(name):
