@@ -1,11 +1,13 @@
 """Policies in NumPy alone act as the players that they come from, or are refused."""
 
+import flax.linen as nn
 import numpy as np
 import pytest
 
 from prospect_rl import agents
 from prospect_rl.agents import BC, CDE, PPO, SAC, TD3, Floor
 from prospect_rl.agents.api import Box, Dict, Discrete
+from prospect_rl.agents.nn.networks import MLP
 from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.envs.gymnasium import spaces
 from tests.agents.players import PICTURE, observations, recurrent, untrained
@@ -17,6 +19,10 @@ EXPRESSED = {
     "sac": (SAC(hidden=(8,)), FLAT, REACH),
     "mex": (agents.MEX(hidden=(8, 8)), FLAT, Box((2,), -1.0, 1.0)),
     "evolved": (agents.RandomSearch(), FLAT, REACH),
+    "cql": (agents.CQL(hidden=(8,)), FLAT, REACH),
+    "iql": (agents.IQL(hidden=(8,)), Box((3, 2)), REACH),
+    "awac": (agents.AWAC(hidden=(8,)), FLAT, REACH),
+    "td3_bc": (agents.TD3BC(hidden=(8,)), FLAT, REACH),
     "bc": (BC(hidden=(8,)), FLAT, Box((2,))),
     "bc-choice": (BC(hidden=(8,)), FLAT, Discrete(3)),
     "cde": (CDE(hidden=(8, 7)), Box((3, 2)), REACH),
@@ -76,6 +82,28 @@ def test_what_numpy_cannot_express_is_one_clear_line():
         recurrent().to_numpy()
     with pytest.raises(ValueError, match="policy of Floor cannot be written in NumPy: it is no feed-forward network"):
         untrained(Floor(), FLAT, REACH).to_numpy()
+
+
+def test_a_network_says_that_it_is_made_of_layers():
+    class Other(nn.Module):
+        """A network that says nothing of the kind."""
+
+        @nn.compact
+        def __call__(self, obs):
+            return nn.Dense(2)(obs)
+
+    class Mine(TD3):
+        """TD3 with a policy of its own."""
+
+        @property
+        def actor_network(self):
+            return network
+
+    network = Other()
+    with pytest.raises(ValueError, match="of Mine cannot be written in NumPy: its Other is not made of dense layers"):
+        newborn(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
+    network = MLP((5, 5, 2))
+    newborn(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
 
 
 def test_an_export_that_would_act_otherwise_is_refused():

@@ -3,11 +3,15 @@
 One set of compiled programs an agent, shared by all of its tests (which share a worker of xdist).
 """
 
+import contextlib
 import dataclasses
+import inspect
+import re
 import typing
 from functools import cache, partial
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +19,8 @@ import pytest
 
 from prospect_rl import agents, envs
 from prospect_rl.agents import Player
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, cost, wants_of
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, cost, hyper, wants_of
+from prospect_rl.agents.online.sac import GaussianActor
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import episodes, first_inputs, next_inputs
 from prospect_rl.experiments.metrics import metric_of
@@ -29,12 +34,8 @@ from tests.contract import bad
 
 ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
 """Small environments: an agent is tested in the first that it fits."""
-SMALL = {"population": 12, "batch": 8, "emitters": 4, "parallel": 2, "archive_capacity": 64, "reward_capacity": 64,
-         "emitter_capacity": 4, "chunk": 60, "bins": 5, "num_envs": 2, "size": 16,
-         "capacity": 64, "learning_starts": 4, "updates_per_step": 1.0, "model_hidden": (16,), "model_epochs": 3,
-         "rollouts": 20, "minibatches": 2, "context": 4, "segments": 2, "layers": 1, "memories": 2,
-         "cache": 6, "samples": 2, "updates": 10}  # fmt: skip
-"""Values that make an agent small, for those of its fields that have these names."""
+SMALL = 4
+"""What counts and widths of an agent come down to, or as near to it as it takes them."""
 CALLS = 4
 KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
@@ -47,11 +48,25 @@ agents that learn from whole episodes."""
 
 
 def small(name: str) -> Agent:
-    cls = agents.AGENTS[name]
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    idle = getattr(cls, "unused_fields", ())  # fields that an agent refuses, for they decide nothing in it
-    fields = {k: v for k, v in SMALL.items() if k in known and k not in idle and isinstance(known[k].default, type(v))}
-    return agents.make(name, **fields)
+    """The agent, as small as it may be: cheap to compile and to run, whatever its fields are called."""
+    agent = agents.make(name)
+    for f in 2 * dataclasses.fields(agent):  # twice: what a field may be can hang on one that comes after it
+        agent = shrunk(agent, f.name)
+    return agent
+
+
+def shrunk(agent: Agent, field: str) -> Agent:
+    """The agent with the smallest value of a field, a whole number or several, that it does not refuse."""
+    value, limit = getattr(agent, field), SMALL
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(type(number) is int for number in numbers):
+        return agent
+    while limit < max(numbers, default=0):
+        less = tuple(min(number, limit) for number in numbers)
+        with contextlib.suppress(ValueError):
+            return dataclasses.replace(agent, **{field: less if isinstance(value, tuple) else less[0]})
+        limit *= 2
+    return agent
 
 
 def dataset_for(env) -> Dataset:
@@ -253,7 +268,9 @@ def test_what_it_ships_can_be_loaded(name, tmp_path):
     env_state, obs = jax.jit(c.env.reset)(jax.random.key(1))
     inputs = first_inputs(c.env.spec, obs)
     for t in range(3):
-        action, memory, _ = act(behaviour, memory, inputs, jax.random.fold_in(episode, t + 1))
+        action, after, _ = act(behaviour, memory, inputs, jax.random.fold_in(episode, t + 1))
+        assert c.agent.remembers or digest(after) == digest(memory)
+        memory = after
         for player in players:
             theirs = player(jax.device_get(inputs.obs), float(inputs.reward))
             assert c.env.spec.action.contains(theirs)
@@ -265,11 +282,12 @@ def test_what_it_ships_can_be_loaded(name, tmp_path):
 def test_what_it_ships_is_numpy_or_one_line(name):
     c, (state, *_) = case(name), run(name, 0)
     player = Player(c.bound, c.program.behaviour(state))
-    if name in ("floor", "mex_tabular") or getattr(c.agent, "remembers", False):  # no networks, or a memory
-        with pytest.raises(ValueError, match="cannot be written in NumPy"):
-            player.to_numpy()
-    else:
+    try:
         player.to_numpy()  # compared with the player before it is handed out
+        assert not c.agent.remembers
+    except ValueError as error:
+        assert re.fullmatch(f"the policy of {type(c.agent).__name__} cannot be written in NumPy: .+", str(error))
+        assert "\n" not in str(error)
 
 
 def test_a_report_is_a_table(name):
@@ -289,3 +307,47 @@ def test_unknown_names_are_one_line_with_the_nearest():
         agents.make("SAC")
     with pytest.raises(ValueError, match="serene: .*chunks"):
         agents.make("serene", chunks=3)
+
+
+# --- an agent of one's own ---------------------------------------------------------------------------
+
+
+class Experts(nn.Module):
+    """[..., O] -> (mean, log std) [..., A]: Gaussian actors, mixed by a gate."""
+
+    hidden: tuple[int, ...]
+    size: int
+    count: int
+
+    @nn.compact
+    def __call__(self, obs):
+        gate = nn.softmax(nn.Dense(self.count)(obs))[..., None]
+        parts = [GaussianActor(self.hidden, self.size)(obs) for _ in range(self.count)]
+        return tuple(jnp.sum(gate * jnp.stack(each, -2), -2) for each in zip(*parts, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExpertSAC(agents.SAC):
+    """SAC whose policy is a mixture of experts."""
+
+    experts: int = hyper(3, least=1)
+    """Number of experts."""
+
+    @property
+    def actor_network(self) -> Experts:
+        """The mixture."""
+        return Experts(self.hidden, self.sizes[1], self.experts)
+
+
+def test_an_agent_of_ones_own_keeps_to_this_by_its_line_in_the_register_alone(monkeypatch, tmp_path):
+    monkeypatch.setitem(agents.AGENTS, "sac_experts", ExpertSAC)
+    tests = [test for word, test in globals().items() if word.startswith("test_")]
+    for test in tests:
+        given = {"name": "sac_experts", "tmp_path": tmp_path}
+        wanted = inspect.signature(test).parameters
+        if "name" in wanted:
+            test(**{word: given[word] for word in wanted})
+    c, (state, *_) = case("sac_experts"), run("sac_experts", 0)
+    line = "the policy of ExpertSAC cannot be written in NumPy: its Experts is not made of dense layers"
+    with pytest.raises(ValueError, match=line):
+        Player(c.bound, c.program.behaviour(state)).to_numpy()

@@ -1,6 +1,7 @@
 """Samples of spaces."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -56,3 +57,15 @@ def test_what_is_clipped_is_contained():
     assert space.contains(space.clipped(beyond)) and float(beyond[0]) > 0.1
     assert space.clipped(beyond, "float64").tolist() == [0.1, -0.1]
     assert Box((2,), 0, 9, "uint8").clipped([300.5, -1]).tolist() == [9, 0]
+
+
+def test_a_box_is_reached_from_minus_one_to_one_and_back():
+    box = Box((2,), (-1.0, 0.0), (3.0, 0.5))
+    np.testing.assert_array_equal(box.scale(jnp.array([[-1, -1], [1, 1], [0, 0], [-9, 9]])), [
+        [-1, 0], [3, 0.5], [1, 0.25], [-1, 0.5],
+    ])  # fmt: skip
+    np.testing.assert_array_equal(box.unscale(np.array([[-1, 0], [3, 0.5]], np.float32)), [[-1, -1], [1, 1]])
+    for free in (Box((2,)), Box((2,), 0.0), Box((2,), (-1.0, -np.inf), 1.0)):
+        assert not free.bounded and free.scale(box) is free.unscale(box) is box, "as it is, whatever it is"
+    fine = Box((1,), -0.1, 0.7)
+    assert all(fine.contains(np.float32(fine.scale(jnp.float32([x])))) for x in (-1, 1))

@@ -109,6 +109,11 @@ class TabularMEX(Agent):
         states = jnp.arange(self.reward.shape[0])
         return (states[None] <= states[:, None] + self.jump)[:, None]
 
+    @property
+    def remembers(self) -> bool:
+        """Yes: the step of the episode, for the plan is made for its length."""
+        return True
+
     def init(self, key: Key) -> State:
         """The model with the highest objective before any data."""
         states, actions = self.reward.shape
