@@ -14,10 +14,12 @@ No agent has a training loop, a log, a seed or a file. Keys: every `key` argumen
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.ship.portable import Policy
@@ -43,7 +45,7 @@ from prospect_rl.envs.fields import check, without_aliases
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
     "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "cost", "hyper",
-    "not_bounded_vector", "unwritable",
+    "not_bounded_vector", "nought", "traced", "unwritable", "with_arrays",
 ]  # fmt: skip
 
 # --- the three wants ---------------------------------------------------------------------------------
@@ -142,6 +144,9 @@ class Agent(metaclass=AcceptsAliases):
 
     vmap_seeds: ClassVar[bool] = True
     """Whether seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+
+    traces: ClassVar[bool] = True
+    """Whether runs that differ in `traced` fields may be one program. False where they would wait for each other."""
 
     default_run: ClassVar[DefaultRun | None] = None
     """The run of `prospect run AGENT`; None where the command line must name an environment."""
@@ -247,6 +252,33 @@ class Agent(metaclass=AcceptsAliases):
 def unwritable(agent: Agent, why: str) -> ValueError:
     """What `Agent.to_numpy` raises."""
     return ValueError(f"the policy of {type(agent).__name__} cannot be written in NumPy: {why}")
+
+
+# --- fields as arguments of a program ----------------------------------------------------------------
+
+
+def traced(agent: Agent) -> tuple[str, ...]:
+    """The fields that may be arrays in a program, so that runs with other values of them need no program of their own.
+
+    Fields say so themselves: `hyper(3e-4, above=0, traced=True)`. Only iterations of one kind and a known cost can go
+    side by side, hence none where an agent has phases or evaluates populations.
+    """
+    if not agent.traces or isinstance(agent.wants, tuple | Rollouts):
+        return ()
+    return tuple(f.name for f in fields(agent) if f.metadata.get("traced"))
+
+
+def with_arrays(agent: Agent, values: Mapping[str, Array]) -> Agent:
+    """A copy with arrays [] in the place of floats, inside a program. Their bounds were checked as numbers before."""
+    made = copy.copy(agent)
+    for name, x in values.items():
+        object.__setattr__(made, name, x)
+    return made
+
+
+def nought(x: float | Array) -> bool:
+    """Whether a field is the number 0, so that its term can be left out; an array's value is not known."""
+    return not isinstance(x, jax.Array) and x == 0
 
 
 def not_bounded_vector(space: Any) -> str | None:

@@ -30,7 +30,7 @@ class Continuous(Agent):
 
     hidden: tuple[int, ...] = hyper((256, 256), least=1)
     """Number of neurons in each hidden layer of every network."""
-    gamma: float = hyper(0.99, least=0, below=1)
+    gamma: float = hyper(0.99, least=0, below=1, traced=True)
     """Discount factor of future rewards, for each step."""
     batch_size: int = hyper(256, least=1)
     """Number of transitions in the batch of a gradient step (B)."""

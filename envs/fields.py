@@ -34,7 +34,9 @@ def bounds(
     return {"above": above, "least": least, "below": below, "most": most}
 
 
-def bounded(default: T, *, later: bool = False, alias: str | None = None, **limits: float) -> T:
+def bounded(
+    default: T, *, later: bool = False, alias: str | None = None, traced: bool = False, **limits: float
+) -> T:  # fmt: skip
     """Declare a dataclass field with a default and bounds, to be checked by `check`.
 
     Args:
@@ -42,12 +44,14 @@ def bounded(default: T, *, later: bool = False, alias: str | None = None, **limi
         later: Whether the field was added after results were published. At its default it is then left out of a run's
             hash, so that existing hashes stay valid; its default must never change, nor change existing results.
         alias: Another name of an agent's field, used by other libraries; accepted as keyword and flag, never hashed.
+        traced: Whether a program may take the number as an argument, because it only enters arithmetic (no Python
+            branch, no shape, nothing computed on the host); see `agents.api.traced`.
         **limits: `above`, `least`, `below`, `most`; see `bounds`.
 
     Returns:
         The field.
     """
-    return field(default=default, metadata={**bounds(**limits), "later": later, "alias": alias})
+    return field(default=default, metadata={**bounds(**limits), "later": later, "alias": alias, "traced": traced})
 
 
 @cache

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from prospect_rl.experiments.run.driver import train_run
     from prospect_rl.experiments.run.hooks import Callback
     from prospect_rl.experiments.run.result import Interrupted, Result
+    from prospect_rl.experiments.run.together import train_many
     from prospect_rl.experiments.run.tracking import TensorBoard, WandB
     from prospect_rl.experiments.run.train import train
     from prospect_rl.experiments.run.video import Video
 
 __all__ = [
     "Callback", "EarlyStop", "Interrupted", "Result", "Run", "SaveBest", "TensorBoard", "Video", "WandB", "train",
-    "train_run",
+    "train_many", "train_run",
 ]  # fmt: skip
 
 WHERE = {
     "Callback": "hooks", "EarlyStop": "callbacks", "Interrupted": "result", "Result": "result", "Run": "config",
     "SaveBest": "callbacks", "TensorBoard": "tracking", "Video": "video", "WandB": "tracking", "train": "train",
+    "train_many": "together",
     "train_run": "driver",
 }  # fmt: skip
 

@@ -93,7 +93,7 @@ NEW = tuple(
 )
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
-DATA = ("experiments/run/driver.py: _Driver", "envs/data/datasets.py: count")
+DATA = ("experiments/run/member.py: Member", "envs/data/datasets.py: count")
 CLIMB = ("experiments/papers/serene/common.py: climb",)
 REACH = ("experiments/papers/elmur/elmur_theory.py: reach",)
 FIRST = ("experiments/papers/serene/common.py: log_first",)

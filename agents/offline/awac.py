@@ -50,7 +50,7 @@ class AWAC(Weighted):
 
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Number of neurons in each hidden layer of all networks."""
-    temperature: float = hyper(0.1, above=0)
+    temperature: float = hyper(0.1, above=0, traced=True)
     """Divisor of the advantages: .1 in mazes, 1 elsewhere (lambda in CORL)."""
 
     @property

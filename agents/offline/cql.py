@@ -56,11 +56,11 @@ class CQL(SACUpdates, Offline):
 
     hidden: tuple[int, ...] = hyper((256, 256, 256), least=1)
     """Number of neurons in each hidden layer of all networks."""
-    actor_learning_rate: float = hyper(3e-5, above=0)
+    actor_learning_rate: float = hyper(3e-5, above=0, traced=True)
     """Learning rate of the Adam optimisers of the actor and the temperature."""
-    critic_learning_rate: float = hyper(3e-4, above=0)
+    critic_learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimisers of the critics and the Lagrange multiplier."""
-    weight: float = hyper(10.0, least=0)
+    weight: float = hyper(10.0, least=0, traced=True)
     """Weight in the critics' loss of the gap between the values of other actions and of the data's; 0 gives SAC's
     loss."""
     samples: int = hyper(10, least=1)

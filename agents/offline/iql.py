@@ -64,9 +64,9 @@ class IQL(Weighted):
 
     default_run = DefaultRun("maze2d/large", 30_000, "maze2d/large/waypoints")
 
-    expectile: float = hyper(0.7, above=0, below=1)
+    expectile: float = hyper(0.7, above=0, below=1, traced=True)
     """Expectile of the values of the data's actions that V learns: .5 is their mean, towards 1 their best."""
-    beta: float = hyper(3.0, least=0)
+    beta: float = hyper(3.0, least=0, traced=True)
     """Inverse temperature of the policy: 0 is behaviour cloning."""
     decay: int = hyper(0, least=0)
     """Number of updates in which the policy's learning rate falls to 0 along a cosine; 0 means that it is constant."""

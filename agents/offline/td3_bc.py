@@ -27,7 +27,7 @@ class TD3BC(TD3Updates, Offline):
 
     default_run = DefaultRun("maze2d/medium", 20_000, "maze2d/medium/waypoints")
 
-    alpha: float = hyper(2.5, least=0)
+    alpha: float = hyper(2.5, least=0, traced=True)
     """Weight of the value relative to the squared distance to the data's actions."""
 
     def actor_loss(self, actor: Tree, critics: Sequence[Tree], batch: Experience) -> Array:

@@ -52,9 +52,9 @@ class Actor(nn.Module):
 class Weighted(Offline):
     """Base of IQL and AWAC: advantage-weighted behaviour cloning of a dataset."""
 
-    learning_rate: float = hyper(3e-4, above=0)
+    learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimisers of all networks."""
-    tau: float = hyper(0.005, above=0, most=1)
+    tau: float = hyper(0.005, above=0, most=1, traced=True)
     """Share of the distance that target critics move towards the critics in an update (0-1)."""
 
     @property

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,7 @@ class MBPO(SAC):
     """Model-based policy optimisation. A subclass with another training of the model overrides `model_loss`."""
 
     default_run = DefaultRun("mujoco/reacher", 8_000)
+    traces: ClassVar[bool] = False  # a model is trained until it gets no better: all runs would wait for the slowest
 
     hidden: tuple[int, ...] = hyper((128, 128), least=1)
     """Number of neurons in each hidden layer of the actor and the critics."""

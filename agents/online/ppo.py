@@ -123,28 +123,28 @@ class PPO(Agent):
     """Number of passes over the steps of an iteration."""
     minibatches: int = hyper(8, least=1)
     """Number of minibatches in a pass; it must divide num_envs * length (num_envs, if recurrent)."""
-    learning_rate: float = hyper(3e-4, above=0)
+    learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimiser."""
     anneal_steps: int = hyper(0, least=0)
     """Number of environment steps in which the learning rate falls linearly to 0; 0 means that it is constant."""
-    gamma: float = hyper(0.99, least=0, most=1)
+    gamma: float = hyper(0.99, least=0, most=1, traced=True)
     """Discount factor of future rewards, for each step."""
-    lam: float = hyper(0.95, least=0, most=1, alias="gae_lambda")
+    lam: float = hyper(0.95, least=0, most=1, alias="gae_lambda", traced=True)
     """Lambda of generalised advantage estimation: 0 relies on predicted values, 1 on observed returns."""
-    clip: float = hyper(0.2, above=0, alias="clip_range")
+    clip: float = hyper(0.2, above=0, alias="clip_range", traced=True)
     """Largest change of an action's probability ratio from 1 in an iteration (epsilon in the paper)."""
     clip_value: float = hyper(0.0, least=0, alias="clip_range_vf")
     """Largest change of a value in an iteration (the larger error counts, with and without this bound); 0 means no
     bound."""
-    entropy: float = hyper(0.0, least=0, alias="ent_coef")
+    entropy: float = hyper(0.0, least=0, alias="ent_coef", traced=True)
     """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
-    value_weight: float = hyper(0.5, least=0, alias="vf_coef")
+    value_weight: float = hyper(0.5, least=0, alias="vf_coef", traced=True)
     """Weight of the value loss in the total loss."""
-    max_grad_norm: float = hyper(0.5, above=0)
+    max_grad_norm: float = hyper(0.5, above=0, traced=True)
     """Largest norm of a gradient; longer gradients are scaled down to it."""
     normalise_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
     """Whether advantages are normalised over the batch, over each minibatch, or not at all (`none`)."""
-    adam_eps: float = hyper(1e-5, above=0)
+    adam_eps: float = hyper(1e-5, above=0, traced=True)
     """Small constant in the denominator of the Adam optimiser."""
     hidden: tuple[int, ...] = hyper((64, 64), least=1)
     """Number of neurons in each hidden layer of the policy and of the value network."""
@@ -159,7 +159,7 @@ class PPO(Agent):
     10."""
     normalise_rewards: bool = False
     """Whether rewards are divided by the running standard deviation of their discounted sums."""
-    reward_clip: float = hyper(10.0, above=0, later=True)
+    reward_clip: float = hyper(10.0, above=0, later=True, traced=True)
     """Normalised rewards (see normalise_rewards) are clipped to plus and minus this value."""
     greedy: bool = False
     """Whether evaluation and the shipped policy take the most likely action instead of a sample."""

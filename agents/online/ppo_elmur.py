@@ -20,9 +20,9 @@ class ElmurPPO(PPO):
 
     default_run = DefaultRun("popgym/RepeatFirstEasy", 81_920)
 
-    learning_rate: float = hyper(1e-3, above=0)
+    learning_rate: float = hyper(1e-3, above=0, traced=True)
     """Learning rate of the Adam optimiser."""
-    entropy: float = hyper(0.01, least=0)
+    entropy: float = hyper(0.01, least=0, traced=True)
     """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
     width: int = hyper(64, least=2)
     """Number of features of each token in ELMUR's layers."""

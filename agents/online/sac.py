@@ -77,11 +77,11 @@ class Learner:
 class SACUpdates(Continuous):
     """The updates of SAC, online or offline. A subclass with another policy overrides `actor_network`."""
 
-    tau: float = hyper(0.005, above=0, most=1)
+    tau: float = hyper(0.005, above=0, most=1, traced=True)
     """Share of the distance that target networks move towards the trained networks in an update (0-1)."""
-    actor_learning_rate: float = hyper(3e-4, above=0)
+    actor_learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimiser of the actor."""
-    critic_learning_rate: float = hyper(3e-4, above=0)
+    critic_learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimisers of the critics and of the temperature."""
     alpha: float = hyper(1.0, above=0)
     """Temperature (weight of the entropy): its initial value, or its fixed value where it is not tuned."""

@@ -53,13 +53,13 @@ class Learner:
 class TD3Updates(Continuous):
     """The updates of TD3, online or offline."""
 
-    tau: float = hyper(0.005, above=0, most=1)
+    tau: float = hyper(0.005, above=0, most=1, traced=True)
     """Share of the distance that target networks move towards the trained networks in an update (0-1)."""
-    learning_rate: float = hyper(3e-4, above=0)
+    learning_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimisers of the actor and the critics."""
-    policy_noise: float = hyper(0.2, least=0)
+    policy_noise: float = hyper(0.2, least=0, traced=True)
     """Standard deviation of the noise that is added to target actions, which lie in [-1, 1]."""
-    noise_clip: float = hyper(0.5, least=0)
+    noise_clip: float = hyper(0.5, least=0, traced=True)
     """Largest absolute value of the noise that is added to target actions."""
     policy_delay: int = hyper(2, least=1)
     """Number of updates of the critics for each update of the actor and the target networks."""
@@ -157,7 +157,7 @@ class TD3(TD3Updates, OffPolicy):
 
     default_run = DefaultRun("mujoco/reacher", 40_000)
 
-    exploration_noise: float = hyper(0.1, least=0)
+    exploration_noise: float = hyper(0.1, least=0, traced=True)
     """Standard deviation of the noise that is added to actions while exploring; actions lie in [-1, 1]."""
 
     @property

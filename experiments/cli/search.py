@@ -16,7 +16,7 @@ from prospect_rl.experiments.options import show
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment, load
 from prospect_rl.experiments.run.lock import Lock
 from prospect_rl.experiments.searches.study import Study, worth
-from prospect_rl.experiments.sweeps.workers import connect, worker_environment
+from prospect_rl.experiments.sweeps.workers import Ray, connect, worker_environment
 from prospect_rl.experiments.terminal import FAILED, err, out, positive, table
 
 MOST_TRIALS = 10_000
@@ -26,8 +26,8 @@ def search_experiment(words: list[str]) -> int:
     """Run or resume the search that an experiment declares; print its trials and the best one."""
     parser = Parser(
         prog="prospect search",
-        description="Tune hyper-parameters by ASHA, as an experiment declares. The same command resumes an interrupted "
-        "search; more trials extend it.",
+        description="Tune hyper-parameters by successive halving, as an experiment declares. The same command "
+        "resumes an interrupted search; more trials extend it.",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help="A registered experiment or a Python file.")
     parser.add_argument("--trials", type=positive, metavar="N", help="Number of trials (default: as declared)")
@@ -43,15 +43,20 @@ def search_experiment(words: list[str]) -> int:
         raise unknown("experiment", args.experiment, EXPERIMENTS)
     if args.trials and args.trials > MOST_TRIALS:
         raise ValueError(f"--trials must be at most {MOST_TRIALS}, not {args.trials}")
-    _need_tune()
     ray = connect(args.workers, runtime_env={"env_vars": worker_environment()})  # before JAX
     try:
         study = open_study(load(args.experiment), args.trials)
         with Lock(study.folder), sweep_display(err()) as display:
-            from prospect_rl.experiments.searches.tuning import run
+            from prospect_rl.experiments.searches import together
 
             study.open()
-            run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display)
+            if together.possible(study):
+                together.run(study, Ray(args.workers, args.limit, ray), nice=args.nice, display=display)
+            else:
+                _need_tune()
+                from prospect_rl.experiments.searches.tuning import run
+
+                run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display)
             return conclude(study)
     finally:
         ray.shutdown()
@@ -63,7 +68,7 @@ def _need_tune() -> None:
         importlib.import_module("pandas")
     except ImportError as error:
         advice = 'install it with: pip install "prospect-rl[search]"'
-        raise ValueError(f"search needs Ray Tune ({error}); {advice}") from None
+        raise ValueError(f"this search needs Ray Tune ({error}); {advice}") from None
 
 
 def open_study(experiment: Experiment, trials: int | None = None) -> Study:

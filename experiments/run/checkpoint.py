@@ -156,6 +156,13 @@ def clear(folder: Path) -> None:
         shutil.rmtree(leftover)
 
 
+def forget(folder: Path, after: int) -> None:
+    """Remove the checkpoints of more iterations than `after`."""
+    for path in steps(folder):
+        if int(path.name) > after:
+            shutil.rmtree(path)
+
+
 def steps(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the oldest first."""
     return sorted(path for path in folder.glob("*") if path.name.isdigit() and path.is_dir())
@@ -181,14 +188,14 @@ def score_of(path: Path) -> float | None:
 
 
 def newest(
-    folder: Path, template: Tree, config_hash: str, notice: Callable[[str], None]
+    folder: Path, template: Tree, config_hash: str, notice: Callable[[str], None], *, most: int | None = None
 ) -> tuple[Tree, dict[str, Any]] | None:
-    """(run state, manifest) of the newest intact checkpoint; None if there is no checkpoint.
+    """(run state, manifest) of the newest intact checkpoint, of at most `most` iterations; None if there is none.
 
     A damaged one is skipped, reported through `notice` and deleted once an older intact one has been found. Raises
     ValueError if all are damaged, because a run never restarts from the beginning by itself, or if one does not fit.
     """
-    found, damaged = steps(folder)[::-1], []
+    found, damaged = [path for path in steps(folder)[::-1] if most is None or int(path.name) <= most], []
     for path in found:
         try:
             manifest = read_manifest(path, config_hash)

@@ -1,6 +1,7 @@
 """The folder of a run.
 
-    run.json        configuration, its hash, versions, threads, commit, hashes of level banks and data
+    run.json        configuration, its hash, versions, threads, commit, hashes of level banks and data; for a run
+                    that was one of several in a program, `together` lists the fields in which these may differ
     metrics.jsonl   one row per seed and mark; no times or dates, so that equal runs write equal bytes
     timing.jsonl    seconds, speed and date of each checkpoint
     checkpoints/    see `experiments.run.checkpoint`
@@ -23,6 +24,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,8 +51,10 @@ class Folder:
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
 
-    def open(self, run: Run, data: dict[str, str | None]) -> list[str]:
+    def open(self, run: Run, data: dict[str, str | None], together: Sequence[str] | None = None) -> list[str]:
         """Write run.json, or compare it with the existing one; returns notices about changes that may affect bits.
+
+        together: the fields in which the runs of a program of several may differ, if this is one of them.
 
         An existing run to a smaller budget is extended. Raises ValueError, listing every differing key, if the folder
         belongs to another configuration or other data.
@@ -61,6 +65,7 @@ class Folder:
         if not path.exists():
             facts = {"hash": run.hash, "name": run.name, **claims, **where, "commit": git_commit()}
             facts |= {"dataset": run.dataset.name} if run.dataset else {}
+            facts |= {"together": list(together)} if together is not None else {}
             durable.write(path, durable.dumps(facts, indent=1).encode())
             return []
         try:
@@ -79,6 +84,10 @@ class Folder:
             for folder in (self.checkpoints, *(self.path / "best").glob("*")):
                 checkpoint.reassign(folder, earlier["hash"], run.hash)
         moved = durable.differences({n: before[n] for n in where}, where)
+        if together is not None and "together" not in known:
+            durable.write(path, durable.dumps(known | {"together": list(together)}, indent=1).encode())
+        if (together is None) == ("together" in known) and self.result is None:
+            moved.append("it is one of several in a program for a part of its way")
         return [*notices, *([f"the bits may differ from an uninterrupted run: {', '.join(moved)}"] if moved else [])]
 
     def _extend(self, known: dict[str, Any], run: Run) -> str:

@@ -8,20 +8,22 @@ The run state is donated and is the carry of a `while_loop`, so that archives an
 Level banks, datasets and seeds are arguments of the programs: a program is compiled once for all seeds.
 Keys are `fold_in(fold_in(fold_in(root, stream), seed), iteration)`; none is stored, which makes resume exact.
 
-Shapes: S seeds where there are more than one (no axis otherwise).
+Several runs may be one program (`experiments.run.together`), whose arguments are seeds and values of `traced` fields.
+
+Shapes: S seeds where there are more than one (no axis otherwise), those of all runs where there are several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of, with_arrays
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Key, Tree
 from prospect_rl.envs.rollout import Streams
@@ -104,35 +106,44 @@ def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
 class Program:
     """The compiled programs of one agent in one environment. Except for compilation, all methods are pure."""
 
-    def __init__(self, agent: Agent, env: Env, seeds: tuple[int, ...], *, eval_episodes: int, dataset: Dataset | None):
-        self.agent, self.spec, self.wants = agent, env.spec, check_wants(agent)
-        self.unit = UNITS[type(self.wants[0])]
-        self.batched = len(seeds) > 1
-        self.eval_episodes = eval_episodes
+    def __init__(
+        self, agent: Agent, env: Env, seeds: Sequence[int], *, eval_episodes: int, dataset: Dataset | None,
+        floats: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:  # fmt: skip
+        """`floats`: traced field -> its value for each of the seeds; None where the agent's own hold for all."""
+        self.agent, self._env, self.spec, self.wants = agent, env, env.spec, check_wants(agent)
+        self.several, self.traced = floats is not None, None if floats is None else tuple(sorted(floats))
+        self.batched = len(seeds) > 1 or self.several
+        self.unit, self.eval_episodes = UNITS[type(self.wants[0])], eval_episodes
         self.banks, self._rebuild = split_env(env)
         self.world = (self.banks, dataset)
-        unseen = env.unseen() if hasattr(env, "unseen") else None
-        self.unseen = None if unseen is None else (split_env(unseen)[0], dataset)
         self.seeds = jnp.asarray(seeds, jnp.uint32) if self.batched else jnp.uint32(seeds[0])
+        self.who = (self.seeds, {n: jnp.asarray(x, jnp.float32) for n, x in floats.items()}) if floats else self.seeds
         self._step = jax.jit(self._step_of, static_argnames="phase", inline=True)
         self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=ONCE)
         self._evaluate = jax.jit(self._evaluate_of)
-        self._behaviour = jax.jit(self._over_seeds(agent.exploit, 0))
+        self._behaviour = jax.jit(self._over_seeds(lambda state, who: self._of(who)[0].exploit(state), 0))
         self._advance = jax.jit(self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=COMPILER)
+
+    @cached_property
+    def unseen(self) -> Tree | None:
+        """The world of levels that training never meets, where the environment keeps such."""
+        unseen = self._env.unseen() if hasattr(self._env, "unseen") else None
+        return None if unseen is None else (split_env(unseen)[0], self.world[1])
 
     # --- called by the driver ------------------------------------------------------------------------
 
     def init(self) -> RunState:
         """The run state before the first iteration."""
-        return self._init(self.seeds, self.world)
+        return self._init(self.who, self.world)
 
     def template(self) -> RunState:
         """The shapes and types of the run state."""
-        return jax.eval_shape(self._init, self.seeds, self.world)
+        return jax.eval_shape(self._init, self.who, self.world)
 
     def advance(self, run: RunState, phase: int, mark: int, limit: int) -> tuple[RunState, Array, dict[str, Array]]:
         """(run, [iterations, least budget used, next phase, broken] int32, last metrics). `run` is consumed."""
-        return self._advance(run, self.seeds, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
+        return self._advance(run, self.who, self.world, jnp.int32(mark), jnp.int32(limit), phase=phase)
 
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
         """Mean return, length and success of whole episodes, each [] or [S]. Does not change the run.
@@ -140,12 +151,12 @@ class Program:
         `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any.
         """
         worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
-        found = {name: self._evaluate(run.agent, self.seeds, world, jnp.int32(mark)) for name, world in worlds.items()}
+        found = {name: self._evaluate(run.agent, self.who, world, jnp.int32(mark)) for name, world in worlds.items()}
         return {f"{name}/{figure}": x for name, figures in found.items() for figure, x in figures.items()}
 
     def behaviour(self, run: RunState) -> Tree:
         """Parameters of the policy to deploy now."""
-        return self._behaviour(run.agent)
+        return self._behaviour(run.agent, self.who)
 
     def phase(self, run: RunState) -> int:
         """The phase of the next iteration."""
@@ -164,15 +175,20 @@ class Program:
 
         return many
 
-    def _init_of(self, seed: Array, world: Tree) -> RunState:
+    def _of(self, who: Tree) -> tuple[Agent, Array]:
+        """(the agent, the seed []) of one row of `self.who`."""
+        return (with_arrays(self.agent, who[1]), who[0]) if isinstance(who, tuple) else (self.agent, who)
+
+    def _init_of(self, who: Tree, world: Tree) -> RunState:
+        agent, seed = self._of(who)
         k_agent, k_explore, k_streams = jax.random.split(stream(INIT, seed), 3)
-        state, streams, want = self.agent.init(k_agent), None, self.wants[0]
+        state, streams, want = agent.init(k_agent), None, self.wants[0]
         if isinstance(want, Segments):
-            behaviour, _ = self.agent.explore(state, k_explore, 0)
+            behaviour, _ = agent.explore(state, k_explore, 0)
             env = self._rebuild(world[0])
-            streams = rollout.open_streams(env, self.agent, behaviour, k_streams, num_envs=want.num_envs)
+            streams = rollout.open_streams(env, agent, behaviour, k_streams, num_envs=want.num_envs)
         counter, ledger = jnp.int32(0), None
-        figures = self._figures(state, streams, seed, counter, world, phase=0)
+        figures = self._figures(state, streams, who, counter, world, phase=0)
         if isinstance(want, Rollouts) and self.spec.descriptor is not None:
             ledger = ledgers.open_ledger(self.spec, len(self.wants), archive=ARCHIVE in figures)
         run = RunState(state, streams, ledger, counter, counter, jnp.zeros((), bool))
@@ -180,7 +196,7 @@ class Program:
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), run)
 
     def _figures(
-        self, state: Tree, streams: Streams | None, seed: Array, iteration: Array, world: Tree, *, phase: int
+        self, state: Tree, streams: Streams | None, who: Tree, iteration: Array, world: Tree, *, phase: int
     ) -> dict[str, Array]:
         """The metrics of a phase before its first iteration: NaN, except for counters.
 
@@ -188,27 +204,26 @@ class Program:
         A phase is traced on first use; the trace is cached and reused in the phase's program.
         """
         after, _, _, _, figures = jax.eval_shape(
-            partial(self._step, phase=phase), state, streams, world, seed, iteration
+            partial(self._step, phase=phase), state, streams, world, who, iteration
         )
         _check_same(state, after, f"{type(self.agent).__name__}.learn (phase {phase})")
-        empty = {name: 0.0 if name == INVALID else jnp.nan for name in figures}
-        return {name: jnp.full(x.shape, empty[name], jnp.float32) for name, x in figures.items()}
+        return {n: jnp.full(x.shape, 0.0 if n == INVALID else jnp.nan, jnp.float32) for n, x in figures.items()}
 
     def _step_of(
-        self, state: Tree, streams: Streams | None, world: Tree, seed: Array, iteration: Array, *, phase: int
+        self, state: Tree, streams: Streams | None, world: Tree, who: Tree, iteration: Array, *, phase: int
     ) -> tuple[Tree, Streams | None, Any, Array, dict[str, Array]]:
         """(agent state, streams, data, cost, metrics) of one iteration of one seed."""
-        env, want = self._rebuild(world[0]), self.wants[phase]
+        env, want, (agent, seed) = self._rebuild(world[0]), self.wants[phase], self._of(who)
         k_explore, k_data, k_learn = jax.random.split(stream(TRAIN, seed, iteration), 3)
-        behaviour, active = self.agent.explore(state, k_explore, phase)
+        behaviour, active = agent.explore(state, k_explore, phase)
         used = jnp.int32(cost(want))
         if isinstance(want, Segments):
             assert streams is not None
-            streams, data = rollout.segments(env, self.agent, behaviour, streams, k_data, length=want.length)
+            streams, data = rollout.segments(env, agent, behaviour, streams, k_data, length=want.length)
         elif isinstance(want, Rollouts):
             active = jnp.broadcast_to(active, (want.population,))
             data = rollout.episodes(
-                env, self.agent, behaviour, active, k_data, stream(START, seed), population=want.population,
+                env, agent, behaviour, active, k_data, stream(START, seed), population=want.population,
                 episodes=want.episodes, group=want.group, starts=want.starts, shared=want.shared,
                 keep_steps=want.keep_steps, frames=want.frames,
             )  # fmt: skip
@@ -218,15 +233,13 @@ class Program:
                 world[1], k_data, size=want.size, updates=want.updates, length=want.length, whole=want.whole,
                 starts=want.starts,
             )  # fmt: skip
-        state, metrics = self.agent.learn(state, data, k_learn, phase)
+        state, metrics = agent.learn(state, data, k_learn, phase)
         if isinstance(data, Episodes):
             metrics |= {INVALID: invalid(data)}
         return state, streams, data, used, {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()}
 
-    def _iterate(self, run: RunState, seed: Array, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
-        state, streams, data, used, metrics = self._step(
-            run.agent, run.streams, world, seed, run.iteration, phase=phase
-        )
+    def _iterate(self, run: RunState, who: Tree, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
+        state, streams, data, used, metrics = self._step(run.agent, run.streams, world, who, run.iteration, phase=phase)
         ledger, want = run.ledger, self.wants[phase]
         if ledger is not None:
             assert isinstance(want, Rollouts)
@@ -239,37 +252,40 @@ class Program:
         return run, metrics
 
     def _advance_of(
-        self, run: RunState, seeds: Array, world: Tree, mark: Array, limit: Array, *, phase: int
+        self, run: RunState, who: Tree, world: Tree, mark: Array, limit: Array, *, phase: int
     ) -> tuple[RunState, Array, dict[str, Array]]:
+        over = jnp.all if self.several else jnp.any  # of several runs, a broken one goes on unheeded beside the others
+
         def going(carry: tuple[RunState, Array, dict[str, Array]]) -> Array:
             run, count, _ = carry
-            on = (count < limit) & (jnp.min(run.used) < mark) & ~jnp.any(run.broken)
+            on = (count < limit) & (jnp.min(run.used) < mark) & ~over(run.broken)
             return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
 
         def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
             run, count, before = carry
-            run, metrics = self._over_seeds(partial(self._iterate, phase=phase))(run, seeds, world)
+            run, metrics = self._over_seeds(partial(self._iterate, phase=phase))(run, who, world)
             if INVALID in metrics:
                 metrics |= {INVALID: before[INVALID] + metrics[INVALID]}
             return run, count + 1, metrics
 
         before = self._over_seeds(partial(self._figures, phase=phase))
-        figures = before(run.agent, run.streams, seeds, run.iteration, world)
+        figures = before(run.agent, run.streams, who, run.iteration, world)
         run, count, figures = jax.lax.while_loop(going, body, (run, jnp.int32(0), figures))
         following = jnp.asarray(self.agent.phase(run.agent), jnp.int32) if len(self.wants) > 1 else jnp.int32(0)
-        status = jnp.stack([count, jnp.min(run.used), following, jnp.any(run.broken).astype(jnp.int32)])
+        status = jnp.stack([count, jnp.min(run.used), following, over(run.broken).astype(jnp.int32)])
         return run, status, figures
 
-    def _evaluate_of(self, state: Tree, seeds: Array, world: Tree, mark: Array) -> dict[str, Array]:
-        def one(state: Tree, seed: Array, world: Tree) -> dict[str, Array]:
+    def _evaluate_of(self, state: Tree, who: Tree, world: Tree, mark: Array) -> dict[str, Array]:
+        def one(state: Tree, who: Tree, world: Tree) -> dict[str, Array]:
+            agent, seed = self._of(who)
             data = rollout.episodes(
-                self._rebuild(world[0]), self.agent, self.agent.exploit(state), jnp.ones(1, bool),
-                population=1, episodes=self.eval_episodes, shared=True, **evaluation(self.agent, seed, mark),
+                self._rebuild(world[0]), agent, agent.exploit(state), jnp.ones(1, bool),
+                population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
             )  # fmt: skip
             figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
-        return self._over_seeds(one)(state, seeds, world)
+        return self._over_seeds(one)(state, who, world)
 
 
 def invalid(data: Episodes) -> Array:

@@ -37,8 +37,11 @@ class Result:
 
 
 class Interrupted(KeyboardInterrupt):  # noqa: N818 - an interrupt, not an error
-    """A signal ended the run after a checkpoint was saved; `result` is its state at that point."""
+    """A signal ended the run after a checkpoint was saved; `result` is its state at that point.
 
-    def __init__(self, result: Result) -> None:
+    `results` has the results of all runs of a program of several.
+    """
+
+    def __init__(self, *results: Result) -> None:
         super().__init__("interrupted; the run is saved and can be resumed")
-        self.result = result
+        self.result, self.results = results[0], results

@@ -68,16 +68,16 @@ def train(
         >>> result = train("serene", "maze/hard", budget=20_000, out="run")
         >>> result.rows[-1]["eval/return"]
     """
-    agent = _agent(agent)
-    env = _env(env, agent)
+    agent = agent_of(agent)
+    env = env_of(env, agent)
     run = Run(agent, env, (), (seed,) if seeds is None else tuple(seeds), budget, evals, eval_episodes)
     if isinstance(dataset, str):
         dataset = datasets.make(dataset)
-    with _progress_function(progress, run) as report:
+    with shown(progress, run) as report:
         return train_run(run, out=out, dataset=dataset, progress=report, callbacks=callbacks, chunk_s=chunk_s)
 
 
-def _agent(given: Any) -> Agent:
+def agent_of(given: Any) -> Agent:
     """The agent that `train` was given. Raises ValueError if it is not an agent."""
     if isinstance(given, str):
         return agents.make(given)
@@ -87,7 +87,7 @@ def _agent(given: Any) -> Agent:
     return made
 
 
-def _env(given: Any, agent: Agent) -> str | Env:
+def env_of(given: Any, agent: Agent) -> str | Env:
     """The environment that `train` was given. Raises ValueError, saying what to pass instead, if it is not one."""
     if isinstance(given, str) and given in envs.ENVS:
         return given
@@ -120,13 +120,18 @@ def _gymnasium_advice(id: str | None, kind: str, agent: Agent) -> str:
     return f"{advice}, where make is a function that creates one" if id is None else advice
 
 
-def _progress_function(progress: Progress | bool | None, run: Run) -> AbstractContextManager[Progress | None]:
-    """The function to call after every chunk; for True, one that draws the progress bar of the command line."""
+def shown(
+    progress: Progress | bool | None, run: Run, title: str | None = None
+) -> AbstractContextManager[Progress | None]:
+    """The function to call after every chunk; for True, one that draws the progress bar of the command line.
+
+    title: the title of the bar, instead of the run's environment, agent and seeds.
+    """
     if progress is not True:
         return nullcontext(progress or None)
     from prospect_rl.experiments.api import seeds_name
     from prospect_rl.experiments.run.bar import run_display
     from prospect_rl.experiments.terminal import err
 
-    where = run.env if isinstance(run.env, str) else run.env.spec.id
-    return run_display(err(), f"{where} {type(run.agent).__name__} {seeds_name(run.seeds).replace('-', ' ', 1)}")
+    where, seeds = run.env if isinstance(run.env, str) else run.env.spec.id, seeds_name(run.seeds).replace("-", " ", 1)
+    return run_display(err(), f"{where} {type(run.agent).__name__} {title or seeds}")

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.search_space import Search
 from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, read_lines
 from prospect_rl.experiments.sweeps.sweep import Progress
+
+if TYPE_CHECKING:
+    from prospect_rl.experiments.run.config import Run
 
 FIRST_SEED = 1000
 """First seed of trials. Tiers use seeds from 0 on, so that the best trial is compared on seeds it has not used."""
@@ -43,6 +46,8 @@ class Trial:
     """Field -> value, for fields that differ from the base agent; empty for trial 0."""
     job: Job
     """The job of the trial's run."""
+    run: Run
+    """The run of the trial."""
 
     def scores(self, search: Search) -> list[float]:
         """The mean of the metric at each mark that all seeds have reached."""
@@ -99,7 +104,7 @@ class Study:
             "seeds": list(self._seeds),
         }  # fmt: skip
         out = self.folder / f"trial-{number:03}-{run.hash[:8]}" / seeds_name(self._seeds)
-        return Trial(number, settings, replace(make_job(payload, out, run), label=f"trial {number}"))
+        return Trial(number, settings, replace(make_job(payload, out, run), label=f"trial {number}"), run)
 
     def open(self) -> None:
         """Write the declaration, or compare it with the existing one, and read which trials were stopped.

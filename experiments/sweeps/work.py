@@ -29,32 +29,60 @@ def work(message: dict[str, Any]) -> None:
 
     if message.get("nice"):
         os.setpriority(os.PRIO_PROCESS, 0, 10)
-    out, until = Path(message["out"]), time.monotonic() + 1.5 * EXPIRY
+    outs = [Path(one["out"]) for one in message.get("together", [message])]
+    until = time.monotonic() + 1.5 * EXPIRY
     try:
         enable_compilation_cache()
         while True:
             try:
-                return _train(message, out)
+                return _train_together(message, outs) if "together" in message else _train(message, outs[0])
             except Busy:
                 if time.monotonic() > until:
                     raise
                 time.sleep(1.0)
     except Exception:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        for out in outs:
+            _keep_error(out, traceback.format_exc())
         raise
 
 
 def _train(message: dict[str, Any], out: Path) -> None:
     from prospect_rl.experiments.run.driver import train_run
 
-    def keep(now: dict[str, Any]) -> None:
-        known = notices(out)
-        if new := [text for text in now["notices"] if text not in known]:
-            durable.write(out / NOTICES, durable.dumps([*known, *new], indent=1).encode())
+    train_run(resolve(message), out=out, progress=lambda now: _keep_notices(out, now["notices"]))
+    _keep_error(out, None)
 
-    train_run(resolve(message), out=out, progress=keep)
-    (out / "error.txt").unlink(missing_ok=True)
+
+def _train_together(message: dict[str, Any], outs: list[Path]) -> None:
+    """Several runs in one program. One that breaks is no error of the others'."""
+    from prospect_rl.experiments.run.result import Interrupted
+    from prospect_rl.experiments.run.together import train_together
+
+    runs = [resolve(one) for one in message["together"]]
+    try:
+        results = train_together(runs, outs, fields=message["fields"], rows=message["rows"])
+    except Interrupted as stop:
+        for out, result in zip(outs, stop.results, strict=False):
+            _keep_notices(out, result.notices)
+        raise
+    for out, result in zip(outs, results, strict=True):
+        _keep_notices(out, result.notices)
+        _keep_error(out, result.stopped)
+
+
+def _keep_notices(out: Path, told: list[str]) -> None:
+    known = notices(out)
+    if new := [text for text in told if text not in known]:
+        durable.write(out / NOTICES, durable.dumps([*known, *new], indent=1).encode())
+
+
+def _keep_error(out: Path, text: str | None) -> None:
+    """Write error.txt, or remove it where all is well."""
+    if text is None:
+        (out / "error.txt").unlink(missing_ok=True)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "error.txt").write_text(text, encoding="utf-8")
 
 
 def serve() -> int:

@@ -159,8 +159,9 @@ def connect(workers: int | None, **options: Any) -> Any:
 class Ray:
     """A pool of Ray actors with one CPU each; an actor runs one job after another as long as jobs are waiting."""
 
-    def __init__(self, workers: int | None, limit: float | None = None) -> None:
-        self._ray, self._workers = connect(workers), workers
+    def __init__(self, workers: int | None, limit: float | None = None, connected: Any = None) -> None:
+        """`connected`: what `connect` gave, where that was called before."""
+        self._ray, self._workers = connected or connect(workers), workers
         from ray.exceptions import RayError
 
         self._lost = RayError

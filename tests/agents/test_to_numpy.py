@@ -101,9 +101,9 @@ def test_a_network_says_that_it_is_made_of_layers():
 
     network = Other()
     with pytest.raises(ValueError, match="of Mine cannot be written in NumPy: its Other is not made of dense layers"):
-        newborn(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
+        untrained(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
     network = MLP((5, 5, 2))
-    newborn(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
+    untrained(Mine(hidden=(8,)), FLAT, REACH).to_numpy()
 
 
 def test_an_export_that_would_act_otherwise_is_refused():

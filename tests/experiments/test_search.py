@@ -348,11 +348,15 @@ def test_a_runner_starts_a_crashed_child_again_and_reports_other_errors(study, t
     assert said[-1] == {"error": "killed by SIGKILL", "done": True}
 
 
-def test_a_missing_extra_is_one_line(monkeypatch, capsys):
+def test_a_missing_extra_is_one_line(monkeypatch, capsys, tmp_path):
     from prospect_rl.experiments.cli import main as cli
+    from prospect_rl.experiments.cli import search as command
 
+    (tmp_path / "toy.py").write_text(REAL)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert cli.main(["search", "mex_eta"]) == 2
+    monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path))
+    monkeypatch.setattr(command, "connect", lambda *_, **__: SimpleNamespace(shutdown=lambda: None))
+    assert cli.main(["search", str(tmp_path / "toy.py")]) == 2
     assert 'pip install "prospect-rl[search]"' in capsys.readouterr().err
 
 

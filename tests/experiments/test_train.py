@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import warnings
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import pytest
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Batches, Rollouts, Segments, hyper
 from prospect_rl.experiments import Run, train
-from prospect_rl.experiments.run import driver
+from prospect_rl.experiments.run import driver, member
 from prospect_rl.experiments.run import train as door
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.machine import runs_root
@@ -147,7 +148,7 @@ def test_a_finished_run_is_returned_and_never_trained_again(calm, tmp_path, monk
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["threads"] == 1 and facts["versions"]["jax"] == jax.__version__ and facts["data"]["bank"]
     for path in (tmp_path / "checkpoints").iterdir():
-        driver.checkpoint.shutil.rmtree(path)
+        shutil.rmtree(path)
     with pytest.raises(ValueError, match="finished run whose checkpoints are missing"):
         toy_runs.run("segments", tmp_path)
 
@@ -281,7 +282,7 @@ def test_what_is_not_finite_is_counted_and_told_once(monkeypatch):
     result = train(toy_agents.Evolver(), toy_envs.Point(broken=-0.5), **options)
     counted = [row["collect/invalid"] for row in result.rows]
     assert counted == sorted(counted) and 0 < counted[0] < counted[-1] < 80
-    assert result.notices == ["it evolves", driver.NOT_FINITE]
+    assert result.notices == ["it evolves", member.NOT_FINITE]
     monkeypatch.setattr(driver, "GROWTH", 1)
     again = train(toy_agents.Evolver(), toy_envs.Point(broken=-0.5), **options)
     assert [row["collect/invalid"] for row in again.rows] == counted
@@ -294,7 +295,7 @@ def test_notices_are_told_where_no_chunk_comes_after_them(tmp_path, monkeypatch)
     monkeypatch.setattr(Folder, "open", lambda *_: ["the bits may differ"])
     toy_runs.run("batches", tmp_path, **hear)  # finished before
     assert heard == ["the bits may differ"]
-    monkeypatch.setattr(driver._Driver, "_chunk", lambda self, state, phase: (state, (1, 0, 0, 0, 1)))
+    monkeypatch.setattr(driver.Driver, "_chunk", lambda self, state, phase: (state, (1, 0, 0, 0, 1)))
     with pytest.raises(ValueError, match="has stopped"):
         toy_runs.run("batches", tmp_path / "broken", **hear)
     assert heard == ["the bits may differ"] * 2
@@ -319,7 +320,7 @@ def test_a_state_that_changes_its_type_is_refused_by_name():
 
 
 def test_an_agent_may_be_a_class_or_a_name():
-    made = {type(door._agent(given)) for given in ("serene", agents.Serene, agents.Serene())}
+    made = {type(door.agent_of(given)) for given in ("serene", agents.Serene, agents.Serene())}
     assert made == {agents.Serene}
 
 
@@ -332,7 +333,7 @@ def test_warnings_of_an_environment_are_notices(monkeypatch):
         return made(self, **others)
 
     monkeypatch.setattr(Run, "make_env", warns)
-    monkeypatch.setattr(driver._Driver, "go", lambda self, *_: self.notices)  # nothing is trained
+    monkeypatch.setattr(driver.Driver, "go", lambda self, *_: [self.members[0].notices])  # nothing is trained
     run, progress = Run(toy_agents.Evolver(), toy_envs.Point(), budget=20), lambda now: None
     with pytest.warns(UserWarning, match="it is slow") as warned:
         assert driver.train_run(run) == ["it is slow"]
@@ -387,7 +388,7 @@ def test_what_to_give_instead_of_a_gymnasium_environment_works():
     with pytest.raises(ValueError) as error:
         train(agents.TD3, "Pendulum-v1", budget=100)
     env = eval(str(error.value).partition("pass ")[2], {"envs": envs})
-    assert door._env(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
+    assert door.env_of(env, agents.TD3()) is env and agents.TD3().misfit(env.spec) is None
 
 
 def test_our_environments_for_gymnasium_are_known_by_their_own_names():

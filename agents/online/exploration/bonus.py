@@ -30,11 +30,11 @@ from prospect_rl.agents.ops.minibatches import Figures, passes
 class Explorer(PPO):
     """PPO on r + beta b; a subclass defines `bonus`."""
 
-    learning_rate: float = hyper(1e-3, above=0)
+    learning_rate: float = hyper(1e-3, above=0, traced=True)
     """Learning rate of the Adam optimiser."""
-    entropy: float = hyper(0.01, least=0)
+    entropy: float = hyper(0.01, least=0, traced=True)
     """Weight of the entropy bonus in the loss, which keeps the policy exploring."""
-    beta: float = hyper(0.01, least=0)
+    beta: float = hyper(0.01, least=0, traced=True)
     """Weight of the exploration bonus relative to the reward."""
     beta_steps: int = hyper(0, least=0)
     """Number of environment steps in which the bonus weight falls linearly to 0; 0 means that it is constant."""
@@ -139,11 +139,11 @@ class Modelling(Explorer):
     """Number of features that the model gives for an observation (F)."""
     width: int = hyper(128, least=1)
     """Number of neurons in the model's hidden layers."""
-    model_rate: float = hyper(3e-4, above=0)
+    model_rate: float = hyper(3e-4, above=0, traced=True)
     """Learning rate of the Adam optimiser of the model."""
     centre: bool = True
     """Whether the running mean is subtracted from the bonus, so that longer episodes earn no more bonus."""
-    bonus_clip: float = hyper(100.0, above=0, later=True)
+    bonus_clip: float = hyper(100.0, above=0, later=True, traced=True)
     """The bonus, in units of its standard deviation, is clipped to plus and minus this value."""
     model_epochs: int = hyper(1, least=1)
     """Number of passes of the model over a segment, with as many minibatches as the policy (of single steps, even if

@@ -25,7 +25,7 @@ class Count(Counting):
     entered again. View: the full state, or with view=obs the policy's own observation.
     """
 
-    beta: float = hyper(0.005, least=0)
+    beta: float = hyper(0.005, least=0, traced=True)
     """Weight of the exploration bonus relative to the reward; with .01 a long episode earns more bonus than finishing
     an easy task earns reward."""
     scope: Literal["episode", "run"] = "run"

@@ -29,10 +29,10 @@ class ICM(Modelling):
     an episode counts like any other. View: the policy's own observation.
     """
 
-    beta: float = hyper(0.0003, least=0)
+    beta: float = hyper(0.0003, least=0, traced=True)
     """Weight of the exploration bonus relative to the reward; with .01 a long episode earns more bonus than finishing
     an easy task earns reward."""
-    forward_weight: float = hyper(0.2, least=0, most=1)
+    forward_weight: float = hyper(0.2, least=0, most=1, traced=True)
     """Weight of the forward loss, from 0 to 1; the inverse loss has the rest (beta of eq. 7)."""
 
     @property

@@ -29,7 +29,7 @@ class NovelD(RND, Counting):
 
     default_run = DefaultRun("minigrid/DoorKey-8x8-v0", 303_104)
 
-    alpha: float = hyper(0.5, least=0)
+    alpha: float = hyper(0.5, least=0, traced=True)
     """Factor of the previous state's novelty, which is subtracted from that of the next state."""
 
     def begin(self, key: Key) -> Tree:

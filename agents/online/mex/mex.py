@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from prospect_rl.agents.api import Array, Key, Tree, hyper
+from prospect_rl.agents.api import Array, Key, Tree, hyper, nought
 from prospect_rl.agents.continuous import Figures
 from prospect_rl.agents.nn.critics import squared_error
 from prospect_rl.agents.online.td3 import TD3
@@ -29,7 +29,7 @@ from prospect_rl.agents.ops.replay import Experience
 class MEX(TD3):
     """Maximise to explore, model-free: TD3 with an optimistic value term in the loss of its critics."""
 
-    eta: float = hyper(0.005, least=0)
+    eta: float = hyper(0.005, least=0, traced=True)
     """Weight of the optimistic value term relative to the critics' squared error (eta in the paper)."""
     baseline: bool = True
     """Whether the values of other actions are subtracted as a baseline, so that adding a constant to Q gains
@@ -42,7 +42,7 @@ class MEX(TD3):
         self, critics: Tree, actor: Tree, batch: Experience, target: Array, key: Key
     ) -> tuple[Array, Figures]:
         """TD3's loss minus eta times the value term: (loss [], metrics)."""
-        if self.eta == 0:  # a term with weight 0 would change how XLA fuses sums, hence the last bits
+        if nought(self.eta):  # a term with weight 0 would change how XLA fuses sums, hence the last bits
             return super().critic_loss(critics, actor, batch, target, key)
         data = self.values(critics, batch.obs, batch.action)
         policy = data

@@ -1,0 +1,85 @@
+"""What comes before the first chunk of a run: its environment, its agent, its data, its folder under a lock."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from prospect_rl.agents.api import Agent
+from prospect_rl.envs.api import Dataset, Env
+from prospect_rl.envs.data import datasets
+from prospect_rl.experiments.run.config import Run
+from prospect_rl.experiments.run.folder import Folder, data_hashes
+from prospect_rl.experiments.run.lock import Lock
+from prospect_rl.experiments.run.machine import make_folder
+from prospect_rl.experiments.run.member import Member
+from prospect_rl.experiments.run.program import Program
+from prospect_rl.experiments.run.signals import listening
+
+
+class Made(NamedTuple):
+    """What a run needs besides its configuration."""
+
+    env: Env
+    agent: Agent
+    """Bound to the environment."""
+    dataset: Dataset | None
+    """As it was given."""
+    data: Dataset | None
+    """As the agent prepared it."""
+    warned: list[str]
+
+
+def make(run: Run, dataset: Dataset | None, *, quiet: bool) -> Made:
+    """What is made of a run before anything is compiled. Raises ValueError, in one line, for what cannot be.
+
+    quiet: whoever looks on sees warnings as the run's notices, so they are not raised.
+    """
+    run.check(dataset)
+    with warnings.catch_warnings(record=True) as warned:
+        env = run.make_env()
+        for exam in run.exams:
+            run.make_env(**exam.fields)  # a mistake shows now, not after training
+        agent = run.agent.bind(env.spec)
+        if dataset is not None:
+            datasets.check(dataset)
+        elif run.dataset:
+            dataset = run.dataset.make()  # checked where it was made
+        if dataset is not None:
+            datasets.check_fits(dataset, env.spec)
+        data = agent.prepare(dataset) if dataset is not None else None
+    for one in warned if not quiet else ():
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return Made(env, agent, dataset, data, [str(one.message) for one in warned])
+
+
+@contextmanager
+def opened(
+    members: Sequence[Member], places: Sequence[Path] | None, program: Program, dataset: Dataset | None
+) -> Iterator[Callable[[], bool]]:
+    """The members in their folders (where they have any), under locks; gives whether somebody wants them to stop."""
+    with ExitStack() as stack:
+        for member in members:
+            stack.enter_context(closing(member.callbacks))
+        if places is None:
+            yield lambda: False
+            return
+        locks, hashes = [], data_hashes(program.banks, dataset)
+        for place in places:
+            make_folder(place)
+            locks.append(stack.enter_context(Lock(place)))
+        signalled = stack.enter_context(listening())
+        for member, place in zip(members, places, strict=True):
+            member.folder = Folder(place)
+            member.notices += member.folder.open(member.run, hashes, program.traced)
+
+        def should_stop() -> bool:
+            for place, lock in zip(places, locks, strict=True):
+                if not lock.held:
+                    raise ValueError(f"{place} has been taken over by another process")
+            return signalled()
+
+        yield should_stop

@@ -1,0 +1,128 @@
+"""Searches in which trials differ in `traced` floats alone: those of a rung are one program a worker, compiled once.
+
+Trials stop by successive halving in step: at rows grace, grace * reduction, ... all have the row before any is judged,
+and those go on that are among the best 1 / reduction of all that ever had it. Who is stopped depends on no clock, then.
+After a rung the rest are a smaller program, which compiles anew. Folders are as with Ray Tune (`tuning`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from prospect_rl.agents.api import traced
+from prospect_rl.experiments.search_space import Choice, Domain, IntUniform, Search
+from prospect_rl.experiments.searches.study import Study, Trial, worth
+from prospect_rl.experiments.sweeps.child import last_line
+from prospect_rl.experiments.sweeps.sweep import CRASHES, Progress
+from prospect_rl.experiments.sweeps.workers import Pool
+
+MOST = 16
+"""Trials in a program: with more of them compiling is a small part of the time, and memory is not."""
+Batch = tuple[Trial, ...]
+
+
+def possible(study: Study) -> bool:
+    """Whether the trials of a search may be one program."""
+    names = traced(study.trials[0].run.agent)
+    return all(name in names and real(domain) for name, domain in study.search.space.items())
+
+
+def real(domain: Domain) -> bool:
+    """Whether a domain holds real numbers alone."""
+    if isinstance(domain, Choice):
+        return all(isinstance(x, int | float) and not isinstance(x, bool) for x in domain.options)
+    return not isinstance(domain, IntUniform)
+
+
+def rungs(search: Search) -> Iterator[int]:
+    """The rows at which trials are judged; the last one is their end."""
+    row = search.grace
+    while row < search.evals:
+        yield row
+        row *= search.reduction
+    yield search.evals
+
+
+def run(
+    study: Study, pool: Pool, *, nice: bool = False, display: Callable[[Progress], None] | None = None
+) -> None:  # fmt: skip
+    """Run the trials that are not over. KeyboardInterrupt goes on upwards, when the trials have saved."""
+    begun = study.progress()
+
+    def tell() -> None:
+        if display:
+            display(study.progress(begun))
+
+    tell()
+    for row in rungs(study.search):
+        last = row == study.search.evals
+        going = [trial for trial in study.trials if not study.over(trial) and trial.number not in study.failed]
+        behind = [trial for trial in going if last or study.last(trial)[0] < row]
+        try:
+            _bring(study, behind, row, pool, nice, tell)
+        except KeyboardInterrupt:
+            pool.interrupt()
+            raise
+        if not last:
+            judge(study, row)
+            tell()
+
+
+def judge(study: Study, row: int) -> None:
+    """Stop the trials that are not among the best at a row; of equals all go on."""
+    search, scored = study.search, dict[int, float]()
+    for trial in study.trials:
+        found = trial.scores(search)[: study.stopped.get(trial.number)]
+        if len(found) >= row:
+            scored[trial.number] = worth(search, found[row - 1])
+    if not scored:
+        return
+    bound = np.percentile(list(scored.values()), 100 * (1 - 1 / search.reduction))
+    for trial in study.trials:
+        if scored.get(trial.number, bound) < bound and not study.over(trial):
+            study.stop(trial.number, row)
+
+
+def batches(trials: Sequence[Trial], workers: int) -> deque[Batch]:
+    """The trials in parts of about one size: one a worker, or more where a program would hold too many."""
+    count = min(len(trials), max(workers, -(-len(trials) // MOST)))
+    parts = np.array_split(range(len(trials)), count) if count else []
+    return deque(tuple(trials[i] for i in part) for part in parts)
+
+
+def _bring(
+    study: Study, trials: Sequence[Trial], row: int, pool: Pool, nice: bool, tell: Callable[[], None]
+) -> None:  # fmt: skip
+    """Bring trials to a row; those that do not get there have failed."""
+    waiting, crashes = batches(trials, pool.capacity), Counter[int]()
+    while waiting or pool.running:
+        while waiting and len(pool.running) < pool.capacity:
+            batch = waiting.popleft()
+            study.running |= {trial.number for trial in batch}
+            pool.start(batch, message(study, batch, row, nice))
+        for batch, error, crashed in pool.wait(1.0):
+            if crashed and crashes[batch[0].number] < CRASHES:
+                crashes[batch[0].number] += 1
+                waiting.append(batch)
+                continue
+            for trial in batch:
+                there = trial.job.finished() or (study.last(trial)[0] >= row and row < study.search.evals)
+                study.end(trial.number, None if there else error or _why(trial.job.out))
+        tell()
+
+
+def message(study: Study, batch: Batch, row: int, nice: bool) -> dict[str, object]:
+    """What a worker is sent."""
+    return {
+        "together": [trial.job.message for trial in batch], "fields": sorted(study.search.space), "rows": row,
+        "nice": nice,
+    }  # fmt: skip
+
+
+def _why(out: Path) -> str:
+    path = out / "error.txt"
+    return last_line(path.read_text(encoding="utf-8")) if path.exists() else "it did not come to its end"
