@@ -30,15 +30,15 @@ def stepping() -> tuple[float, float]:
     import jax
 
     from prospect_rl import agents, envs
-    from prospect_rl.experiments.run.exams import Room
+    from prospect_rl.experiments.run.exams import ExamProgram
 
     env = envs.make("memory/tmaze", length=STEPS)
     agent = agents.make("elmur", context=10, width=64, layers=2, heads=2, slots=2, ffn=128).bind(env.spec)
-    room, behaviour = Room(agent, env, STREAMS), agent.exploit(jax.jit(agent.init)(jax.random.key(0)))
+    exam_program, behaviour = ExamProgram(agent, env, STREAMS), agent.exploit(jax.jit(agent.init)(jax.random.key(0)))
 
     def turn(seed: int) -> float:
         begun = time.perf_counter()
-        figures = room.sit(behaviour, jax.random.key(seed), lambda: False)
+        figures = exam_program.run(behaviour, jax.random.key(seed), lambda: False)
         assert figures is not None and figures["length"] == STEPS
         return (time.perf_counter() - begun) / STEPS
 

@@ -32,7 +32,7 @@ Figures = dict[str, float]
 
 
 @struct.dataclass
-class Sitting:
+class ExamState:
     """State of E parallel episodes. Ended episodes keep stepping, but their results are ignored."""
 
     t: Array
@@ -53,7 +53,7 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
     """Run all exams that are not in the run's exams.json; returns False if a signal interrupted them."""
     known: dict[str, list[Figures]] = folder.exams
     for exam in run.exams:
-        room, titles = Room(program.agent, run.make_env(**exam.fields), exam.episodes), ["exam"]
+        exam_program, titles = ExamProgram(program.agent, run.make_env(**exam.fields), exam.episodes), ["exam"]
         for title in [*titles, "exam_best"] if exam.best else titles:
             name, figures = f"{title}/{exam.name}", []
             if name in known:
@@ -61,10 +61,10 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
             behaviour = program.behaviour(state if title == "exam" else _best(program, folder, run.hash))
             for s, seed in enumerate(run.seeds):
                 one = jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour
-                sat = room.sit(one, stream(EXAM, seed), stopped)
-                if sat is None:
+                found = exam_program.run(one, stream(EXAM, seed), stopped)
+                if found is None:
                     return False
-                figures.append({f"{name}/{what}": x for what, x in sat.items()})
+                figures.append({f"{name}/{what}": x for what, x in found.items()})
             known[name] = figures
             folder.save_exams(known)
     return True
@@ -76,7 +76,7 @@ def _best(program: Program, folder: Folder, config_hash: str) -> RunState:
     return jax.tree.map(jnp.asarray, checkpoint.rebuild(named, program.template()))
 
 
-class Room:
+class ExamProgram:
     """The compiled programs of one exam: E parallel episodes in one environment.
 
     The agent stays bound to the run's environment; the exam's spec may differ only in its horizon.
@@ -88,21 +88,21 @@ class Room:
         self._begin = jax.jit(self._begin_of)
         self._advance = jax.jit(self._advance_of, donate_argnums=0)
 
-    def sit(self, behaviour: Tree, key: Key, stopped: Callable[[], bool]) -> Figures | None:
+    def run(self, behaviour: Tree, key: Key, stopped: Callable[[], bool]) -> Figures | None:
         """Mean return, length and success over whole episodes of a behaviour; None if a signal interrupted them."""
-        sitting, limit, done = self._begin(behaviour, key, self._arrays), 64, 0
-        while bool(jnp.any(sitting.live)):
+        state, limit, done = self._begin(behaviour, key, self._arrays), 64, 0
+        while bool(jnp.any(state.live)):
             if stopped():
                 return None
             begun = time.monotonic()
-            sitting = self._advance(sitting, behaviour, self._arrays, jnp.int32(done + limit))
-            done = int(sitting.t)
+            state = self._advance(state, behaviour, self._arrays, jnp.int32(done + limit))
+            done = int(state.t)
             seconds = max(time.monotonic() - begun, 1e-6)
             limit = max(1, min(GROWTH * limit, int(CHUNK_S * limit / seconds)))
-        found = {"return": sitting.returns, "length": sitting.length, "success": sitting.success}
+        found = {"return": state.returns, "length": state.length, "success": state.success}
         return {what: float(np.mean(np.asarray(x))) for what, x in found.items()}
 
-    def _begin_of(self, behaviour: Tree, key: Key, arrays: Tree) -> Sitting:
+    def _begin_of(self, behaviour: Tree, key: Key, arrays: Tree) -> ExamState:
         env = self._rebuild(arrays)
 
         keys = Keys(key, EXAMS)
@@ -112,20 +112,20 @@ class Room:
             return begin(env, self._agent, behaviour, keys.reset(number), keys.memory(number), needed)
 
         zeros = jnp.zeros(self._numbers.shape)
-        return Sitting(jnp.int32(0), zeros == 0, keys, jax.vmap(one)(self._numbers), zeros, zeros, zeros)
+        return ExamState(jnp.int32(0), zeros == 0, keys, jax.vmap(one)(self._numbers), zeros, zeros, zeros)
 
-    def _advance_of(self, sitting: Sitting, behaviour: Tree, arrays: Tree, until: Array) -> Sitting:
-        env, act, keys = self._rebuild(arrays), acting(self._agent, behaviour), sitting.keys
+    def _advance_of(self, state: ExamState, behaviour: Tree, arrays: Tree, until: Array) -> ExamState:
+        env, act, keys = self._rebuild(arrays), acting(self._agent, behaviour), state.keys
 
         def one(live: Array, number: Array, stream: Stream, t: Array) -> tuple[Stream, Transitions]:
             return advance(env, act, stream, keys.act(number, t), keys.step(number, t), live)
 
-        def body(s: Sitting) -> Sitting:
+        def body(s: ExamState) -> ExamState:
             stream, row = jax.vmap(one, (0, 0, 0, None))(s.live, self._numbers, s.stream, s.t)
-            return Sitting(
+            return ExamState(
                 s.t + 1, s.live & ~(row.terminated | row.truncated), s.keys, stream,
                 s.returns + jnp.where(s.live, row.reward, 0.0), s.length + s.live,
                 jnp.where(s.live, row.info["success"].astype(jnp.float32), s.success),
             )  # fmt: skip
 
-        return jax.lax.while_loop(lambda s: (s.t < until) & jnp.any(s.live), body, sitting)
+        return jax.lax.while_loop(lambda s: (s.t < until) & jnp.any(s.live), body, state)

@@ -26,10 +26,10 @@ def known(monkeypatch, tmp_path):
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
 
 
-def run_of(*sat, **fields):
+def run_of(*found, **fields):
     agent = BC(hidden=(8,), updates=5, batch_size=4)
     settings = {"env_fields": (("delay", 2),), "seeds": (0,), "budget": 20, "evals": 2, "eval_episodes": 4, **fields}
-    return Run(agent, "probe/memory", dataset=Data("test/cues", {"episodes": 4}), exams=sat, name="bc", **settings)
+    return Run(agent, "probe/memory", dataset=Data("test/cues", {"episodes": 4}), exams=found, name="bc", **settings)
 
 
 def test_figures_come_into_the_final_row_alone(tmp_path):
@@ -46,34 +46,34 @@ def test_figures_come_into_the_final_row_alone(tmp_path):
     assert [record.rows[-1]["exam/near/length"] for record in found] == [2, 2]
 
 
-def test_an_exam_is_sat_once_and_a_signal_keeps_those_before(tmp_path, monkeypatch):
-    sat, true = [], exams.Room.sit
+def test_an_exam_runs_once_and_a_signal_keeps_those_before(tmp_path, monkeypatch):
+    found, true = [], exams.ExamProgram.run
 
-    def watched(room, behaviour, key, stopped):
-        sat.append(room._rebuild(room._arrays).delay)
-        return None if len(sat) == 2 else true(room, behaviour, key, stopped)
+    def watched(exam_program, behaviour, key, stopped):
+        found.append(exam_program._rebuild(exam_program._arrays).delay)
+        return None if len(found) == 2 else true(exam_program, behaviour, key, stopped)
 
-    monkeypatch.setattr(exams.Room, "sit", watched)
+    monkeypatch.setattr(exams.ExamProgram, "run", watched)
     with pytest.raises(Interrupted):
         train_run(run_of(NEAR, Exam("far", {"delay": 6}, episodes=8)), out=tmp_path)
     assert not (tmp_path / "result.json").exists()
     result = train_run(run_of(NEAR, Exam("far", {"delay": 6}, episodes=8)), out=tmp_path)
-    assert sat == [1, 6, 6] and {"exam/near/success", "exam/far/success"} <= set(result.rows[-1])
+    assert found == [1, 6, 6] and {"exam/near/success", "exam/far/success"} <= set(result.rows[-1])
 
 
 def test_chunks_do_not_matter_and_are_interrupted(monkeypatch):
     run = run_of()
     result = train_run(run)
-    room = exams.Room(result.agent, run.make_env(delay=100), 16)
+    exam_program = exams.ExamProgram(result.agent, run.make_env(delay=100), 16)
 
-    def sit(stopped=lambda: False):
-        return room.sit(result.behaviour, jax.random.key(3), stopped)
+    def results(stopped=lambda: False):
+        return exam_program.run(result.behaviour, jax.random.key(3), stopped)
 
-    whole = sit()
+    whole = results()
     monkeypatch.setattr(exams, "CHUNK_S", 0.0)  # a step each, after the first
-    assert sit() == whole and whole["length"] == 101
+    assert results() == whole and whole["length"] == 101
     calls = iter([False, True])
-    assert sit(lambda: next(calls)) is None
+    assert results(lambda: next(calls)) is None
 
 
 def test_the_configuration_holds_them_and_comes_back():
