@@ -305,7 +305,7 @@ def test_unknown_names_are_one_line_with_the_nearest():
         agents.make("seren")
     with pytest.raises(ValueError, match="did you mean 'sac'"):
         agents.make("SAC")
-    with pytest.raises(ValueError, match="serene: .*chunks"):
+    with pytest.raises(ValueError, match="of serene .chunks.; did you mean .chunk."):
         agents.make("serene", chunks=3)
 
 
