@@ -150,7 +150,7 @@ class Waypoints:
 
             return jax.lax.scan(one, streams, begin + jnp.arange(chunk))
 
-        streams = jax.jit(jax.vmap(partial(self._begin, env)))(jax.vmap(keys.reset)(numbers))
+        streams = jax.jit(jax.vmap(partial(self._begin, env, keys)))(numbers)
         for begin in range(0, steps, chunk):
             streams, rows = walk(streams, jnp.int32(begin))
             parts.append({name: np.asarray(x) for name, x in rows.items()})
@@ -161,10 +161,10 @@ class Waypoints:
         rows["truncated"][steps - 1 :: steps] = True
         return rows
 
-    def _begin(self, env: PointMaze, key: Key) -> Stream:
+    def _begin(self, env: PointMaze, keys: Keys, number: Array) -> Stream:
         """Reset the environment and draw a goal in another cell."""
-        state, _ = env.reset(key)
-        return self._going(env, *self._aim(env, state, jax.random.uniform(jax.random.fold_in(key, 1), (5,))))
+        state, _ = env.reset(keys.reset(number))
+        return self._going(env, *self._aim(env, state, jax.random.uniform(keys.memory(number), (5,))))
 
     def _going(self, env: PointMaze, state: MazeState, route: Route) -> Stream:
         """Return the stream on a route; a new goal may be observed."""

@@ -6,8 +6,8 @@ A scheme gives, for each use, the numbers that are folded into the key, one afte
     EPISODES         0, e        1, e        2, t, e              3, t, e          `episodes`, and their rendering
     SEGMENTS         t, e, 2     t, e, 3     t, e, 0              t, e, 1          `segments`; reset and memory: of the
     EXAMS            0, e        1, e        2, e, 2t             2, e, 2t + 1         episode that follows step t
-    DEMONSTRATIONS   e           e           e, t                 e, t, 1
-    WAYPOINTS        0, e        0, e        t + 1, e             t + 1, e
+    DEMONSTRATIONS   e           (none)      e, t                 e, t, 1
+    WAYPOINTS        0, e        0, e, 1     t + 1, e             t + 1, e
 
 e is the number of the episode (or stream, or walker), t that of the step, from 0. Results depend on these numbers, so a
 scheme must never be changed. Streams are started with EPISODES. An agent may split the key of an action further.
@@ -43,8 +43,8 @@ class Scheme:
 EPISODES = Scheme(lambda e, t: (0, e), lambda e, t: (1, e), lambda e, t: (2, t, e), lambda e, t: (3, t, e))
 SEGMENTS = Scheme(lambda e, t: (t, e, 2), lambda e, t: (t, e, 3), lambda e, t: (t, e, 0), lambda e, t: (t, e, 1))
 EXAMS = Scheme(lambda e, t: (0, e), lambda e, t: (1, e), lambda e, t: (2, e, 2 * t), lambda e, t: (2, e, 2 * t + 1))
-DEMONSTRATIONS = Scheme(lambda e, t: (e,), lambda e, t: (e,), lambda e, t: (e, t), lambda e, t: (e, t, 1))
-WAYPOINTS = Scheme(lambda e, t: (0, e), lambda e, t: (0, e), lambda e, t: (t + 1, e), lambda e, t: (t + 1, e))
+DEMONSTRATIONS = Scheme(lambda e, t: (e,), lambda e, t: (), lambda e, t: (e, t), lambda e, t: (e, t, 1))
+WAYPOINTS = Scheme(lambda e, t: (0, e), lambda e, t: (0, e, 1), lambda e, t: (t + 1, e), lambda e, t: (t + 1, e))
 
 
 @struct.dataclass
