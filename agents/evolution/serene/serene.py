@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
 from prospect_rl.agents.evolution.rows import Rows, best_genome, full_notice, join, rows_of, take
+from prospect_rl.agents.evolution.serene import state as states
 from prospect_rl.agents.evolution.serene.state import (
     EMITTER_STEP,
     EXPLORE,
@@ -40,9 +41,6 @@ from prospect_rl.agents.evolution.serene.state import (
     TRIAL_STEP,
     TRIAL_STEPS,
     State,
-    emitter_at,
-    freeze_references,
-    unflagged,
 )
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops import emitters, pareto
@@ -120,15 +118,12 @@ class Serene(NoveltySearch):
         )
         empty_row = take(self.empty_rows(1), jnp.int32(0))
         blank = emitters.blank(self.kind, empty_row, self.window, self.additions)
-
-        def table(count: int) -> Emitter:
-            return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), blank)
-
         zero = jnp.int32(0)
         return State(
-            population=unflagged(base.population),
-            children=unflagged(self.empty_rows(self.population * self.offspring)),
-            archive=base.archive, rewards=rewards, trials=table(self.trials), table=table(self.emitter_capacity),
+            population=states.unflagged(base.population),
+            children=states.unflagged(self.empty_rows(self.population * self.offspring)),
+            archive=base.archive, rewards=rewards,
+            trials=states.repeated(blank, self.trials), table=states.repeated(blank, self.emitter_capacity),
             current=zero, bar=jnp.zeros(()), known=jnp.zeros(2, jnp.int32), phase=zero, chunk=jnp.int32(self.chunk),
             lost=zero,
         )  # fmt: skip
@@ -142,7 +137,7 @@ class Serene(NoveltySearch):
         if phase in (START, EXPLORE):
             return super().explore(state, key, phase)
         if phase == EMITTER_STEP:
-            genomes = self.kind.breed(emitter_at(state.table, state.current), key)
+            genomes = self.kind.breed(states.emitter_at(state.table, state.current), key)
             return genomes, jnp.ones(genomes.shape[0], bool)
         keys, trials = jax.random.split(key, self.trials), state.trials
         if phase == TRIAL:
@@ -157,9 +152,9 @@ class Serene(NoveltySearch):
         rows = rows_of(data)
         state = replace(state, chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
         if phase == START:
-            state = replace(state, population=unflagged(rows), phase=jnp.int32(EXPLORE))
+            state = replace(state, population=states.unflagged(rows), phase=jnp.int32(EXPLORE))
         elif phase == EXPLORE:
-            state = self._generation(state, unflagged(rows), key)
+            state = self._generation(state, states.unflagged(rows), key)
         elif phase in (TRIAL, TRIAL_STEP):
             state = self._trial(state, rows, key, phase)
         else:
@@ -188,13 +183,7 @@ class Serene(NoveltySearch):
 
     def report(self, state: State) -> dict[str, Array]:
         """The rows of both archives, which of them are filled, and which belong to the reward archive."""
-        rewards = {name: state.rewards.rows[name] for name in state.archive.rows}
-        filled = [state.archive.filled, state.rewards.filled]
-        return {
-            **join(state.archive.rows, rewards),
-            "filled": jnp.concatenate(filled),
-            "rewarded": jnp.arange(sum(f.shape[0] for f in filled)) >= state.archive.capacity,
-        }
+        return states.report(state)
 
     # --- EXPLORE ---
 
@@ -217,7 +206,7 @@ class Serene(NoveltySearch):
         state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
         state = self._begin_trials(state, over)
         idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
-        return self._next_emitter(freeze_references(state), idle, jax.random.fold_in(key, 1))
+        return self._next_emitter(states.freeze_references(state), idle, jax.random.fold_in(key, 1))
 
     def _explore_over(self, state: State) -> Array:
         """Whether EXPLORE has spent its chunk."""
@@ -255,15 +244,11 @@ class Serene(NoveltySearch):
         trials = jax.vmap(emitters.step, (0, None, 0))(state.trials, self.kind, each)
         mask, trials = jax.vmap(emitters.to_store)(trials)
         found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
-        state = self._store(state, found, (mask & trials.active[:, None]).reshape(-1))
+        state = states.store(state, found, (mask & trials.active[:, None]).reshape(-1))
         over = self._trials_over(trials)
         promoted = trials.active & (trials.improvement > 0) & over
-        capacity = state.table.active.shape[0]
-        free = jnp.nonzero(~state.table.active, size=self.trials, fill_value=capacity)[0]
-        place = jnp.where(promoted, free[jnp.cumsum(promoted) - 1], capacity)
-        table = jax.tree.map(lambda t, x: t.at[place].set(x, mode="drop"), state.table, trials)
-        lost = state.lost + jnp.sum(promoted & (place == capacity), dtype=jnp.int32)
-        return self._next_emitter(freeze_references(replace(state, trials=trials, table=table, lost=lost)), over, key)
+        state = states.admit(replace(state, trials=trials), promoted)
+        return self._next_emitter(states.freeze_references(state), over, key)
 
     # --- EXPLOIT: emitters ---
 
@@ -284,26 +269,26 @@ class Serene(NoveltySearch):
         )
         front = pareto.first_front(jnp.stack([novelty, table.improvement], axis=1), table.active)
         current = jnp.argmax(jnp.where(front, jax.random.uniform(key, front.shape), -1.0)).astype(jnp.int32)
-        ancestor = archives.novelty(table.descriptor[current][None], self._references(state), self.neighbours)[0]
+        ancestor = archives.novelty(table.descriptor[current][None], states.references(state), self.neighbours)[0]
         reached = table.novelty[current]
         return current, jnp.where(jnp.isfinite(reached), reached, ancestor)
 
     def _step_emitter(self, state: State, rows: Rows, key: Key) -> State:
         """A step of the running emitter, which ends where it stagnates."""
         k_offer, k_turn = jax.random.split(key)
-        emitter = emitters.step(emitter_at(state.table, state.current), self.kind, rows)
+        emitter = emitters.step(states.emitter_at(state.table, state.current), self.kind, rows)
         mask, emitter = emitters.to_store(emitter)
-        state = self._store(state, emitter.members, mask)
+        state = states.store(state, emitter.members, mask)
         official = self.compat == "official"
         novelty = archives.novelty(
-            emitter.members["descriptor"], self._references(state), self.neighbours, drop_first=official
+            emitter.members["descriptor"], states.references(state), self.neighbours, drop_first=official
         )
         novelty = jnp.where(jnp.isfinite(emitter.members["fitness"]), novelty, -jnp.inf)  # failed: not novel
         emitter = emitters.offer(emitter, novelty, state.bar, k_offer)
         stop = emitters.stagnant(emitter) | (emitter.steps == self.max_emitter_steps)
         emitter = replace(emitter, active=~stop)
         ancestor = take(state.rewards.rows, emitter.ancestor[None])
-        state = self._store(state, ancestor, stop[None])
+        state = states.store(state, ancestor, stop[None])
         offered = stop & (jnp.arange(self.additions) < emitter.seen)
         archive = archives.append(state.archive, emitter.reservoir, offered)
         table = jax.tree.map(lambda t, x: t.at[state.current].set(x), state.table, emitter)
@@ -311,33 +296,6 @@ class Serene(NoveltySearch):
         state = replace(state, archive=archive, table=table, bar=bar)
         return self._next_emitter(state, stop | (state.chunk <= 0), k_turn)
 
-    def _references(self, state: State) -> list[tuple[Array, Array | int]]:
-        """References for the novelty of emitters: the rows at the start of this EXPLOIT's emitter steps."""
-        population, children = state.population["descriptor"], state.children["descriptor"]
-        archive, rewards = state.archive.rows["descriptor"], state.rewards.rows["descriptor"]
-        return [
-            (population, population.shape[0]),
-            (children, children.shape[0]),
-            (archive, state.known[0]),
-            (rewards, state.known[1]),
-        ]
-
-    def _store(self, state: State, rows: Rows, mask: Array) -> State:
-        """The state with the masked rows added to R."""
-        plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
-        rows = {name: rows[name] for name in state.archive.rows} | plain
-        return replace(state, rewards=archives.append(state.rewards, rows, mask))
-
     def _metrics(self, state: State) -> dict[str, Array]:
         """Sizes, overflow, and the best stored fitness in each area."""
-        areas = self.bound.areas
-        best = jnp.maximum(archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas))
-        return {
-            "archive/size": state.archive.count,
-            "archive/rewards": state.rewards.count,
-            "archive/overflow": state.archive.overflow + state.rewards.overflow + state.lost,
-            "archive/best": best,
-            "emitters/candidates": jnp.sum(state.rewards.rows["candidate"], dtype=jnp.int32),
-            "emitters/active": jnp.sum(state.table.active, dtype=jnp.int32),
-            "emitters/lost": state.lost,
-        }
+        return states.figures(state, self.bound.areas)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from prospect_rl.agents.api import Array
-from prospect_rl.agents.evolution.rows import Rows
+from prospect_rl.agents.evolution.rows import Rows, join
+from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops.archive import Archive
 from prospect_rl.agents.ops.emitters import Emitter
 
@@ -54,6 +55,11 @@ def unflagged(rows: Rows) -> Rows:
     return rows | {"flagged": jnp.zeros(rows["fitness"].shape[0], bool)}
 
 
+def repeated(blank: Emitter, count: int) -> Emitter:
+    """A table of equal emitters, leading [count]."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), blank)
+
+
 def emitter_at(table: Emitter, index: Array) -> Emitter:
     """One emitter of the table."""
     return jax.tree.map(lambda x: x[index], table)
@@ -62,3 +68,57 @@ def emitter_at(table: Emitter, index: Array) -> Emitter:
 def freeze_references(state: State) -> State:
     """Record the archive sizes: novelty is measured against these rows until the next EXPLOIT."""
     return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))
+
+
+def admit(state: State, promoted: Array) -> State:
+    """The state with the promoted trials in free rows of the emitter table; those without a free row are lost."""
+    capacity = state.table.active.shape[0]
+    free = jnp.nonzero(~state.table.active, size=promoted.shape[0], fill_value=capacity)[0]
+    place = jnp.where(promoted, free[jnp.cumsum(promoted) - 1], capacity)
+    table = jax.tree.map(lambda t, x: t.at[place].set(x, mode="drop"), state.table, state.trials)
+    lost = state.lost + jnp.sum(promoted & (place == capacity), dtype=jnp.int32)
+    return replace(state, table=table, lost=lost)
+
+
+def references(state: State) -> list[tuple[Array, Array | int]]:
+    """References for the novelty of emitters: the rows at the start of this EXPLOIT's emitter steps."""
+    population, children = state.population["descriptor"], state.children["descriptor"]
+    archive, rewards = state.archive.rows["descriptor"], state.rewards.rows["descriptor"]
+    return [
+        (population, population.shape[0]),
+        (children, children.shape[0]),
+        (archive, state.known[0]),
+        (rewards, state.known[1]),
+    ]
+
+
+def store(state: State, rows: Rows, mask: Array) -> State:
+    """The state with the masked rows added to R."""
+    plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
+    rows = {name: rows[name] for name in state.archive.rows} | plain
+    return replace(state, rewards=archives.append(state.rewards, rows, mask))
+
+
+def report(state: State) -> dict[str, Array]:
+    """The rows of both archives, which of them are filled, and which belong to the reward archive."""
+    rewards = {name: state.rewards.rows[name] for name in state.archive.rows}
+    filled = [state.archive.filled, state.rewards.filled]
+    return {
+        **join(state.archive.rows, rewards),
+        "filled": jnp.concatenate(filled),
+        "rewarded": jnp.arange(sum(f.shape[0] for f in filled)) >= state.archive.capacity,
+    }
+
+
+def figures(state: State, areas: int) -> dict[str, Array]:
+    """Sizes, overflow, and the best stored fitness in each area."""
+    best = jnp.maximum(archives.best_by_area(state.archive, areas), archives.best_by_area(state.rewards, areas))
+    return {
+        "archive/size": state.archive.count,
+        "archive/rewards": state.rewards.count,
+        "archive/overflow": state.archive.overflow + state.rewards.overflow + state.lost,
+        "archive/best": best,
+        "emitters/candidates": jnp.sum(state.rewards.rows["candidate"], dtype=jnp.int32),
+        "emitters/active": jnp.sum(state.table.active, dtype=jnp.int32),
+        "emitters/lost": state.lost,
+    }
