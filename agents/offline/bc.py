@@ -16,19 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from prospect_rl.agents.api import (
-    Array,
-    Batch,
-    Batches,
-    Box,
-    DefaultRun,
-    Discrete,
-    Inputs,
-    Key,
-    Spec,
-    Tree,
-    hyper,
-)
+from prospect_rl.agents.api import Array, Batch, Batches, Box, DefaultRun, Discrete, Inputs, Key, Spec, Tree, hyper
 from prospect_rl.agents.cloning import Cloning, State
 from prospect_rl.agents.nn.networks import MLP
 from prospect_rl.agents.ship.portable import Policy

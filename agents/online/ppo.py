@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 
 from prospect_rl.agents.api import (
     Agent,
@@ -42,6 +41,7 @@ from prospect_rl.agents.nn.actor_critic import ActorCritic, replay, successors
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.nn.networks import ACTIVATIONS
 from prospect_rl.agents.nn.trunk import Trunk, emptied
+from prospect_rl.agents.online.ppo_data import Behaviour, Extras, Rows, State
 from prospect_rl.agents.ops import normalise
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
@@ -49,64 +49,6 @@ from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.ops.returns import advantages
 from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.agents.ship.to_numpy import encoder, feed_forward, layers_of
-
-
-@struct.dataclass
-class Behaviour:
-    """Policy weights and how to act with them."""
-
-    params: Tree
-    """Weights of policy and value network."""
-    seen: normalise.Moments | None
-    """Running moments of the observations, if these are normalised."""
-    greedy: Array
-    """[] bool whether to take the most likely action instead of a sample."""
-
-
-@struct.dataclass
-class State:
-    """Weights, optimiser state, running statistics and the state of the reward hook."""
-
-    params: Tree
-    """Weights of policy and value network."""
-    optimiser: Tree
-    """State of the Adam optimiser."""
-    seen: normalise.Moments | None
-    """Running moments of the observations, if these are normalised."""
-    scale: normalise.Scale | None
-    """Running scale of the rewards, if these are normalised."""
-    steps: Array
-    """[] int32 number of environment steps so far."""
-    variant: Tree
-    """State of a subclass's reward hook (see `PPO.begin`)."""
-
-
-@struct.dataclass
-class Extras:
-    """Values stored while acting, for learning."""
-
-    choice: Array
-    """Sampled action: [A] before it is scaled and clipped to its bounds, or a discrete action []."""
-    log_prob: Array
-    """[] log probability of the sampled action."""
-    value: Array
-    """[] predicted value of the observation."""
-
-
-@struct.dataclass
-class Rows:
-    """Training data of a pass, some of it as in `Extras`: leading [T * N], or [N, T] where recurrent."""
-
-    obs: Tree
-    first: Array
-    """Whether an episode starts with this step."""
-    choice: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    """Advantages estimated by GAE (A)."""
-    target: Array
-    """Targets of the value network (R)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,17 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from prospect_rl.agents.api import (
-    Array,
-    Batch,
-    Batches,
-    DefaultRun,
-    Discrete,
-    Inputs,
-    Key,
-    Tree,
-    hyper,
-)
+from prospect_rl.agents.api import Array, Batch, Batches, DefaultRun, Discrete, Inputs, Key, Tree, hyper
 from prospect_rl.agents.cloning import Cloning, State
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.nn.trunk import Trunk, advance, emptied

@@ -14,19 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.envs.api import (
-    Actor,
-    Array,
-    Dict,
-    Discrete,
-    Env,
-    Inputs,
-    Key,
-    Spec,
-    Step,
-    Transitions,
-    Tree,
-)
+from prospect_rl.envs.api import Actor, Array, Dict, Discrete, Env, Inputs, Key, Spec, Step, Transitions, Tree
 
 Act = Callable[["Stream", Key], tuple[Array, Tree, Tree]]
 """(stream, key) -> (action, memory, extras): an agent (see `acting`), or an oracle that reads the state."""

@@ -16,7 +16,7 @@ from typing import Any
 from prospect_rl import agents
 from prospect_rl.agents.api import DefaultRun
 from prospect_rl.experiments.metrics import number
-from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.report import markdown
 from prospect_rl.experiments.run import durable
@@ -79,7 +79,7 @@ def collect(jobs: Sequence[Job], folder: Path = RESULTS) -> list[Row]:
     """
     today, cells = _cells(), dict[tuple[str, str, int], list[Row]]()
     path = folder / "summary.csv"
-    for row in records.read_csv(path) if path.exists() else []:
+    for row in tables_csv.read_csv(path) if path.exists() else []:
         if (cell := _cell(row)) in today:
             cells.setdefault(cell, []).append(row)
     new = dict[tuple[str, str, int], list[Row]]()
@@ -127,7 +127,7 @@ def _floor(rows: Sequence[Row], env: str, action: str) -> float:
 def write(rows: Sequence[Row], folder: Path = RESULTS) -> Path:
     """Write summary.csv and the page; returns the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_csv(folder / "summary.csv", rows, (*records.HEAD, "eval/return"))
+    tables_csv.write_csv(folder / "summary.csv", rows, (*records.HEAD, "eval/return"))
     path = folder / "README.md"
     durable.write(path, page(rows).encode())
     return path

@@ -18,7 +18,7 @@ import numpy as np
 
 from prospect_rl.experiments.api import TIERS, Claim, Experiment
 from prospect_rl.experiments.metrics import number, sentence, words_of
-from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.run import durable
@@ -65,8 +65,8 @@ def report(
             raise ValueError(f"no finished run of {experiment.name} ({tier}); start them with: {command}")
         tables = records.tables(experiment, tier, found).over(records.tables_in(folder), jobs)
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
-        records.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
+        tables_csv.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
+        tables_csv.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
         (folder / "archive.npz").unlink(missing_ok=True)
         if tables.archives:
             packed = io.BytesIO()
@@ -94,7 +94,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     cells = experiment.tier(tier)
     known = [claim for claim in experiment.claims if claim.env in cells.envs]
     verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env)), tier=cells) for c in known]
-    records.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
+    tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())
     return Report(folder, verdicts, pictures)
@@ -105,7 +105,7 @@ def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) 
     from prospect_rl.experiments.reports import plots
 
     cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
-    curves = records.read_csv(folder / "curves.csv")
+    curves = tables_csv.read_csv(folder / "curves.csv")
     if "curves" in experiment.pictures and curves:
         plots.draw_curves(curves, labels, rows[0]["unit"], folder / "curves.png")
         drawn.append(folder / "curves.png")
@@ -314,7 +314,7 @@ def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, l
 
 def read_claims(path: Path) -> list[dict[str, str]]:
     """Read the rows of a claims.csv as text."""
-    return [row for _, row in records.read_text_csv(path)]
+    return [row for _, row in tables_csv.read_text_csv(path)]
 
 
 def tier_of(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ from prospect_rl.envs.api import Array, Env, Episodes, Tree
 from prospect_rl.envs.rollout.episode import Course, continued, keys_of, opened
 from prospect_rl.experiments.run import ledger
 from prospect_rl.experiments.run.archive import entries
-from prospect_rl.experiments.run.program import evaluation
+from prospect_rl.experiments.run.keys import evaluation
 from prospect_rl.experiments.run.reopen import Finished
 
 TOLERANCE = 1e-4

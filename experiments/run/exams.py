@@ -22,7 +22,8 @@ from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.callbacks import best_folder
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder
-from prospect_rl.experiments.run.program import EXAM, Program, RunState, split_env, stream
+from prospect_rl.experiments.run.keys import EXAM, stream
+from prospect_rl.experiments.run.program import Program, RunState, split_env
 
 CHUNK_S = 5.0
 GROWTH = 8

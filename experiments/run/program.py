@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +25,12 @@ from flax import struct
 
 from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of, with_arrays
 from prospect_rl.envs import rollout
-from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Key, Tree
+from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Tree
 from prospect_rl.envs.rollout import Streams
 from prospect_rl.experiments.run import ledger as ledgers
+from prospect_rl.experiments.run.keys import INIT, START, TRAIN, evaluation, stream
 from prospect_rl.experiments.run.ledger import Ledger
 
-TRAIN, INIT, EVAL, START, EXAM = range(5)
-"""The independent streams of random numbers."""
 UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
 """Want -> unit of the budget."""
 COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -43,14 +42,6 @@ ARCHIVE = "archive/best"
 """The metric [areas] from which the ledger reads the contents of an archive."""
 INVALID = "collect/invalid"
 """The metric [] that counts policies whose return or behaviour descriptor was not finite."""
-
-
-def stream(name: int, seed: Array | int, number: Array | int = 0) -> Key:
-    """The random key for a number (an iteration, a mark) in one stream of one seed."""
-    key = jax.random.key(0)
-    for part in (name, seed, number):
-        key = jax.random.fold_in(key, part)
-    return key
 
 
 @struct.dataclass
@@ -69,20 +60,6 @@ class RunState:
     """int32 [] budget used so far."""
     broken: Array
     """bool [] whether a loss has become NaN, which stops the run."""
-
-
-def starts_of(agent: Agent) -> Literal["fixed", "fresh"]:
-    """Start states of an agent's evaluation episodes: the same kind as in its training episodes."""
-    want = wants_of(agent)[0]
-    return want.starts if isinstance(want, Rollouts) else "fresh"
-
-
-def evaluation(agent: Agent, seed: Array | int, mark: Array | int = 0) -> dict[str, Any]:
-    """What of the arguments of `rollout.episodes` decides the episodes of a seed's evaluation at a mark, by its number.
-
-    What is shown of an evaluation is made with the same ones.
-    """
-    return {"key": stream(EVAL, seed, mark), "start": stream(START, seed), "starts": starts_of(agent)}
 
 
 def check_wants(agent: Agent) -> tuple[Want, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.metrics import words_of
-from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import interval, scores_of, side
 from prospect_rl.experiments.reports.overview import Judged
 from prospect_rl.experiments.reports.records import Row
@@ -96,7 +96,7 @@ class Results:
 
 def read(experiment: Experiment, folder: Path) -> Results:
     """Read the committed files of an experiment. Raises ValueError if they do not match its declaration."""
-    rows, curves = records.read_summary(folder), records.read_csv(folder / "curves.csv")
+    rows, curves = records.read_summary(folder), tables_csv.read_csv(folder / "curves.csv")
     judged = read_claims(folder / "claims.csv")
     known = {claim.name: claim for claim in experiment.claims}
     tier = rows[0]["tier"]

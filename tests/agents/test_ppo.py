@@ -10,7 +10,8 @@ import pytest
 
 from prospect_rl import envs
 from prospect_rl.agents.nn.encoder import CELL_EMBEDDING, Encoder, blank
-from prospect_rl.agents.online.ppo import PPO, Rows
+from prospect_rl.agents.online.ppo import PPO
+from prospect_rl.agents.online.ppo_data import Rows
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
 from prospect_rl.envs.api import Box, Dict, Discrete, Inputs, Spec

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl.agents.online.ppo import PPO, Rows
+from prospect_rl.agents.online.ppo import PPO
+from prospect_rl.agents.online.ppo_data import Rows
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.returns import advantages
 from prospect_rl.envs.api import Box, Discrete, Spec

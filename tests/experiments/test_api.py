@@ -8,7 +8,7 @@ import pytest
 
 from prospect_rl.experiments import register
 from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
-from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports import tables_csv
 from prospect_rl.experiments.reports.claims import decide, judge, scores_of
 
 ENV = "maze/hard"
@@ -156,7 +156,7 @@ def test_declared_claims_agree_with_the_committed_tables(name):
         assert c.scores == SHARE or not c.metric.endswith("/success")
     page = (path.parent / "README.md").read_text(encoding="utf-8") if path.exists() else ""
     assert not re.search(r"\bcard\b", f"{one} {page}")  # what no reader can open is no source
-    for row in records.read_csv(path) if path.exists() else ():
+    for row in tables_csv.read_csv(path) if path.exists() else ():
         for c in one.claims:
             if row["env"] == c.env:
                 assert not row[c.metric] < c.scores.low and not row[c.metric] > c.scores.high

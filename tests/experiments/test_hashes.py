@@ -7,7 +7,7 @@ import pytest
 from prospect_rl.experiments.api import TIERS
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports import defaults
-from prospect_rl.experiments.reports.records import read_csv
+from prospect_rl.experiments.reports.tables_csv import read_csv
 from prospect_rl.experiments.sweeps.job import plan
 
 RESULTS = Path(__file__).parents[2] / "results"

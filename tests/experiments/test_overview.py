@@ -8,7 +8,7 @@ import pytest
 
 from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim
 from prospect_rl.experiments.metrics import words_of
-from prospect_rl.experiments.reports import overview, records
+from prospect_rl.experiments.reports import overview, tables_csv
 from prospect_rl.experiments.reports.overview import BEGIN, END, HEADLINES, MARKS, Judged, with_front, write_front
 from prospect_rl.experiments.reports.report import BEFORE, CLAIM_HEAD
 
@@ -41,7 +41,7 @@ def results(tmp_path, monkeypatch):
         for c, outcome, low, high in CLAIMS
     ]  # fmt: skip
     (tmp_path / "made").mkdir()
-    records.write_csv(tmp_path / "made" / "claims.csv", rows, CLAIM_HEAD)
+    tables_csv.write_csv(tmp_path / "made" / "claims.csv", rows, CLAIM_HEAD)
     (tmp_path / BEFORE).write_text("experiment,claim,outcome\nmade,passes,PASS\nmade,fails,PASS\n")
     monkeypatch.setattr(overview, "EXPERIMENTS", {"made": "nowhere", "other": "nowhere"})
     monkeypatch.setattr(overview, "load", lambda name: SimpleNamespace(claims=[c for c, *_ in CLAIMS]))

@@ -12,7 +12,7 @@ import pytest
 
 from prospect_rl.agents import NoveltySearch, RandomSearch
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
-from prospect_rl.experiments.reports import records, report
+from prospect_rl.experiments.reports import records, report, tables_csv
 from prospect_rl.experiments.sweeps.job import plan
 
 ENV = "point/sparse"
@@ -106,7 +106,7 @@ def test_readme_says_what_it_must(experiment, root, tmp_path):
 
 def test_curves_hold_the_marks(experiment, root, tmp_path):
     folder = report.report(experiment, "repro", root=root, out=tmp_path / "out").folder
-    rows = records.read_csv(folder / "curves.csv")
+    rows = tables_csv.read_csv(folder / "curves.csv")
     mine = [row for row in rows if (row["label"], row["metric"]) == ("novelty", "ledger/coverage")]
     assert [row["used"] for row in mine] == [500, 1000]
     assert [row["mean"] for row in mine] == pytest.approx([0.3, 0.6])
@@ -178,8 +178,8 @@ def test_changed_verdicts_are_listed(experiment, root, tmp_path):
 
 def test_csv_keeps_float32_and_missing_values(tmp_path):
     value = float(np.float32(0.1))
-    records.write_csv(tmp_path / "t.csv", [{"env": "e", "x": value, "y": math.nan}], ("env",))
-    (row,) = records.read_csv(tmp_path / "t.csv")
+    tables_csv.write_csv(tmp_path / "t.csv", [{"env": "e", "x": value, "y": math.nan}], ("env",))
+    (row,) = tables_csv.read_csv(tmp_path / "t.csv")
     assert np.float32(row["x"]) == np.float32(0.1) and math.isnan(row["y"])
 
 
@@ -210,7 +210,7 @@ def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path)
     summary = (out / "summary.csv").read_text()
     (out / "summary.csv").write_text(summary.replace(plan(experiment, "repro", root=root)[1].hash, "f" * 12))
     report.report(experiment, "repro", root=root, out=out)
-    assert {row["label"] for row in records.read_csv(out / "summary.csv")} == {"novelty"}
+    assert {row["label"] for row in tables_csv.read_csv(out / "summary.csv")} == {"novelty"}
 
 
 def test_sums_over_tasks(experiment):

@@ -16,7 +16,7 @@ import pytest
 from prospect_rl.agents import NoveltySearch, RandomSearch
 from prospect_rl.experiments.api import REAL, SKEWED, Claim, Experiment, Tier
 from prospect_rl.experiments.cli.main import main
-from prospect_rl.experiments.reports import records
+from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.report import CLAIM_HEAD, read_claims
 from prospect_rl.experiments.site import build, charts, front, html
 from prospect_rl.experiments.site.results import drawn_curves, improvements, profiles, read
@@ -59,14 +59,14 @@ def results(experiment, tmp_path, monkeypatch):
         | {"ledger/coverage": SCORES[label][seed], "ledger/first_0": np.nan if label != "novelty" else 100.0 + seed}
         for env, label, seed in cells
     ]  # fmt: skip
-    records.write_csv(folder / "summary.csv", rows, records.HEAD)
+    tables_csv.write_csv(folder / "summary.csv", rows, records.HEAD)
     points = [
         {"env": env, "label": label, "metric": metric, "used": used, "seeds": 3, "mean": y, "iqm": y}
         | {"low": y - 0.1, "high": y + 0.1}
         for env in ENVS for label in SCORES for metric in ("ledger/coverage", "ledger/first_0")
         for used, y in ((500, 0.3), (1000, 0.6 if label == "novelty" else np.nan))
     ]  # fmt: skip
-    records.write_csv(folder / "curves.csv", points, records.CURVE_HEAD)
+    tables_csv.write_csv(folder / "curves.csv", points, records.CURVE_HEAD)
     numbers = {
         "left_seeds": 3,
         "right_seeds": 3,
@@ -82,7 +82,7 @@ def results(experiment, tmp_path, monkeypatch):
                    "right_mean": 0.3, "difference": 0.3, "low": 0.1, "high": 0.5, "p": 0.05, "reduced": True},
         numbers | {"claim": "late", "outcome": "NOT RUN", "right": "", "reduced": False},
     ]  # fmt: skip
-    records.write_csv(folder / "claims.csv", claims, CLAIM_HEAD)
+    tables_csv.write_csv(folder / "claims.csv", claims, CLAIM_HEAD)
     (folder / "archive.png").write_bytes(base64.b64decode(PIXEL))
     bench = {
         "ratio_of_iterations": 9.5, "iteration_ms": 7.25, "machine": {"cpu": "<cpu>", "cores": 2}, "threads": 1,
@@ -171,7 +171,7 @@ def test_text_is_escaped_and_told(results):
 def test_what_is_worse_comes_first_and_says_how(results):
     path = results / "synthetic" / "claims.csv"
     wide, late = read_claims(path)
-    records.write_csv(path, [wide, late | {"outcome": "FAIL", "words": "not below 3"}], CLAIM_HEAD)
+    tables_csv.write_csv(path, [wide, late | {"outcome": "FAIL", "words": "not below 3"}], CLAIM_HEAD)
     front, page = (file.read_text() for file in build.write(results))
     assert front.index("late</a>") > front.index("wide &lt;r&gt;</a>"), "checks of ours stand below papers' claims"
     assert "not below 3</small>" in page and "not below 3</small>" in front

@@ -21,7 +21,8 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, Dict, Discrete, Key, Segment, Spec, Transitions, Tree, hyper
 from prospect_rl.agents.nn.encoder import Encoder
-from prospect_rl.agents.online.ppo import PPO, State
+from prospect_rl.agents.online.ppo import PPO
+from prospect_rl.agents.online.ppo_data import State
 from prospect_rl.agents.ops import normalise, visits
 from prospect_rl.agents.ops.minibatches import Figures, passes
 

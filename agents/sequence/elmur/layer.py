@@ -22,7 +22,14 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array
-from prospect_rl.agents.sequence.attention import Attention, Dense, FeedForward, RelativeAttention, apply_dropout, norm
+from prospect_rl.agents.sequence.attention import (
+    Attention,
+    Dense,
+    FeedForward,
+    RelativeAttention,
+    apply_dropout,
+    norm,
+)
 
 if TYPE_CHECKING:
     from prospect_rl.agents.sequence.elmur.elmur import Elmur
