@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prospect_rl.experiments import bench
+from prospect_rl.experiments.run import durable
 
 TARGETS: bench.Targets = {"ratio": ("at most", 0.7)}
 CORES = 2
@@ -66,7 +67,7 @@ def study_of(folder: Path, budget: int) -> Any:
 
     folder.mkdir(parents=True)
     path = folder / "doorkey.py"
-    path.write_text(FILE.format(budget=budget, trials=TRIALS), encoding="utf-8")
+    durable.write(path, FILE.format(budget=budget, trials=TRIALS).encode())
     study = Study(load(str(path)), folder)
     study.open()
     return study

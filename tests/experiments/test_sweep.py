@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prospect_rl.experiments import Run
-from prospect_rl.experiments.run.driver import NOT_FINITE
+from prospect_rl.experiments.run.member import NOT_FINITE
 from prospect_rl.experiments.sweeps import job as jobs_of
 from prospect_rl.experiments.sweeps import work as worker
 from prospect_rl.experiments.sweeps.job import Job
