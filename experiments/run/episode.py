@@ -156,6 +156,7 @@ def watch(agent: Agent, env: Env, behaviour: Tree, seed: int, mark: int, episode
         frames = [np.asarray(env.frame(states[i][0])) for i in chosen]
     except NotImplementedError as error:
         raise ValueError(str(error)) from None
-    facts = {"return": course.returns, "length": course.length, "success": course.info["success"]}
-    facts = {name: float(x) for name, x in facts.items()}
+    facts = {
+        "return": float(course.returns), "length": int(course.length), "success": float(course.info["success"]),
+    }  # fmt: skip
     return Watched(frames, [states[i][1] for i in chosen], facts)
