@@ -219,11 +219,7 @@ class MBPO(SAC):
         count, fold = replay.count // FOLD * (FOLD - 1), jax.random.randint(k_fold, (), 0, FOLD)
         resamples = jax.random.split(k_bootstrap, self.members)
 
-        def inputs(index: Array) -> Array:
-            rows = replays.take(replay, index)
-            return jnp.concatenate([rows.obs, rows.action], axis=-1)
-
-        centre, scale = moments(inputs, replay.count)
+        centre, scale = moments(lambda index: replays.pairs(replays.take(replay, index)), replay.count)
 
         def epoch(number: Array, model: Model) -> Model:
             def minibatch(i: Array, model: Model) -> Model:

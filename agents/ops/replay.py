@@ -109,3 +109,8 @@ def _block(new: Experience) -> Array:
     """Transitions [N] as rows [N, W]."""
     columns = (new.obs, new.action, new.reward[:, None], new.terminated[:, None], new.next_obs)
     return jnp.concatenate([x.astype(jnp.float32) for x in columns], axis=1)
+
+
+def pairs(rows: Experience) -> Array:
+    """Observations and actions side by side [..., O + A]."""
+    return jnp.concatenate([rows.obs, rows.action], axis=-1)

@@ -56,6 +56,13 @@ def layers_of(agent: Agent, network: Any, params: Tree) -> list[Layer]:
     return network.dense_layers(params)
 
 
+def behind_encoder(agent: Agent, network: Any, params: Tree, name: str, arrays: Arrays, **how: Any) -> Policy:
+    """`feed_forward` for a network whose layers follow its `Encoder` `name`; they end without an activation."""
+    layers = layers_of(agent, network, params)
+    parts, more = encoder(agent.bound.obs, params["params"].get(name, {}))
+    return feed_forward(agent, layers, last="none", parts=parts, arrays=more | arrays, **how)
+
+
 # --- parts -------------------------------------------------------------------------------------------
 
 

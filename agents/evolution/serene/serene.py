@@ -71,8 +71,7 @@ class Serene(NoveltySearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 <= self.max_emitter_steps <= TRIAL_STEPS:
-            taken = f"-1 or above {TRIAL_STEPS}, the steps of an emitter in its trial"
-            raise ValueError(f"max_emitter_steps must be {taken}, not {self.max_emitter_steps}")
+            raise ValueError(f"max_emitter_steps must be -1 or above {TRIAL_STEPS}, not {self.max_emitter_steps}")
         if self.reward_capacity < self.trials:
             needed = f"{self.trials}, the trials that may run in parallel"
             raise ValueError(f"reward_capacity must be at least {needed}, not {self.reward_capacity}")

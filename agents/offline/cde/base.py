@@ -16,7 +16,7 @@ from prospect_rl.agents.api import Array, Box, Discrete, Key, Spec, Tree, hyper
 from prospect_rl.agents.offline.base import Behaviour, Offline
 from prospect_rl.agents.offline.cde.actions import DiscreteActions, RealActions
 from prospect_rl.agents.ship.portable import Policy
-from prospect_rl.agents.ship.to_numpy import encoder, feed_forward, layers_of
+from prospect_rl.agents.ship.to_numpy import behind_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +94,8 @@ class AnyAction(Offline):
         """See `Continuous`; the network of discrete actions follows an encoder."""
         if not self.discrete:
             return super().to_numpy(behaviour)
-        parts, arrays = encoder(self.bound.obs, behaviour.actor["params"].get("Encoder_0", {}))
-        layers = layers_of(self, self.actor_network, behaviour.actor)
-        return feed_forward(self, layers, last="none", parts=parts, arrays=arrays | self.centring(behaviour))
+        arrays = self.centring(behaviour)
+        return behind_encoder(self, self.actor_network, behaviour.actor, "Encoder_0", arrays)
 
     def centring(self, behaviour: Behaviour) -> dict[str, Array]:
         """See `Offline`; none where observations stay unchanged."""
