@@ -159,7 +159,7 @@ def test_a_run_killed_while_it_goes_on_loses_nothing(calm, fine, tmp_path):
         def crash(*_):
             raise CrashError
 
-        patch.setattr(checkpoint, "hand_over", crash)  # run.json is written, the checkpoints still lag behind
+        patch.setattr(checkpoint, "reassign", crash)  # run.json is written, the checkpoints still lag behind
         toy_runs.run("batches", tmp_path)
     with pytest.raises(CrashError):
         toy_runs.run("batches", tmp_path, progress=crash_at([30]))
