@@ -149,26 +149,20 @@ def episodes(
         start: PRNG key of the resets with `starts="fixed"`.
         population: P, the number of policies.
         episodes: E, the number of episodes of each policy.
-        group: Number of consecutive policies with equal resets, with `starts="fresh"`.
-        starts: "fixed": episode e of every policy has the same reset, in every call; "fresh": resets depend on `key`.
+        group: Number of consecutive policies with equal resets if fresh.
+        starts: "fixed": episode e of every policy always has the same reset; "fresh": resets depend on `key`.
         shared: Whether all P members share one policy.
         keep_steps: Whether to return all steps.
         frames: Number of evenly spaced environment states to return for each episode, for rendering.
 
     Returns:
-        The episodes, with leading axes [P, E].
-
-    Raises:
-        ValueError: For unknown `starts`, or too many frames.
+        The episodes, with leading axes [P, E]. Raises ValueError for unknown `starts`, or too many frames.
     """
     keys, shape, horizon = keys_of(key, start, starts), (population, episodes), env.spec.horizon
     member = jnp.arange(population * episodes).reshape(shape)
     row = jnp.arange(population) // group * episodes if starts == "fresh" else jnp.zeros(population, jnp.int32)
     number = row[:, None] + jnp.arange(episodes)
     slots = album.frame_steps(horizon, frames)
-
-    def begin_one(behaviour: Tree, number: Array, member: Array, live: Array) -> Course:
-        return opened(env, actor, behaviour, keys, number, member, live)
 
     def step_one(behaviour: Tree, member: Array, course: Course, t: Array) -> tuple[Course, Transitions]:
         return continued(env, actor, behaviour, keys, member, course, t)
@@ -180,7 +174,8 @@ def episodes(
         return (course, album.put(carry[1], slots, course.stream.state, t) if frames else ()), rows
 
     live = jnp.broadcast_to(active[:, None], shape)
-    course = grid(begin_one, shared, (0, 0, 0))(behaviour, number, member, live)
+    begin = grid(lambda b, n, m, live: opened(env, actor, b, keys, n, m, live), shared, (0, 0, 0))
+    course = begin(behaviour, number, member, live)
     loop = recorded if keep_steps else fixed if env.spec.fixed_length else until_done
     pictures = album.opened(course.stream.state, slots) if frames else ()
     (course, pictures), last, steps = loop(body, (course, pictures), horizon)

@@ -50,8 +50,8 @@ def train_many(
 
         train_many("ppo", "minigrid/DoorKey-5x5-v0", {"learning_rate": [1e-4, 3e-4, 1e-3]}, budget=100_000)
 
-    fields: traced ones of the agent (`agents.traced`), all with as many values. seeds: one for all, or each variant's
-    own. out: a folder for the runs' folders, which are named by their hashes: variants that are there go on, finished
+    fields: traced ones of the agent (`agents.api.traced`), all with as many values. seeds: one for all, or one for
+    each variant. out: a folder for the runs' folders, which are named by their hashes: variants that are there go on, finished
     ones are returned as they are, wherever they stand in the lists. All else is as in `train`.
 
     Gives one result a variant, in order. Where a loss of one becomes NaN, the others go on, and its `stopped` says so.

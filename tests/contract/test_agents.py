@@ -98,7 +98,7 @@ def run(name: str, seed: int, again: int = 0):
     """(run state, phases, metrics) after some calls; computed once for each seed and `again`."""
     c = case(name)
     if (seed, again) not in c.runs:
-        c.program.seeds = jnp.uint32(seed)
+        c.program.who = jnp.uint32(seed)
         state, phases, metrics = c.program.init(), [], {}
         for _ in range(CALLS):
             phases.append(c.program.phase(state))

@@ -83,7 +83,7 @@ def population(horizon, count, keep_steps=False):
     run = jax.jit(
         lambda g: episodes(env, agent, g, jnp.ones(count, bool), KEY, KEY, population=count, keep_steps=keep_steps)
     )
-    return run(agent.newborn(jax.random.key(3), count))
+    return run(agent.random_genomes(jax.random.key(3), count))
 
 
 def test_episodes_agree_with_the_slow_loop():

@@ -190,7 +190,7 @@ def test_bad_starts_and_goals_are_one_line(fields, line):
 def test_random_policies_cover_what_the_prototype_covered():
     """The floor: of 300 random policies nearly none is paid, and they reach a few dozen of the 2500 cells."""
     agent = RandomSearch(population=300).bind(ENV.spec)
-    genomes, key = agent.newborn(jax.random.key(0), 300), jax.random.key(1)
+    genomes, key = agent.random_genomes(jax.random.key(0), 300), jax.random.key(1)
     run = jax.jit(lambda env, g: episodes(env, agent, g, jnp.ones(300, bool), key, key, population=300))
     data = run(ENV, genomes)
     assert (data.length == 2000).all() and float(data.returns.sum()) < 3

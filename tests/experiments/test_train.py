@@ -312,7 +312,7 @@ def test_a_later_field_leaves_the_identity_of_what_was_published():
 
 
 def test_a_state_that_changes_its_type_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"Drifting\.learn \(phase 0\) turns \['cursor'\] from int32\[\] into float32"):
+    with pytest.raises(ValueError, match=r"Drifting\.learn \(phase 0\) changes \['cursor'\] from int32\[\] to float32"):
         train(Drifting(), toy_envs.Point(), budget=100)
 
 

@@ -24,7 +24,7 @@ def test_a_run_of_an_earlier_version_goes_on(name, iteration, tmp_path):
     obs = np.zeros(envs.make(told.env).spec.obs.shape, np.float32)
     assert np.all(np.isfinite(agents.load(folder)(obs)))
     result = train_run(dataclasses.replace(told, budget=2 * told.budget, evals=2 * told.evals), out=folder)
-    assert not result.interrupted and f"goes on from a run to budget {told.budget}" in result.notices
+    assert not result.interrupted and f"continues a run to budget {told.budget}" in result.notices
     after = (folder / "metrics.jsonl").read_text()
     assert after.startswith(before) and len(after.splitlines()) == 4
     assert [row["iteration"] for row in result.rows] == [k * iteration // 2 for k in (1, 2, 3, 4)]
