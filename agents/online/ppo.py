@@ -41,14 +41,14 @@ from prospect_rl.agents.nn.actor_critic import ActorCritic, replay, successors
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.nn.networks import ACTIVATIONS
 from prospect_rl.agents.nn.trunk import Trunk, emptied
-from prospect_rl.agents.online.ppo_data import Behaviour, Extras, Rows, State
+from prospect_rl.agents.online.ppo_data import Behaviour, Extras, Rows, State, arranged
 from prospect_rl.agents.ops import normalise
 from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
 from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.ops.returns import advantages
 from prospect_rl.agents.ship.portable import Policy
-from prospect_rl.agents.ship.to_numpy import encoder, feed_forward, layers_of
+from prospect_rl.agents.ship.to_numpy import behind_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,13 +145,11 @@ class PPO(Agent):
     @property
     def network(self) -> ActorCritic:
         """The network of policy and value."""
-        action = self.bound.action
-        assert isinstance(action, Box | Discrete)
+        action: Any = self.bound.action
         discrete = isinstance(action, Discrete)
-        outputs = action.n if discrete else action.size
         return ActorCritic(
-            self.bound.obs, outputs, not discrete, self.encoding, self.hidden, self.recurrent,
-            ACTIVATIONS[self.activation], self.core,
+            self.bound.obs, action.n if discrete else action.size, not discrete, self.encoding, self.hidden,
+            self.recurrent, ACTIVATIONS[self.activation], self.core,
         )  # fmt: skip
 
     @property
@@ -190,9 +188,8 @@ class PPO(Agent):
 
     def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
         """The action distribution for outputs of the network [..., A]."""
-        if isinstance(self.bound.action, Discrete):
-            return Categorical(outputs)
-        return Gaussian(outputs, params["params"]["log_std"])
+        discrete = isinstance(self.bound.action, Discrete)
+        return Categorical(outputs) if discrete else Gaussian(outputs, params["params"]["log_std"])
 
     def bounded(self, choice: Array) -> Array:
         """A sampled action as the environment takes it: scaled from [-1, 1] to its bounds and clipped to them."""
@@ -212,12 +209,11 @@ class PPO(Agent):
         if self.remembers:
             return super().to_numpy(behaviour)
         weights, seen = behaviour.params["params"], behaviour.seen
-        parts, arrays = encoder(self.bound.obs, weights.get("encoder", {}))
-        arrays |= {"log_std": weights["log_std"]} if "log_std" in weights else {}
+        arrays = {"log_std": weights["log_std"]} if "log_std" in weights else {}
         arrays |= {"mean": seen.mean, "std": seen.std} if seen is not None else {}
-        return feed_forward(
-            self, layers_of(self, self.network, behaviour.params), activation=self.activation, last="none",
-            draws=not bool(behaviour.greedy), clip=seen and normalise.FARTHEST, parts=parts, arrays=arrays,
+        return behind_encoder(
+            self, self.network, behaviour.params, "encoder", arrays, activation=self.activation,
+            draws=not bool(behaviour.greedy), clip=seen and normalise.FARTHEST,
         )  # fmt: skip
 
     # --- learning ------------------------------------------------------------------------------------
@@ -244,10 +240,9 @@ class PPO(Agent):
             reward, scale = normalise.scaled(scale, reward, ended, self.gamma, self.reward_clip)
         batches = (data.memory if self.remembers else (), self.rows(state, data, reward))
         rate = self.rate(state.steps)
-        start = (state.params, state.optimiser)
         (params, optimiser), losses = passes(
-            lambda learner, batch: self.update(learner, batch[0], batch[1], rate), start, batches, k_passes,
-            epochs=self.epochs, minibatches=self.minibatches,
+            lambda learner, batch: self.update(learner, batch[0], batch[1], rate), (state.params, state.optimiser),
+            batches, k_passes, epochs=self.epochs, minibatches=self.minibatches,
         )  # fmt: skip
         if seen is not None:
             seen = normalise.include(seen, steps.inputs.obs.reshape(-1, *steps.inputs.obs.shape[2:]))
@@ -273,9 +268,7 @@ class PPO(Agent):
             advantage = normalise.standard(advantage)
         obs = normalise.centred(state.seen, steps.inputs.obs)
         rows = Rows(obs, steps.inputs.first, played.choice, played.log_prob, played.value, advantage, target)
-        if self.remembers:
-            return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
+        return arranged(rows, streams=self.remembers)
 
     def next_values(self, state: State, data: Segment) -> Array:
         """V [T, N] of the successors, by the memory after their steps."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 from flax import struct
 
 from prospect_rl.agents.api import (
@@ -67,3 +69,10 @@ class Rows:
     """Advantages estimated by GAE (A)."""
     target: Array
     """Targets of the value network (R)."""
+
+
+def arranged(rows: Rows, streams: bool) -> Rows:
+    """Rows of a segment, leading [T, N], as whole streams [N, T], or one after the other [T * N]."""
+    if streams:
+        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)

@@ -158,7 +158,7 @@ def test_its_metrics_are_registered(name):
     c = case(name)
     state, _, figures = run(name, 0)
     for phase in range(len(c.program.wants)) if len(c.program.wants) > 1 else ():  # the run may not have reached it
-        args = (state.agent, state.streams, c.program.seeds, state.iteration, c.program.world)
+        args = (state.agent, state.streams, c.program.who, state.iteration, c.program.world)
         figures = figures | jax.eval_shape(partial(c.program._figures, phase=phase), *args)
     for metric, value in figures.items():
         metric_of(metric if value.ndim == 0 else f"{metric}_0")
