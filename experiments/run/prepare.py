@@ -1,4 +1,4 @@
-"""What comes before the first chunk of a run: its environment, its agent, its data, its folder under a lock."""
+"""The preparation of a run before its first chunk: environment, agent, data, and its folder under a lock."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ from prospect_rl.experiments.run.signals import listening
 
 
 class Made(NamedTuple):
-    """What a run needs besides its configuration."""
+    """The objects that a run needs besides its configuration."""
 
     env: Env
+    """The environment of the run."""
     agent: Agent
-    """Bound to the environment."""
+    """The agent, bound to the environment."""
     dataset: Dataset | None
-    """As it was given."""
+    """The dataset as it was given."""
     data: Dataset | None
-    """As the agent prepared it."""
+    """The dataset as the agent prepared it."""
     warned: list[str]
+    """Texts of the warnings that were raised."""
 
 
 def make(run: Run, dataset: Dataset | None, *, quiet: bool) -> Made:
-    """What is made of a run before anything is compiled. Raises ValueError, in one line, for what cannot be.
+    """Create the objects of a run, before anything is compiled. Raises ValueError, in one line, for invalid input.
 
-    quiet: whoever looks on sees warnings as the run's notices, so they are not raised.
+    quiet: do not raise warnings, because the caller reports them as notices of the run.
     """
     run.check(dataset)
     with warnings.catch_warnings(record=True) as warned:
         env = run.make_env()
         for exam in run.exams:
-            run.make_env(**exam.fields)  # a mistake shows now, not after training
+            run.make_env(**exam.fields)  # so that a mistake shows before training
         agent = run.agent.bind(env.spec)
         if dataset is not None:
             datasets.check(dataset)
@@ -60,7 +62,7 @@ def make(run: Run, dataset: Dataset | None, *, quiet: bool) -> Made:
 def opened(
     members: Sequence[Member], places: Sequence[Path] | None, program: Program, dataset: Dataset | None
 ) -> Iterator[Callable[[], bool]]:
-    """The members in their folders (where they have any), under locks; gives whether somebody wants them to stop."""
+    """Open the runs' folders, if any, under locks; yields a function that says whether a signal asks them to stop."""
     with ExitStack() as stack:
         for member in members:
             stack.enter_context(closing(member.callbacks))

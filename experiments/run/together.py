@@ -1,12 +1,12 @@
-"""Several runs that are one program: runs of one agent that differ in seeds and in `traced` fields alone.
+"""Several runs as one program: runs of one agent that differ only in seeds and in `traced` fields.
 
-A field of an agent is a constant of its program, so a run with another value compiles anew. Where fields only enter
-arithmetic (`agents.api.traced`) they can be arguments instead, one value for each run, and the runs go side by side.
+A field of an agent is a constant of its program, so a run with another value must be compiled. Fields that only enter
+arithmetic (`agents.api.traced`) can be arguments instead, one value for each run, and the runs advance in parallel.
 
-Each run has the folder, the rows, the checkpoints and the hash that it has alone; run.json says `together`. It may go
-on in other company, or alone, and a finished one is never run again. Its bits are another matter: numbers that are
-arguments may be rounded otherwise than constants, and a batch of products otherwise than one, so the last bits of a run
-may differ from those that it has alone, and with them, in the end, its figures.
+Each run has the folder, rows, checkpoints and hash that it has alone; run.json says `together`. It may continue with
+other runs, or alone, and a finished run is never run again. Its last bits may differ from those of a run alone, and in
+the end its metrics, because an argument may be rounded differently from a constant, and a batch of products differently
+from a single one.
 """
 
 from __future__ import annotations
@@ -46,16 +46,29 @@ def train_many(
     progress: Progress | bool | None = None,
     chunk_s: float = 5.0,
 ) -> list[Result]:
-    """Train variants of `agent` as one program, compiled once: variant i has the i-th value of every field.
+    """Train variants of an agent as one program, compiled once: variant i has the i-th value of every field.
 
-        train_many("ppo", "minigrid/DoorKey-5x5-v0", {"learning_rate": [1e-4, 3e-4, 1e-3]}, budget=100_000)
+    Args:
+        agent: The agent, its class, or its registered name.
+        env: Registered id, or an environment object.
+        fields: Traced field (`agents.api.traced`) -> its values, the same number for all.
+        seeds: One seed for all variants, or a seed for each.
+        budget: Budget of each run, in its unit (see `train`).
+        evals: Number of evaluations of each run.
+        eval_episodes: Number of episodes of an evaluation.
+        out: Folder for the runs' folders, which are named by hash. Existing runs are resumed, finished ones returned.
+        dataset: The dataset of an offline agent, or its name.
+        progress: True for a progress bar, or a function (see `train`).
+        chunk_s: Target length of a chunk, in seconds.
 
-    fields: traced ones of the agent (`agents.api.traced`), all with as many values. seeds: one for all, or one for
-    each variant. out: a folder for the runs' folders, which are named by their hashes: variants that are there go on, finished
-    ones are returned as they are, wherever they stand in the lists. All else is as in `train`.
+    Returns:
+        One result for each variant, in order. A variant whose loss becomes NaN ends alone, and its `stopped` says so.
 
-    Gives one result a variant, in order. Where a loss of one becomes NaN, the others go on, and its `stopped` says so.
-    Last bits may differ from those of `train` (see above). Raises ValueError, in one line, for whatever cannot work.
+    Raises:
+        ValueError: In one line, for anything that cannot work, before anything is compiled.
+
+    Example:
+        >>> train_many("ppo", "minigrid/DoorKey-5x5-v0", {"learning_rate": [1e-4, 3e-4, 1e-3]}, budget=100_000)
     """
     agent = agent_of(agent)
     env = env_of(env, agent)
@@ -71,7 +84,7 @@ def train_many(
 
 
 def variants(agent: Agent, fields: Mapping[str, Sequence[float]]) -> list[Agent]:
-    """The agent with the i-th value of every field, for all i. Raises ValueError for what it refuses."""
+    """The agent with the i-th value of every field, for all i. Raises ValueError for a value that it rejects."""
     check_traced(agent, fields)
     counts = {name: len(values) for name, values in fields.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
@@ -85,19 +98,19 @@ def check_traced(agent: Agent, fields: Sequence[str] | Mapping[str, Any]) -> Non
     """Raise ValueError, in one line, unless runs that differ in these fields can be one program."""
     known, name = traced(agent), type(agent).__name__
     if not known:
-        raise ValueError(f"{name} has no field in which runs of one program may differ: start them one by one")
+        raise ValueError(f"{name} has no field in which runs of one program may differ: run them one by one")
     for field in fields:
         if field not in known:
             raise unknown(f"field of {name} in which runs of one program may differ", field, known)
 
 
 def _number(value: Any) -> Any:
-    """A NumPy number as Python's; anything else is the agent's to judge."""
+    """A NumPy number as a Python number; other values are checked by the agent."""
     return value.item() if hasattr(value, "item") else value
 
 
 def _each(seeds: int | Sequence[int], fields: Mapping[str, Sequence[float]]) -> Sequence[int]:
-    """A seed for each variant."""
+    """The seed of each variant."""
     count = len(next(iter(fields.values())))
     if isinstance(seeds, int):
         return [seeds] * count
@@ -106,7 +119,7 @@ def _each(seeds: int | Sequence[int], fields: Mapping[str, Sequence[float]]) -> 
     return seeds
 
 
-# --- the driver's door -------------------------------------------------------------------------------
+# --- for the driver and searches ---------------------------------------------------------------------------
 
 
 def train_together(
@@ -119,10 +132,10 @@ def train_together(
     rows: int | None = None,
     chunk_s: float = 5.0,
 ) -> list[Result]:
-    """Train runs that differ in seeds and in `fields` alone; each in its folder, where there are any.
+    """Train runs that differ only in seeds and in `fields`, each in its own folder if folders are given.
 
-    rows: stop, unfinished, when each has so many. Runs that stand at different places become several programs, one
-    after another. Raises ValueError, in one line, where they cannot be one; `Interrupted` as `train` does.
+    rows: stop, unfinished, after this many rows each. Runs with different progress become several programs, one after
+    another. Raises ValueError, in one line, if they cannot be one program, and `Interrupted` as `train` does.
     """
     check_alike(runs, fields)
     for run in runs[1:]:
@@ -144,7 +157,7 @@ def train_together(
 
 
 def check_alike(runs: Sequence[Run], fields: Sequence[str]) -> None:
-    """Raise ValueError, in one line, unless the runs differ in seeds and in these traced fields alone."""
+    """Raise ValueError, in one line, unless the runs differ only in seeds and in these traced fields."""
     first = runs[0]
     check_traced(first.agent, fields)
     same = {name: getattr(first.agent, name) for name in fields}
@@ -173,10 +186,10 @@ def _members(runs: Sequence[Run], made: Made) -> list[Member]:
 
 
 def groups(runs: Sequence[Run], outs: Sequence[Path]) -> list[tuple[list[int], int | None]]:
-    """(numbers of runs, the iteration from which they go on together; None from the newest checkpoint, or the start).
+    """(numbers of runs, the iteration from which they continue together; None for the newest checkpoint, or the start).
 
-    A kill while checkpoints are written leaves some runs one save ahead: these go back to the one before, so that the
-    group stays together. Runs that are further apart, and those that are over, make groups of their own.
+    A kill while checkpoints are written leaves some runs one save ahead: these return to the previous one, so that the
+    group stays together. Runs that are further apart, and finished ones, form groups of their own.
     """
     steps: dict[int, list[int]] = {}
     found: list[tuple[list[int], int | None]] = []
