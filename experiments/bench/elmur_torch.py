@@ -18,6 +18,36 @@ def model(*, inputs: int, outputs: int, width: int, layers: int, heads: int, ffn
     slots: one array [B, M, width] per layer; written: M integers, -1 for never; time: number of the first step.
     """
     torch = import_module("torch")
+    nn, layer_class = torch.nn, layer_of(torch, attention_of(torch, width, heads), width, heads, ffn, lam)
+
+    class Elmur(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Linear(inputs, width), nn.Linear(width, outputs, bias=False)
+            self.layers = nn.ModuleList(layer_class() for _ in range(layers))
+            self.pair = nn.ParameterList(nn.Parameter(0.02 * torch.randn(heads, width // heads)) for _ in range(2))
+
+        def forward(
+            self, obs: Any, slots: list[Any], written: list[int], time: int
+        ) -> tuple[Any, list[Any], list[int]]:
+            length = obs.shape[1]
+            steps = torch.arange(length)
+            angle = steps[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
+            place = torch.cat([angle.sin(), angle.cos()], -1)
+            mask = torch.where(steps[:, None] >= steps, 0.0, -math.inf)
+            x, after, when = self.embed(obs), [], torch.tensor(written)
+            for layer, memory in zip(self.layers, slots, strict=True):
+                x, memory = layer(x, memory, when, time + steps, tuple(self.pair), place, mask)
+                after.append(memory)
+            written = [*written]
+            written[int(when.argmin())] = time + length - 1
+            return self.head(x), after, written
+
+    return Elmur()
+
+
+def attention_of(torch: Any, width: int, heads: int) -> Any:
+    """The class of a multi-head attention, with relative positions if a pair of biases is given."""
     nn, d = torch.nn, width // heads
 
     def split(x: Any) -> Any:
@@ -41,10 +71,17 @@ def model(*, inputs: int, outputs: int, width: int, layers: int, heads: int, ffn
                 score = (near + far.gather(-1, back.expand_as(near))) / math.sqrt(d) + bias
             return self.out((score.softmax(-1) @ v).transpose(-2, -3).flatten(-2))
 
+    return Attention
+
+
+def layer_of(torch: Any, attention: Any, width: int, heads: int, ffn: int, lam: float) -> Any:
+    """The class of a layer: attention over the segment, a read of the slots, and a write to the oldest slot."""
+    nn = torch.nn
+
     class Layer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.attention, self.read, self.write = (Attention() for _ in range(3))
+            self.attention, self.read, self.write = (attention() for _ in range(3))
             self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-8) for _ in range(5))
             self.bias = nn.Parameter(0.02 * torch.randn(2 * REACH - 1, heads))
             self.ffns = nn.ModuleList(
@@ -64,27 +101,4 @@ def model(*, inputs: int, outputs: int, width: int, layers: int, heads: int, ffn
             new = share * self.norms[4](new + self.ffns[1](new)) + (1 - share) * slot
             return x, torch.cat([slots[:, :j], new, slots[:, j + 1 :]], 1)
 
-    class Elmur(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed, self.head = nn.Linear(inputs, width), nn.Linear(width, outputs, bias=False)
-            self.layers = nn.ModuleList(Layer() for _ in range(layers))
-            self.pair = nn.ParameterList(nn.Parameter(0.02 * torch.randn(heads, d)) for _ in range(2))
-
-        def forward(
-            self, obs: Any, slots: list[Any], written: list[int], time: int
-        ) -> tuple[Any, list[Any], list[int]]:
-            length = obs.shape[1]
-            steps = torch.arange(length)
-            angle = steps[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
-            place = torch.cat([angle.sin(), angle.cos()], -1)
-            mask = torch.where(steps[:, None] >= steps, 0.0, -math.inf)
-            x, after, when = self.embed(obs), [], torch.tensor(written)
-            for layer, memory in zip(self.layers, slots, strict=True):
-                x, memory = layer(x, memory, when, time + steps, tuple(self.pair), place, mask)
-                after.append(memory)
-            written = [*written]
-            written[int(when.argmin())] = time + length - 1
-            return self.head(x), after, written
-
-    return Elmur()
+    return Layer
