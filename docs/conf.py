@@ -1,4 +1,4 @@
-"""Settings of `make docs`: the pages of this repository and its API as a site that asks nothing of a network.
+"""Settings of `make docs`: the pages of this repository and its API as a site that needs no network.
 
 Sphinx reads the whole repository, so that a page's links mean what they mean there: to another page, or to a file,
 which is copied. A line `<!-- modules: FOLDER -->` of a page stands for all modules in that folder.
@@ -14,7 +14,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 project = "Prospect"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+napoleon_numpy_docstring = False
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "envs/*/README.md", "experiments/cluster/README.md",
                     "results/*.md", "results/*/README.md"]  # fmt: skip
@@ -30,7 +31,7 @@ toc_object_entries_show_parents = "hide"
 
 
 def modules(folder: str) -> str:
-    """A heading and the contents of every module in a folder, and in those inside it."""
+    """A heading and the contents of every module in a folder and its subfolders."""
     parts = []
     for path in sorted((ROOT / folder).rglob("*.py")):
         if path.name != "__init__.py":
@@ -40,27 +41,38 @@ def modules(folder: str) -> str:
 
 
 def expand(app: Any, page: str, text: list[str]) -> None:
-    """Put modules in where a page asks for them."""
+    """Insert the modules that a page asks for."""
     text[0] = re.sub(r"^<!-- modules: (\S+) -->$", lambda found: modules(found[1]), text[0], flags=re.M)
 
 
 def plain(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text, with code in backticks and equations indented: say so in reStructuredText."""
+    """Docstrings are plain text, with code in backticks and equations indented: say so in reStructuredText.
+
+    Docstrings with sections (Args, Returns, Raises) have been converted by napoleon: there only the text is escaped.
+    """
+    if any(re.match(r":(param|returns?|raises)\b", line) for line in lines):
+        lines[:] = [line if line.lstrip().startswith(("..", ">>>")) else escaped(line) for line in lines]
+        return
     made: list[str] = []
     for indented, group in groupby(lines, key=lambda line: line.startswith("    ")):
         text = "\n".join(group)
         if indented:
             made += ["", "::", "", *text.splitlines(), ""]
             continue
-        pieces = re.split(r"`([^`]+)`", text)
-        pieces[::2] = [re.sub(r"([\\*|_<>])", r"\\\1", piece) for piece in pieces[::2]]
-        pieces[1::2] = [f"\\ ``{' '.join(code.split())}``\\ " for code in pieces[1::2]]
-        made += "".join(pieces).splitlines()
+        made += escaped(text).splitlines()
     lines[:] = made
 
 
+def escaped(text: str) -> str:
+    """Plain text as reStructuredText, with code in backticks as literals."""
+    pieces = re.split(r"`+([^`]+)`+", text)
+    pieces[::2] = [re.sub(r"([\\*|_<>])", r"\\\1", piece) for piece in pieces[::2]]
+    pieces[1::2] = [f"\\ ``{' '.join(code.split())}``\\ " for code in pieces[1::2]]
+    return "".join(pieces)
+
+
 def front(app: Any, error: Exception | None) -> None:
-    """Whoever opens the folder comes to the first page."""
+    """Write an index.html that leads to the first page."""
     if error is None:
         to = f"{root_doc}.html"
         page = f'<!doctype html><meta http-equiv="refresh" content="0; url={to}"><a href="{to}">{project}</a>\n'
@@ -68,7 +80,7 @@ def front(app: Any, error: Exception | None) -> None:
 
 
 def setup(app: Any) -> None:
-    """What Sphinx calls."""
+    """Connect the functions above to Sphinx."""
     app.connect("source-read", expand)
     app.connect("autodoc-process-docstring", plain)
     app.connect("build-finished", front)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -57,17 +57,6 @@ def load(name: str) -> Experiment:
     if experiment.name != name:
         raise ValueError(f"{path} names its experiment {experiment.name!r}: it must be {name!r}, like the file")
     return experiment
-
-
-def load_all(broken: dict[str, str] | None = None) -> Iterator[Experiment]:
-    """All registered experiments. The errors of those that cannot be loaded go into `broken` by name, or are raised."""
-    for name in EXPERIMENTS:
-        try:
-            yield load(name)
-        except ValueError as error:
-            if broken is None:
-                raise
-            broken[name] = str(error)
 
 
 def _load_file(path: Path) -> Experiment:

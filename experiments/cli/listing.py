@@ -59,14 +59,19 @@ def _env_row(name: str, spec: Spec) -> dict[str, Any]:
 
 
 def experiments_rows() -> Rows:
-    """One row per experiment."""
-    return [
-        {
-            "experiment": name, "title": one.title, "agents": ", ".join(one.repro.agents),
-            "environments": ", ".join(one.repro.envs), "claims": len(one.claims),
-        }
-        for name, one in ((name, load(name)) for name in EXPERIMENTS)
-    ]  # fmt: skip
+    """A row for every experiment; that of a file which cannot be loaded shows the error as its title."""
+    return [_experiment_row(name) for name in EXPERIMENTS]
+
+
+def _experiment_row(name: str) -> dict[str, Any]:
+    try:
+        one = load(name)
+    except ValueError as error:
+        return {"experiment": name, "title": str(error), "agents": "–", "environments": "–", "claims": 0}
+    return {
+        "experiment": name, "title": one.title, "agents": ", ".join(one.repro.agents),
+        "environments": ", ".join(one.repro.envs), "claims": len(one.claims),
+    }  # fmt: skip
 
 
 def form(space: Any) -> str:
