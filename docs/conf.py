@@ -14,8 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 project = "Prospect"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-napoleon_numpy_docstring = False
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "envs/*/README.md", "experiments/cluster/README.md",
                     "results/*.md", "results/*/README.md"]  # fmt: skip
@@ -45,22 +44,36 @@ def expand(app: Any, page: str, text: list[str]) -> None:
     text[0] = re.sub(r"^<!-- modules: (\S+) -->$", lambda found: modules(found[1]), text[0], flags=re.M)
 
 
+SECTIONS = ("Args:", "Returns:", "Raises:")
+
+
 def plain(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text, with code in backticks and equations indented: say so in reStructuredText.
 
-    Docstrings with sections (Args, Returns, Raises) have been converted by napoleon: there only the text is escaped.
+    What is indented under Args, Returns and Raises becomes a list, everything else that is indented a literal block.
     """
-    if any(re.match(r":(param|returns?|raises)\b", line) for line in lines):
-        lines[:] = [line if line.lstrip().startswith(("..", ">>>")) else escaped(line) for line in lines]
-        return
     made: list[str] = []
     for indented, group in groupby(lines, key=lambda line: line.startswith("    ")):
-        text = "\n".join(group)
-        if indented:
-            made += ["", "::", "", *text.splitlines(), ""]
-            continue
-        made += escaped(text).splitlines()
+        block = list(group)
+        if not indented:
+            made += escaped("\n".join(block)).splitlines()
+        elif made and made[-1] in SECTIONS:
+            made[-1] = f"**{made[-1][:-1]}**"
+            made += ["", *items(block), ""]
+        else:
+            made += ["", "::", "", *block, ""]
     lines[:] = made
+
+
+def items(block: list[str]) -> list[str]:
+    """The entries of a section, indented by four spaces, as a list; deeper lines continue an entry."""
+    entries: list[str] = []
+    for line in block:
+        if line.startswith("        ") and entries:
+            entries[-1] += f" {line.strip()}"
+        else:
+            entries.append(line.strip())
+    return [f"- {escaped(entry)}" for entry in entries]
 
 
 def escaped(text: str) -> str:
