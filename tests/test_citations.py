@@ -175,3 +175,14 @@ def test_a_module_that_cites_its_readme_has_one():
     cite = re.compile(r"(?<![\w/])README\.md")
     files = [path for path in FILES if path.suffix == ".py" and name(path).startswith(("agents/", "envs/"))]
     assert not {name(p) for p in files if cite.search(READ[p]) and not p.with_name("README.md").exists()}
+
+
+def test_places_that_are_named_with_what_is_there_have_it():
+    named = {
+        place
+        for path in PAGES
+        if name(path).startswith("docs/")
+        for place in re.findall(r"`([\w/]+\.py): (\w+)", READ[path])
+    }
+    assert len(named) > 20
+    assert not [(file, word) for file, word in named if not re.search(rf"\b{word}\b", (ROOT / file).read_text("utf-8"))]
