@@ -11,7 +11,7 @@ from prospect_rl import envs
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.cli.parser import Parser, add_options, given
-from prospect_rl.experiments.run.machine import enable_compilation_cache
+from prospect_rl.experiments.run import machine
 from prospect_rl.experiments.terminal import out, table, waiting
 
 ACTIONS = ("list", "make", "show", "export")
@@ -51,7 +51,7 @@ def data_command(words: list[str]) -> int:
             names.add_row(name, place.partition(":")[2], ", ".join(f"{k}={v}" for k, v in fields.items()))
         out().print(names)
         return 0
-    enable_compilation_cache()
+    machine.enable_compilation_cache()
     path = _export(args) if args.action == "export" else _make(args)
     out().print(str(path))
     return 0

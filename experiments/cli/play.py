@@ -8,8 +8,7 @@ from prospect_rl.agents.api import Rollouts, wants_of
 from prospect_rl.envs.api import Env
 from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.cli.run import figure
-from prospect_rl.experiments.run import episode, reopen
-from prospect_rl.experiments.run.machine import enable_compilation_cache
+from prospect_rl.experiments.run import episode, machine, reopen
 from prospect_rl.experiments.terminal import SEED_HELP, natural, out, table
 
 FRAMES = 60
@@ -37,7 +36,7 @@ def play_run(words: list[str]) -> int:
     parser.add_argument("--seed", type=natural, help=SEED_HELP)
     parser.add_argument("--gif", type=Path, metavar="FILE", help="Also write an animated GIF of the episode.")
     args = parser.parse_args(words)
-    enable_compilation_cache()
+    machine.enable_compilation_cache()
     found = reopen.open_run(args.run, args.seed)
     env = found.run.make_env()
     row = episode.choose(found, env, cell=args.cell, index=args.index, best=args.best)

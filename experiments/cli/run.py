@@ -25,11 +25,11 @@ from prospect_rl.experiments.cli.parser import Parser, add_options, given
 from prospect_rl.experiments.metrics import words_of
 from prospect_rl.experiments.reports.claims import interval
 from prospect_rl.experiments.reports.records import NEVER
+from prospect_rl.experiments.run import machine
 from prospect_rl.experiments.run.bar import run_display
 from prospect_rl.experiments.run.callbacks import parse_stop
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.hooks import Callback
-from prospect_rl.experiments.run.machine import enable_compilation_cache, runs_root
 from prospect_rl.experiments.run.tracking import TRACKERS
 from prospect_rl.experiments.run.train import EPISODES
 from prospect_rl.experiments.sweeps.job import Job, make_job, resolve
@@ -73,7 +73,7 @@ def run_agent(name: str, words: list[str]) -> int:
         raise ValueError("use either --seed or --seeds, not both")
     if args.seeds and args.seeds > MOST_SEEDS:
         raise ValueError(f"--seeds must be at most {MOST_SEEDS}, not {args.seeds}")
-    enable_compilation_cache()
+    machine.enable_compilation_cache()
     jobs, watched = _jobs(name, args), bool(_callbacks(args))
     if len(jobs) > 1 and not watched:
         return _run_all(jobs)
@@ -148,7 +148,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
             "eval_episodes": args.eval_episodes,
             "dataset": data,
         }  # fmt: skip
-        base = runs_root() / "single" / name / args.env.replace("/", "-")
+        base = machine.runs_root() / "single" / name / args.env.replace("/", "-")
         folder = base / f"{seeds_name(batch)}-{make_job(payload, base).hash[:8]}"
         if args.out:
             folder = args.out if len(batches) == 1 else args.out / seeds_name(batch)

@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from prospect_rl.experiments.cli.parser import Parser
-from prospect_rl.experiments.run import reopen
+from prospect_rl.experiments.run import machine, reopen
 from prospect_rl.experiments.run.episode import Watched, save_gif, watch
 from prospect_rl.experiments.run.folder import Folder
-from prospect_rl.experiments.run.machine import enable_compilation_cache
 from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive
 
 PIXEL = "▀"
@@ -41,7 +40,7 @@ def watch_run(words: Sequence[str]) -> int:
     console = out()
     if not args.gif and not console.is_terminal:
         raise ValueError("watch needs a terminal, or --gif FILE")
-    enable_compilation_cache()
+    machine.enable_compilation_cache()
     found = reopen.open_run(args.run, args.seed)
     env = found.run.make_env()
     if args.unseen:

@@ -17,8 +17,8 @@ from prospect_rl.experiments.run.config import Run
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PROSPECT_CACHE", str(tmp_path / "cache"))
-    for place in ("prospect_rl.experiments.run.machine", "prospect_rl.experiments.cli.data"):
-        monkeypatch.setattr(f"{place}.enable_compilation_cache", lambda: tmp_path)  # the tests have their own
+    here = "prospect_rl.experiments.run.machine.enable_compilation_cache"
+    monkeypatch.setattr(here, lambda: tmp_path)  # the tests have their own
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
