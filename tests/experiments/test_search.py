@@ -408,7 +408,7 @@ def test_a_search_that_is_interrupted_and_killed_ends_as_if_it_were_not(tmp_path
     wait_for(lambda: [p for p in folder.glob("trial-*/seed-1000/metrics.jsonl") if p.stat().st_size], driver)
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
-    assert driver.returncode == 130 and "the same command goes on" in errors
+    assert driver.returncode == 130 and "the same command resumes" in errors
     assert list(folder.glob("trial-*/seed-1000/checkpoints/*/manifest.json"))
 
     driver = begin(path, tmp_path / "rough")
