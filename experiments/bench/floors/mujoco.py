@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from prospect_rl import envs
-from prospect_rl.envs.api import Box, Env
+from prospect_rl.agents.floor import Floor
+from prospect_rl.envs.api import Env
 from prospect_rl.envs.rollout import episodes
-from prospect_rl.experiments.bench.floors.table import Floor, renew
+from prospect_rl.experiments.bench.floors.table import renew
 
 README = Path(envs.__file__).parent / "mujoco" / "README.md"
 EPISODES, MANY = 16, 64
@@ -27,10 +28,10 @@ COLUMNS = ("task", "random: return", "% paid", "length", "zero: return", "% paid
 
 def measure(env: Env, *, random: bool, count: int = EPISODES, seed: int = SEED) -> tuple[float, float, float, float]:
     """(mean and standard deviation of the return, share of steps that a sparse reward was paid at, mean length)."""
-    assert isinstance(env.spec.action, Box)
     key = jax.random.key(seed)
     go = jax.jit(partial(episodes, population=1, episodes=count, shared=True, keep_steps=True), static_argnums=1)
-    data = go(env, Floor(env.spec.action, random), (), jnp.ones(1, bool), key, key)
+    actor = Floor(action="random" if random else "zero").bind(env.spec)
+    data = go(env, actor, (), jnp.ones(1, bool), key, key)
     assert data.steps is not None
     live, paid = np.asarray(data.steps.live), np.asarray(data.steps.info["success"])
     returns = np.asarray(data.returns)

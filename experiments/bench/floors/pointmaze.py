@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from prospect_rl import envs
-from prospect_rl.envs.api import Actor, Box
+from prospect_rl.agents.floor import Floor
+from prospect_rl.envs.api import Actor
 from prospect_rl.envs.pointmaze.maze import PointMaze
 from prospect_rl.envs.pointmaze.waypoints import Walker
 from prospect_rl.envs.rollout import episodes
-from prospect_rl.experiments.bench.floors.table import Floor, renew
+from prospect_rl.experiments.bench.floors.table import renew
 
 README = Path(envs.__file__).parent / "pointmaze" / "README.md"
 EPISODES = 1000
@@ -30,8 +31,7 @@ Figures = tuple[np.ndarray, np.ndarray]
 
 def measure(env: PointMaze, count: int = EPISODES) -> tuple[Figures, Figures]:
     """(returns, successes), each [count], of the controller without noise, and of random actions."""
-    assert isinstance(env.spec.action, Box)
-    return play(env, Walker(env), count), play(env, Floor(env.spec.action, random=True), count)
+    return play(env, Walker(env), count), play(env, Floor().bind(env.spec), count)
 
 
 def play(env: PointMaze, actor: Actor, count: int) -> Figures:

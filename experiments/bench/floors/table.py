@@ -7,31 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import jax.numpy as jnp
-
 from prospect_rl.envs import cache
-from prospect_rl.envs.api import Actor, Array, Box, Inputs, Key, Tree
 
 BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
-
-
-@dataclass(frozen=True)
-class Floor(Actor):
-    """An actor that does not look."""
-
-    space: Box
-    random: bool
-
-    def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """No memory."""
-        return ()
-
-    def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Tree]:
-        """Uniform in the space, or zero."""
-        return self.space.sample(key) if self.random else jnp.zeros(self.space.shape), (), ()
 
 
 def renew(
