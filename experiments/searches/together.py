@@ -1,8 +1,9 @@
-"""Searches in which trials differ in `traced` floats alone: those of a rung are one program a worker, compiled once.
+"""Searches whose trials differ only in `traced` floats: the trials of a rung are one program per worker.
 
-Trials stop by successive halving in step: at rows grace, grace * reduction, ... all have the row before any is judged,
-and those go on that are among the best 1 / reduction of all that ever had it. Who is stopped depends on no clock, then.
-After a rung the rest are a smaller program, which compiles anew. Folders are as with Ray Tune (`tuning`).
+Trials stop by synchronous successive halving: at rows grace, grace * reduction, ... all trials reach the row before any
+is compared, and those continue that are among the best 1 / reduction of all that ever reached it. Which trials stop
+therefore does not depend on timing. The others become a smaller program, which must be compiled. Folders are those of
+searches by Ray Tune (`tuning`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from prospect_rl.experiments.sweeps.sweep import CRASHES, Progress
 from prospect_rl.experiments.sweeps.workers import Pool
 
 MOST = 16
-"""Trials in a program: with more of them compiling is a small part of the time, and memory is not."""
+"""Largest number of trials in a program: with more, compiling saves little time and memory grows."""
 Batch = tuple[Trial, ...]
 
 
@@ -32,14 +33,14 @@ def possible(study: Study) -> bool:
 
 
 def real(domain: Domain) -> bool:
-    """Whether a domain holds real numbers alone."""
+    """Whether all values of a domain are real numbers."""
     if isinstance(domain, Choice):
         return all(isinstance(x, int | float) and not isinstance(x, bool) for x in domain.options)
     return not isinstance(domain, IntUniform)
 
 
 def rungs(search: Search) -> Iterator[int]:
-    """The rows at which trials are judged; the last one is their end."""
+    """The rows at which trials are compared; the last one is the end of the trials."""
     row = search.grace
     while row < search.evals:
         yield row
@@ -50,7 +51,7 @@ def rungs(search: Search) -> Iterator[int]:
 def run(
     study: Study, pool: Pool, *, nice: bool = False, display: Callable[[Progress], None] | None = None
 ) -> None:  # fmt: skip
-    """Run the trials that are not over. KeyboardInterrupt goes on upwards, when the trials have saved."""
+    """Run the trials that have not ended. KeyboardInterrupt is raised after the trials have saved."""
     begun = study.progress()
 
     def tell() -> None:
@@ -73,7 +74,7 @@ def run(
 
 
 def judge(study: Study, row: int) -> None:
-    """Stop the trials that are not among the best at a row; of equals all go on."""
+    """Stop the trials that are not among the best at a row; trials with equal scores all continue."""
     search, scored = study.search, dict[int, float]()
     for trial in study.trials:
         found = trial.scores(search)[: study.stopped.get(trial.number)]
@@ -88,7 +89,7 @@ def judge(study: Study, row: int) -> None:
 
 
 def batches(trials: Sequence[Trial], workers: int) -> deque[Batch]:
-    """The trials in parts of about one size: one a worker, or more where a program would hold too many."""
+    """The trials in parts of similar size: one per worker, or more if a program would have too many trials."""
     count = min(len(trials), max(workers, -(-len(trials) // MOST)))
     parts = np.array_split(range(len(trials)), count) if count else []
     return deque(tuple(trials[i] for i in part) for part in parts)
@@ -97,7 +98,7 @@ def batches(trials: Sequence[Trial], workers: int) -> deque[Batch]:
 def _bring(
     study: Study, trials: Sequence[Trial], row: int, pool: Pool, nice: bool, tell: Callable[[], None]
 ) -> None:  # fmt: skip
-    """Bring trials to a row; those that do not get there have failed."""
+    """Run trials up to a row; those that do not reach it have failed."""
     waiting, crashes = batches(trials, pool.capacity), Counter[int]()
     while waiting or pool.running:
         while waiting and len(pool.running) < pool.capacity:
