@@ -6,6 +6,7 @@ Imports are deferred until a command needs them: JAX takes seconds, and a sweep 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            error = ValueError(f"a name of {len(str(error.filename))} characters is too long for a file")
         line = " ".join(str(error).split())
         bad = isinstance(error, ValueError)
         err().print(f"prospect: {line if bad else f'{type(error).__name__}: {line} (--debug shows where)'}")

@@ -89,6 +89,7 @@ def cut_off(tmp_path, monkeypatch):
         "cli.run.train_run": trained, "cli.run._run_all": lambda jobs: 0,
         "sweeps.sweep.sweep": lambda *args, **kwargs: nothing,
         "cli.search.connect": lambda *args, **kwargs: SimpleNamespace(shutdown=lambda: None),
+        "cli.search.Ray": lambda *args: None, "searches.together.run": lambda *args, **kwargs: None,
         "searches.tuning.run": lambda *args, **kwargs: None, "cli.search.conclude": lambda study: 0,
         "sweeps.workers.pool": lambda *args, **kwargs: contextlib.nullcontext(), "bench.run": measured,
         "cli.doctor.facts": lambda: [], "run.program.Program.__init__": refuse,
@@ -108,6 +109,8 @@ def cut_off(tmp_path, monkeypatch):
 @example(words=["run", "random_search", "point/sparse", "--seeds", "9" * 20])
 @example(words=["run", "random_search", "point/sparse", "--budget", "9" * 20])
 @example(words=["report", "--all"])
+@example(words=["search", "mex_eta"])
+@example(words=["data", "9" * 5000])
 def test_any_words_end_in_a_code_and_at_most_one_line(words, cut_off, capsys):
     capsys.readouterr()  # what finding the flags has said
     sys.stderr.reconfigure(errors="backslashreplace")  # as the interpreter's own is
