@@ -125,6 +125,16 @@ def test_part_of_a_bounded_rival():
     assert v.outcome == "PASS" and v.difference == 0.5 and v.high <= 0.5
 
 
+def test_seeds_added_after_a_look_have_a_larger_level():
+    tier = Tier({"a": None, "b": None}, (ENV,), seeds=6, budget=1, seen=3)
+    for seeds, level in [(3, "Welch's t"), (6, "Welch's t, 97.1 %")]:
+        v = judge(claim(), rows(a=A * (seeds // 3), b=B * (seeds // 3)), budget=1, tier=tier)
+        assert (v.outcome, v.method) == ("PASS", level)
+    few = [0.0] * 7, [1.0] * 5 + [0.0] * 2  # 5 successes more of 7: decided at 95 % alone
+    usual, again = (judge(claim(), rows(a=few[1], b=few[0]), budget=1, tier=t) for t in (None, tier))
+    assert again.low < usual.low < usual.high < again.high
+
+
 def test_skewed_scores_say_how_often_they_are_covered():
     v = judge(claim(scores=SKEWED), rows(a=[900.0, 20.0, 3.0], b=[5.0, 9.0, 200.0]), budget=1)
     assert 0.5 < v.coverage < 1
