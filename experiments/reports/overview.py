@@ -180,7 +180,8 @@ def overview_text(results: Path = RESULTS) -> str:
 NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference
 is in favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs
 were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
-[metrics](../docs/metrics.md) says where each figure is computed, [the benches](bench/README.md) how fast it goes."""
+[undecided claims](UNDECIDED.md) says what would decide them, [metrics](../docs/metrics.md) where each figure is
+computed, [the benches](bench/README.md) how fast it goes."""
 
 
 def _table(claims: Sequence[Judged]) -> str:

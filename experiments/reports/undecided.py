@@ -89,10 +89,9 @@ def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Pat
     bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
     tier = tier_of(results / one.experiment)
     command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}`"
-    return cost, [
-        f"[{one.experiment}]({one.experiment}/README.md)", f"{claim.name}: {one.text}", one.figures, one.interval, bound,
-        str(needed) if needed else f"above {SIZES[-1]}", number(cost) if needed else "–", command,
-    ]  # fmt: skip
+    name, seeds = f"[{one.experiment}]({one.experiment}/README.md)", str(needed) if needed else f"above {SIZES[-1]}"
+    said = f"{claim.name}: {one.text}"
+    return cost, [name, said, one.figures, one.interval, bound, seeds, number(cost) if needed else "–", command]
 
 
 def write(results: Path = RESULTS) -> Path:
