@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # listing environments must not import JAX (see envs.gymnasiu
 ENVS: dict[str, str] = {
     "maze/hard": "prospect_rl.envs.maze.hard:HardMaze",
     "arm/redundant": "prospect_rl.envs.arm.redundant:RedundantArm",
+    "arm/curling": "prospect_rl.envs.arm.curling:Curling",
     "point/sparse": "prospect_rl.envs.small.point:SparsePoint",
     "lock/combination": "prospect_rl.envs.small.lock:CombinationLock",
     "probe/bandit": "prospect_rl.envs.small.probes:Bandit",

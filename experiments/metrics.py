@@ -52,7 +52,8 @@ class Place:
 
 PLACES: dict[str, Place] = {
     "maze/": Place(("the far goal", "the near goal"), (0, 1)),
-    "arm/": Place(("the lower left goal", "the upper right goal", "the upper left goal"), (0, 1)),
+    "arm/curling": Place(("the large goal", "the small goal"), (0, 1)),
+    "arm/redundant": Place(("the lower left goal", "the upper right goal", "the upper left goal"), (0, 1)),
     "point/": Place(
         ("the upper right square", "the upper left square", "the lower square", "the left square"), (0, 50)
     ),

@@ -20,21 +20,21 @@ FACTOR_TWO = math.log10(2.0)
 Row = Mapping[str, float]
 
 
-def agents() -> dict[str, Agent]:
-    """Label -> agent: SERENE and the methods its paper compares."""
+def agents(hidden: tuple[int, ...] = (5, 5)) -> dict[str, Agent]:
+    """Label -> agent: SERENE and the methods its paper compares, with policies of these hidden layers."""
     return {
-        "serene": Serene(),
-        "novelty_search": NoveltySearch(),
-        "map_elites": MAPElites(),
-        "cma_me": CMAME(),
-        "nsga2": NSGA2(),
-        "random_search": RandomSearch(),
+        "serene": Serene(hidden=hidden),
+        "novelty_search": NoveltySearch(hidden=hidden),
+        "map_elites": MAPElites(hidden=hidden),
+        "cma_me": CMAME(hidden=hidden),
+        "nsga2": NSGA2(hidden=hidden),
+        "random_search": RandomSearch(hidden=hidden),
     }
 
 
-def some(*labels: str) -> dict[str, Agent]:
+def some(*labels: str, hidden: tuple[int, ...] = (5, 5)) -> dict[str, Agent]:
     """The agents with these labels."""
-    return {label: agent for label, agent in agents().items() if label in labels}
+    return {label: agent for label, agent in agents(hidden).items() if label in labels}
 
 
 def climb(area: int, prefix: str) -> Callable[[Row], float]:
@@ -83,7 +83,7 @@ def metrics(areas: int) -> tuple[str, ...]:
 
 def claims(env: str, areas: int, paper_budget: int) -> tuple[Claim, ...]:
     """Claims on coverage, time to the first reward, and time from there to .9, in one environment."""
-    place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm"}[env]
+    place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm", "arm/curling": "in curling"}[env]
 
     def claim(name: str, text: str, source: str, metric: str, **test: Any) -> Claim:
         sides: dict[str, Any] = {"left": "serene", "right": "novelty_search"} | test
