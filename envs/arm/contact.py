@@ -148,18 +148,15 @@ def off_walls(arm: Arm, turn: Pair) -> Pair:
     The motors are equally strong: the one on which the wall's force has the longer lever is overcome, and it alone. The
     force includes friction, against the sliding that follows. If neither can be overcome so, the arm is jammed.
     """
-    depth, into, along = jnp.float32(0), (jnp.float32(1),) * 2, (jnp.float32(0),) * 2
-    for corner in arm.corners():
-        zero = jnp.zeros_like(corner.x)
-        for inside, towards in (
-            (jnp.abs(corner.x) - CLEAR, Vector(jnp.sign(corner.x), zero)),
-            (-corner.y - CLEAR, Vector(zero, zero - 1)),
-        ):
-            deeper, ever = inside > depth, jnp.ones((), bool)
-            press, slide = arm.levers(corner, towards, ever), arm.levers(corner, towards.turned(), ever)
-            into = jnp.where(deeper, press[0], into[0]), jnp.where(deeper, press[1], into[1])
-            along = jnp.where(deeper, slide[0], along[0]), jnp.where(deeper, slide[1], along[1])
-            depth = jnp.maximum(depth, inside)
+    one, other = arm.corners()
+    corner = one.unless(jnp.abs(other.x) > jnp.abs(one.x), other)
+    low = one.unless(other.y < one.y, other)
+    side, end = jnp.abs(corner.x) - CLEAR, -low.y - CLEAR
+    depth, below = jnp.maximum(jnp.maximum(side, end), 0.0), end > side
+    corner = corner.unless(below, low)
+    towards = Vector(jnp.where(below, 0.0, jnp.sign(corner.x)), jnp.where(below, -1.0, 0.0))
+    ever = jnp.ones((), bool)
+    into, along = arm.levers(corner, towards, ever), arm.levers(corner, towards.turned(), ever)
     longer = jnp.abs(into[1]) > jnp.abs(into[0])
     found = jnp.zeros_like(turn[0]), jnp.zeros_like(turn[1])
     for second in (~longer, longer):  # the second overrides the first

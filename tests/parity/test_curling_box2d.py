@@ -2,8 +2,8 @@
 
 A single episode is chaotic once the ball is pressed or struck, so what agrees is which policies move the ball and the
 distribution of where it ends. curling_box2d.npz holds the original's final positions, `ball` [2000, 2]. They were made
-by the world of experiments/bench/curling_box2d.py written in C++ on the sources of pybox2d 2.3; the slow test makes them
-anew where the extra `rivals` is installed.
+by the world of experiments/bench/curling_box2d.py written in C++ on the sources of pybox2d 2.3; the slow test makes
+them anew where the extra `rivals` is installed.
 """
 
 from pathlib import Path

@@ -39,7 +39,7 @@ EXPERIMENT = Experiment(
         "left wall. Policies have three hidden layers of five. Coverage and rewards are counted as in `serene_maze`."
     ),
     source=SOURCE,
-    smoke=Tier(some("serene", "novelty_search", "random_search", hidden=HIDDEN), (ENV,), seeds=1, budget=3000, evals=3),
+    smoke=Tier(some("serene", "novelty_search", hidden=HIDDEN), (ENV,), seeds=1, budget=3000, evals=3),
     repro=Tier(some("serene", *RIVALS, hidden=HIDDEN), (ENV,), seeds=10, budget=BUDGET, evals=100),
     paper=Tier(agents(HIDDEN), (ENV,), seeds=15, budget=BUDGET, evals=100),
     claims=(*_small_goal(), *claims(ENV, areas=2, paper_budget=BUDGET)),
