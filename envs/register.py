@@ -44,6 +44,7 @@ ENVS: dict[str, str] = {
     "mujoco/ant_far": "prospect_rl.envs.mujoco.variants:ant_far",
     "mujoco/cartpole_swingup_sparse": "prospect_rl.envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "prospect_rl.envs.mujoco.swing:Pendulum",
+    "mujoco/ant_maze": "prospect_rl.envs.mujoco.ant_maze:AntMaze",
     **{
         f"{family}/{maze}": f"prospect_rl.envs.pointmaze.maze:{family}_{maze}"
         for family in ("maze2d", "pointmaze")

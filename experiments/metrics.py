@@ -57,6 +57,7 @@ PLACES: dict[str, Place] = {
     "point/": Place(
         ("the upper right square", "the upper left square", "the lower square", "the left square"), (0, 50)
     ),
+    "mujoco/ant_maze": Place(("the lower right goal", "the upper left goal"), (0, 1)),
     "minigrid/Dynamic-Obstacles": Place(returns=(-1, 1)),
     "minigrid/": Place(returns=(0, 1)),
     "popgym/": Place(returns=(-1, 1)),

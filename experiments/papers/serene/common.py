@@ -15,6 +15,12 @@ COVERAGES = "the official repository GPaolo/SERENE, analysis/archive analysis.ip
 CLIMBS = "the official repository GPaolo/SERENE, analysis/archive analysis.ipynb, maximum reward by area in Curling"
 OWN = f"our reading of {SOURCE}: until something pays, SERENE is novelty search"
 OWN_CLIMB = f"our reading of {CLIMBS}: novelty search's archive holds a fortieth of what it evaluates"
+PLACES = {
+    "maze/hard": "on the hard maze",
+    "arm/redundant": "on the redundant arm",
+    "arm/curling": "in curling",
+    "mujoco/ant_maze": "in the ant maze",
+}
 FACTOR_TWO = math.log10(2.0)
 
 Row = Mapping[str, float]
@@ -83,7 +89,7 @@ def metrics(areas: int) -> tuple[str, ...]:
 
 def claims(env: str, areas: int, paper_budget: int) -> tuple[Claim, ...]:
     """Claims on coverage, time to the first reward, and time from there to .9, in one environment."""
-    place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm", "arm/curling": "in curling"}[env]
+    place = PLACES[env]
 
     def claim(name: str, text: str, source: str, metric: str, **test: Any) -> Claim:
         sides: dict[str, Any] = {"left": "serene", "right": "novelty_search"} | test
