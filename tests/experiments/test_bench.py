@@ -6,6 +6,7 @@ import re
 import sys
 import types
 from collections import Counter
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_a_failing_child_raises_here():
 def test_maze_rollout_counts_steps():
     steps, compiling = bench.start(maze_rollout.rollout, 12, 0.5).result()
     assert 1e4 < steps < 1e9 and compiling > 0
+
+
+@pytest.mark.slow
+def test_gpu_td3_runs_small_and_names_its_device(capsys: pytest.CaptureFixture):
+    module = import_module(bench.BENCHES["gpu_td3"])
+    figures = module.measure(small=True)
+    assert set(module.TARGETS) <= set(figures) and figures["steps_per_s"] == 2 * figures["rounds_per_s"]
+    assert 1 < figures["rounds_per_s"] < 1e5 and 1 < figures["rounds_per_s_without_updates"] < 1e5
+    assert jax.devices()[0].device_kind in capsys.readouterr().out
 
 
 @pytest.mark.slow
