@@ -72,8 +72,8 @@ class TextTask(Env):
         super().__post_init__()
         if self.verifier == "strict" and self.forms == 1:
             raise ValueError("a strict verifier needs answers of several forms: set forms to at least 2")
-        count = math.prod(self.choices)
-        if count <= SMALL:
+        count, made_anew = math.prod(self.choices), isinstance(self.held_out, jax.core.Tracer)  # inside a program
+        if count <= SMALL and not made_anew:
             every = jnp.asarray(np.stack(np.unravel_index(np.arange(count), self.choices), axis=1), jnp.int32)
             apart = np.asarray(is_held_out(jax.vmap(self.pose)(every)))
             if apart.all() or not apart.any():
@@ -174,9 +174,8 @@ class TextTask(Env):
     def step(self, state: TextState, action: Array, key: Key) -> tuple[TextState, Step]:
         """Speak the problem's next token, or the action."""
         slot = state.time - self.problem_length
-        mine = slot >= 0
-        spoken = jnp.where(state.ended, END, action.astype(jnp.int32))
-        token = jnp.where(mine, spoken, state.text[state.time])
+        mine = (slot >= 0) & ~state.ended
+        token = jnp.where(mine, action.astype(jnp.int32), state.text[state.time])  # ends, after the end
         after = TextState(
             state.text.at[state.time].set(token), state.answer, state.form,
             state.ended | (mine & (token == END)), state.time + 1,
@@ -191,7 +190,8 @@ class TextTask(Env):
         }[self.verifier]()
         info = {
             "success": last & right, "verified": last & verified, "mine": mine,
-            "expert": jnp.where(mine, self._expert(state, slot), token), "progress": self._progress(after, said, plain),
+            "expert": jnp.where(slot >= 0, self._expert(state, slot), token),
+            "progress": self._progress(after, said, plain),
         }  # fmt: skip
         reward = (last & verified).astype(jnp.float32)
         return after, Step(token, reward, last, jnp.zeros((), bool), info)
