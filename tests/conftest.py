@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "prospect-test-programs"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+
+def pytest_addoption(parser):
+    """Where pytest-timeout is not installed, the setting for it has no effect, but is known."""
+    if find_spec("pytest_timeout") is None:
+        parser.addini("timeout", "seconds that a test may take")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -22,8 +29,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_setup(item):
-    """Tests marked `gpu` run where JAX uses a GPU (`JAX_PLATFORMS=cuda pytest -m gpu`) and are skipped elsewhere."""
-    if item.get_closest_marker("gpu") is not None:
+    """Tests marked `gpu` run where JAX uses a GPU (`JAX_PLATFORMS=cuda pytest -m gpu`) and are skipped elsewhere.
+
+    With PROSPECT_TEST_DEVICE=cpu they run on the CPU, to try the tests themselves.
+    """
+    if item.get_closest_marker("gpu") is not None and os.environ.get("PROSPECT_TEST_DEVICE") != "cpu":
         if os.environ["JAX_PLATFORMS"] == "cpu":  # without importing JAX
             pytest.skip("needs a GPU")
         import jax
