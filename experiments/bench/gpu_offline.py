@@ -14,29 +14,29 @@ from prospect_rl.experiments import bench
 AGENTS = ("iql", "td3_bc")
 TARGETS: bench.Targets = {f"minutes_{name}": ("at most", 4.0) for name in AGENTS}
 """Minutes of a million updates of five seeds, on an NVIDIA H200."""
-SEEDS, ROWS, SECONDS = 5, 100_000, 10.0
+SEEDS, ROWS, WIDTH, SECONDS = 5, 100_000, 256, 10.0
 
 
 def measure(small: bool) -> dict[str, float]:
     """Updates per second of each of five seeds, and minutes of a million."""
-    rows, seconds = (1000, 0.5) if small else (ROWS, SECONDS)
-    rates = {name: bench.start(rate, name, rows, seconds, cores=0).result() for name in AGENTS}
+    scale = (2, 1000, 16, 0.5) if small else (SEEDS, ROWS, WIDTH, SECONDS)
+    rates = {name: bench.start(rate, name, *scale, cores=0).result() for name in AGENTS}
     minutes = {f"minutes_{name}": 1e6 / x / 60 for name, x in rates.items()}
     return minutes | {f"updates_per_s_{name}": x for name, x in rates.items()}
 
 
-def rate(name: str, rows: int, seconds: float) -> float:
+def rate(name: str, seeds: int, rows: int, width: int, seconds: float) -> float:
     """Updates per second of each seed."""
     from prospect_rl import agents, envs
-    from prospect_rl.experiments.bench.loops import BATCH, TASK, WIDTH
+    from prospect_rl.experiments.bench.loops import BATCH, TASK
     from prospect_rl.experiments.run.machine import enable_compilation_cache
     from prospect_rl.experiments.run.program import Program
 
     enable_compilation_cache()
     env = envs.make(TASK)
-    agent = agents.make(name, batch_size=BATCH, hidden=(WIDTH, WIDTH)).bind(env.spec)
+    agent = agents.make(name, batch_size=BATCH, hidden=(width, width)).bind(env.spec)
     data = agent.prepare(random_rows(env, rows))
-    program = Program(agent, env, range(SEEDS), eval_episodes=1, dataset=data)
+    program = Program(agent, env, range(seeds), eval_episodes=1, dataset=data)
     run, status, _ = program.advance(program.init(), 0, 2**30, 1)
     done = -int(status[1])
     limit, begun = 1, time.perf_counter()

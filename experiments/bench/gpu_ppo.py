@@ -48,7 +48,7 @@ class Scale:
     levels: int = 8192
     """Number of levels for training, and of unseen ones."""
     seeds: int = 5
-    """Number of seeds."""
+    """Number of seeds that are trained."""
     seconds: float = 5.0
     """Duration of the measurement of a rate."""
     frames: int = 20_000_000

@@ -180,6 +180,7 @@ def test_each_rule_of_minigrid_has_an_id_in_gpu_env():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in bench.BENCHES if name.startswith(bench.ACCELERATOR)])
 def test_a_bench_of_an_accelerator_runs_small(name: str):
     module = import_module(bench.BENCHES[name])

@@ -35,7 +35,7 @@ def test_minigrid_plays_as_farama_s(group):
     )
     play = jax.jit(jax.vmap(partial(roll, (rule, through == "1"))))
     actions = kept["action"].astype(np.int32)
-    first, (states, steps) = jax.tree.map(np.asarray, play(kept["limit"], State(**start), actions, moved))
+    first, (_, (states, steps)) = jax.tree.map(np.asarray, play(kept["limit"], State(**start), actions, moved))
     for i, live in enumerate(kept["length"]):
         for field, expected in (("image", kept["image"]), ("direction", kept["direction"])):
             assert (first[field][i] == expected[i, 0]).all()
