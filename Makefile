@@ -71,6 +71,10 @@ test: $(STAMP) ## Run the fast tests, several minutes [JOBS=n]
 test-slow: $(STAMP) ## Run the slow tests, longer than the fast ones [JOBS=n]
 	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m slow
 
+.PHONY: test-gpu
+test-gpu: $(STAMP) ## Run the tests of an accelerator, in one process, minutes; tests/gpu/README.md says what is left out
+	@JAX_PLATFORMS=cuda,cpu $(BIN)/python -m pytest -q -p no:xdist -m gpu tests/gpu
+
 .PHONY: test-rliable
 test-rliable: ## Compare our statistics with rliable's, in .venv-rliable (its dependencies conflict with ours)
 	@$(PYTHON) -m venv .venv-rliable

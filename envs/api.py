@@ -67,7 +67,8 @@ class Spec:
     """Maximum length of an episode in steps."""
     info: tuple[str, ...] = ("success",)
     """Names in `Step.info`. `success` (bool []) is always there; optional are `descriptor` (float32 [d]), `area`
-    (int32 []), `state_id` (uint32 []) and `failed` (bool [], the simulation failed and the episode is truncated)."""
+    (int32 []), `state_id` (uint32 []) and `failed` (bool [], the simulation failed and the episode is truncated); text
+    tasks have more (see `envs.text.task`)."""
     descriptor: Box | None = None
     """The space of the behaviour descriptor [d], with finite bounds, over which coverage is measured."""
     areas: int = 0

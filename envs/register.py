@@ -55,6 +55,10 @@ ENVS: dict[str, str] = {
     "memory/remember_color_5": "prospect_rl.envs.memory.remember_color:remember_color_5",
     "memory/remember_color_9": "prospect_rl.envs.memory.remember_color:remember_color_9",
     "memory/take_it_back": "prospect_rl.envs.memory.take_it_back:TakeItBack",
+    "text/sort": "prospect_rl.envs.text.tasks:Sort",
+    "text/reverse": "prospect_rl.envs.text.tasks:Reverse",
+    "text/sum": "prospect_rl.envs.text.tasks:Sum",
+    "text/spell": "prospect_rl.envs.text.tasks:Spell",
     **{f"popgym/{name}": f"prospect_rl.envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
     **{
         f"minigrid/{name}": f"prospect_rl.envs.minigrid.env:{name}" for name in TASKS

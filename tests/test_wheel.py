@@ -60,7 +60,8 @@ def test_the_wheel_has_one_top_level(wheel):
     source = {f"prospect_rl/{path.relative_to(ROOT)}" for top in ("agents", "envs", "experiments")
               for path in (ROOT / top).rglob("*.py")}  # fmt: skip
     assert inside == source | {"prospect_rl/__init__.py", "prospect_rl/short_names.py"}
-    for name in ("py.typed", "envs/native/batch.cc", "envs/mujoco/pendulum.xml", "experiments/site/style.css"):
+    native = [f"envs/native/{name}" for name in ("batch.cc", "batch.h", "cuda.cc")]
+    for name in ("py.typed", *native, "envs/mujoco/pendulum.xml", "experiments/site/style.css"):
         assert f"prospect_rl/{name}" in names
 
 

@@ -24,11 +24,12 @@
 #include <mujoco/mjbatch.h>
 #include <mujoco/mujoco.h>
 
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
+#include "batch.h"
 
 namespace {
+
+namespace ffi = prospect::ffi;
+using prospect::Flags, prospect::Floats, prospect::Words;
 
 // Mirrors of `FIELDS` and `KINDS` in physics.py.
 enum Field { kQpos, kQvel, kXpos, kSiteXpos, kCfrcExt, kSensor };
@@ -251,48 +252,40 @@ ffi::Error Unknown(std::string_view key) {
   return ffi::Error::InvalidArgument("the physics " + std::string(key) + " is not registered in this process");
 }
 
-ffi::Error Reset(ffi::Buffer<ffi::F32> qpos, ffi::Buffer<ffi::F32> qvel, ffi::Buffer<ffi::PRED> wanted,
-                 ffi::Result<ffi::Buffer<ffi::U32>> rows, ffi::Result<ffi::Buffer<ffi::F32>> reads,
+ffi::Error Reset(Floats qpos, Floats qvel, Flags wanted, ffi::Result<Words> rows, ffi::Result<Floats> reads,
                  std::string_view key) {
-  const Physics* physics = Lookup(key);
-  if (physics == nullptr) return Unknown(key);
-  const int count = static_cast<int>(wanted.element_count());
-  const std::unique_ptr<bool[]> failed(new bool[count]);
-  Call call{physics, kReset, qpos.typed_data(), qvel.typed_data(), nullptr,
-            reinterpret_cast<mjtNum*>(rows->typed_data()), reads->typed_data(), failed.get()};
-  return Execute(call, wanted.typed_data(), count);
+  return prospect::ResetRows(key, static_cast<int>(wanted.element_count()), qpos.typed_data(), qvel.typed_data(),
+                             wanted.typed_data(), rows->typed_data(), reads->typed_data());
 }
 
-ffi::Error Step(ffi::Buffer<ffi::U32> rows, ffi::Buffer<ffi::F32> control, ffi::Buffer<ffi::PRED> wanted,
-                ffi::Result<ffi::Buffer<ffi::U32>> rows_out, ffi::Result<ffi::Buffer<ffi::F32>> reads,
-                ffi::Result<ffi::Buffer<ffi::PRED>> failed, std::string_view key) {
-  const Physics* physics = Lookup(key);
-  if (physics == nullptr) return Unknown(key);
-  Call call{physics, kStep, control.typed_data(), nullptr, reinterpret_cast<const mjtNum*>(rows.typed_data()),
-            reinterpret_cast<mjtNum*>(rows_out->typed_data()), reads->typed_data(), failed->typed_data()};
-  return Execute(call, wanted.typed_data(), static_cast<int>(wanted.element_count()));
+ffi::Error Step(Words rows, Floats control, Flags wanted, ffi::Result<Words> rows_out, ffi::Result<Floats> reads,
+                ffi::Result<Flags> failed, std::string_view key) {
+  return prospect::StepRows(key, static_cast<int>(wanted.element_count()), rows.typed_data(), control.typed_data(),
+                            wanted.typed_data(), rows_out->typed_data(), reads->typed_data(), failed->typed_data());
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(ProspectReset, Reset,
-                              ffi::Ffi::Bind()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::PRED>>()
-                                  .Ret<ffi::Buffer<ffi::U32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>()
-                                  .Attr<std::string_view>("key"));
+ffi::Error prospect::ResetRows(std::string_view key, int count, const float* qpos, const float* qvel,
+                               const bool* wanted, uint32_t* rows, float* reads) {
+  const Physics* physics = Lookup(key);
+  if (physics == nullptr) return Unknown(key);
+  const std::unique_ptr<bool[]> failed(new bool[count]);
+  Call call{physics, kReset, qpos, qvel, nullptr, reinterpret_cast<mjtNum*>(rows), reads, failed.get()};
+  return Execute(call, wanted, count);
+}
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(ProspectStep, Step,
-                              ffi::Ffi::Bind()
-                                  .Arg<ffi::Buffer<ffi::U32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::PRED>>()
-                                  .Ret<ffi::Buffer<ffi::U32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>()
-                                  .Ret<ffi::Buffer<ffi::PRED>>()
-                                  .Attr<std::string_view>("key"));
+ffi::Error prospect::StepRows(std::string_view key, int count, const uint32_t* rows, const float* control,
+                              const bool* wanted, uint32_t* rows_out, float* reads, bool* failed) {
+  const Physics* physics = Lookup(key);
+  if (physics == nullptr) return Unknown(key);
+  Call call{physics, kStep, control, nullptr, reinterpret_cast<const mjtNum*>(rows),
+            reinterpret_cast<mjtNum*>(rows_out), reads, failed};
+  return Execute(call, wanted, count);
+}
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ProspectReset, Reset, prospect::ResetBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(ProspectStep, Step, prospect::StepBinding());
 
 // --- called from Python (ctypes) ---
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prospect_rl.envs.native.physics import Physics
 
 THREADS = threads()
-"""Threads per call, also of the compiled implementation; see `envs.threads.threads`."""
+"""Threads per call, also of the compiled implementation; on an accelerator `envs.threads.cores`."""
 FATAL = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{name}")) for name in ("QPOS", "QVEL", "QACC", "CTRL")]
 """Warnings after which a simulation counts as failed."""
 _lock = threading.Lock()

@@ -6,8 +6,8 @@
 
 A row is the complete state of a simulation: it can be checkpointed, selected with `jnp.where`, and branched from. The
 same row and control give the same bits on any number of threads, alone or in a batch. If there is a C++ compiler, each
-function is one XLA call to MuJoCo's batch engine (batch.cc); otherwise it is a callback into Python, equal bit for bit,
-with a warning.
+function is one XLA call to MuJoCo's batch engine (batch.cc), also in programs on an NVIDIA GPU, whose arrays it copies
+(cuda.cc); otherwise it is a callback into Python, equal bit for bit, with a warning.
 
 Shapes: W words of a row, R numbers read, q positions, v velocities, u controls.
 """
@@ -33,6 +33,7 @@ import numpy as np
 
 from prospect_rl.envs.api import Array
 from prospect_rl.envs.native import build, callback
+from prospect_rl.envs.threads import cores
 
 FIELDS = ("qpos", "qvel", "xpos", "site_xpos", "cfrc_ext", "sensordata")
 """Fields of MjData (flattened) that can be read; all but the first two belong to the last substep, as in `mj_step`."""
@@ -175,8 +176,9 @@ def threads(count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"threads must be at least 1, not {count}")
+    compiled = choose("auto") == "ffi"
     callback.THREADS = count
-    if choose("auto") == "ffi":
+    if compiled:
         build.load().ProspectThreads(count)
 
 
@@ -200,25 +202,31 @@ def choose(backend: str) -> Literal["ffi", "callback"]:
         "ffi" or "callback".
 
     Raises:
-        ValueError: For any other name, or for "ffi" without a working compiler.
+        ValueError: For any other name, or for "ffi" where it is not available.
     """
     if backend == "auto":
         backend = os.environ.get("PROSPECT_MUJOCO", "auto")
     if backend not in ("auto", "ffi", "callback"):
         raise ValueError(f'PROSPECT_MUJOCO must be "auto", "ffi" or "callback", not {backend!r}')
+    use_all_cores()
     if backend == "callback":
         return backend
-    if backend == "auto" and jax.default_backend() != "cpu":
-        return "callback"  # the compiled call works only in CPU programs
     try:
         library = build.load()
-    except build.NoCompilerError as error:
+    except build.UnavailableError as error:
         if backend == "ffi":
             raise ValueError(str(error)) from None
         warnings.warn(f"MuJoCo runs through Python callbacks, which are slower: {error}", stacklevel=3)
         return "callback"
     library.ProspectThreads(callback.THREADS)
     return "ffi"
+
+
+@lru_cache(1)
+def use_all_cores() -> None:
+    """On an accelerator, give the engine all cores: NPROC is for the threads of XLA, which computes elsewhere then."""
+    if jax.default_backend() != "cpu":
+        callback.THREADS = cores()
 
 
 def _bytes(model: mujoco.MjModel) -> bytes:

@@ -55,6 +55,8 @@ def _show_played(found: reopen.Finished, env: Env, played: episode.Played, row: 
         made.add_row(what, figure(value), figure(said[what]) if what in said else "")
         alike &= what not in said or episode.agrees(value, said[what])
     out().print(made)
+    if played.text:
+        out().print(played.text, markup=False)
     if said:
         out().print("as stored" if alike else "NOT as stored")
     if played.points.shape[-1:] == (2,):

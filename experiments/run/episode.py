@@ -33,6 +33,8 @@ class Played:
     """[T, d] descriptors at each step; empty without descriptor."""
     frames: list[np.ndarray]
     """Frames uint8 [H, W, 3], if requested."""
+    text: str = ""
+    """What was said, in a text task."""
 
 
 def choose(found: Finished, env: Env, *, cell: tuple[int, int] | None, index: int | None, best: bool) -> int | None:
@@ -60,7 +62,8 @@ def choose(found: Finished, env: Env, *, cell: tuple[int, int] | None, index: in
 def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Played:
     """Run one episode from the run's own start. Raises ValueError if frames are requested but cannot be drawn."""
     agent = found.run.agent.bind(env.spec)
-    album = _episode(agent, env, behaviour, found.seed, frames)
+    speaks = hasattr(env, "text")
+    album = _episode(agent, env, behaviour, found.seed, max(frames, int(speaks)))
     steps = album.steps
     assert steps is not None
     length = int(album.length[0, 0])
@@ -70,7 +73,8 @@ def play(found: Finished, env: Env, behaviour: Tree, *, frames: int = 0) -> Play
     if "descriptor" in album.info:
         facts |= {f"descriptor_{i}": float(x) for i, x in enumerate(album.info["descriptor"][0, 0])}
         points = np.asarray(steps.info["descriptor"][:length, 0, 0])
-    return Played(facts, points, _pictures(env, album, frames) if frames else [])
+    said = env.text(jax.tree.map(lambda x: x[0, 0, -1], album.frames)) if speaks else ""  # type: ignore[attr-defined]
+    return Played(facts, points, _pictures(env, album, frames) if frames else [], said)
 
 
 def _episode(agent: Agent, env: Env, behaviour: Tree, seed: int, frames: int) -> Episodes:
