@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,7 +21,9 @@ import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array
-from prospect_rl.envs.product import product
+
+product = partial(jnp.matmul, precision="highest")
+"""A matrix product in full float32: a GPU would round the factors to ten bits, as is meant for networks."""
 
 FLOOR = 1e-8
 """Lower bound of the covariance's eigenvalues: negative weights can make the covariance indefinite."""

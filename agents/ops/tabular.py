@@ -10,14 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array
-from prospect_rl.envs.product import product
 
 
 def plan(transition: Array, reward: Array, horizon: int) -> tuple[Array, Array]:
     """(values [S], policy [H, S] int32) of the best plan for `horizon` undiscounted steps; ties: the first action."""
 
     def back(values: Array, _: None) -> tuple[Array, Array]:
-        returns = reward + product(transition, values)
+        returns = reward + jnp.matmul(transition, values, precision="highest")
         return jnp.max(returns, axis=1), jnp.argmax(returns, axis=1).astype(jnp.int32)
 
     return jax.lax.scan(back, jnp.zeros(reward.shape[0]), None, length=horizon, reverse=True)
