@@ -41,9 +41,9 @@ class Facts:
     plugin: tuple[str, str] | None = None
     """(package, version) of JAX's part for NVIDIA GPUs."""
     jaxlib: str = ""
-    """Version of jaxlib."""
+    """Version of the jaxlib package."""
     visible: str | None = None
-    """CUDA_VISIBLE_DEVICES."""
+    """Value of CUDA_VISIBLE_DEVICES, if it is set."""
 
     @property
     def count(self) -> int:

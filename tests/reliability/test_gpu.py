@@ -33,7 +33,7 @@ class CutError(Exception):
 def real(name, out, **options):
     """Train one of the agents."""
     env, budget, fields = golden.AGENTS[name]
-    return train(agents.make(name, **fields), envs.make(env), budget=budget, evals=2, out=out, **options)
+    return train(agents.make(name, **fields), envs.make(env), budget=3 * budget, evals=2, out=out, **options)
 
 
 def offline(_, out, **options):
