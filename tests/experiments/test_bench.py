@@ -16,7 +16,7 @@ from rich.console import Console
 
 from prospect_rl.experiments import bench
 from prospect_rl.experiments.bench import cde_update, gpu_env, gpu_ppo, maze_rollout, serene_500k, start_up
-from prospect_rl.experiments.run.program import COMPILER
+from prospect_rl.experiments.run.compiler import COMPILER
 
 
 def quiet() -> Console:
