@@ -140,7 +140,8 @@ class Search:
     trials: int = 16
     """Number of trials, including the agent with its own settings. A larger number extends a search."""
     seeds: int = 1
-    """Number of seeds per trial, whose mean is the trial's score. More than one only for agents with `vmap_seeds`."""
+    """Number of seeds per trial, whose mean is the trial's score. More than one only for agents whose seeds can be
+    one program."""
     evals: int = 20
     """Number of metrics rows in a trial, evenly spaced over the budget."""
     grace: int = 2
@@ -170,6 +171,8 @@ class Search:
 
     def check(self, agents: Mapping[str, Agent], envs: tuple[str, ...]) -> None:
         """Raise ValueError if a tier with these agents and environments lacks the search's agent, field or env."""
+        from prospect_rl.agents.api import can_share
+
         if self.label not in agents:
             raise unknown("agent of the search", self.label, agents)
         if self.env not in envs:
@@ -181,7 +184,7 @@ class Search:
                 raise unknown(f"field of {type(agent).__name__} in the search's space", name, known)
             for value in domain.ends:
                 replace(agent, **{name: value})  # the agent checks its own bounds
-        if self.seeds > 1 and not agent.vmap_seeds:
+        if self.seeds > 1 and not can_share(agent):
             raise ValueError(f"search: {type(agent).__name__} trains one seed per run, so its trials have one seed")
 
     def draw(self, trial: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from prospect_rl.experiments.run.bar import run_display
 from prospect_rl.experiments.run.callbacks import parse_stop
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.hooks import Callback
+from prospect_rl.experiments.run.seeds import seeds_together
 from prospect_rl.experiments.run.tracking import TRACKERS
 from prospect_rl.experiments.run.train import EPISODES
 from prospect_rl.experiments.sweeps.job import Job, make_job, resolve
@@ -138,8 +139,7 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     data = _data(args, spec)
     if data is None and isinstance(wants_of(agent)[0], Batches):
         raise ValueError(f"{name} learns from a dataset: add --dataset NAME (see: prospect data list)")
-    together = agent.vmap_seeds and len(wants_of(agent)) == 1
-    batches = [seeds] if together else [(seed,) for seed in seeds]
+    batches = [seeds] if seeds_together(agent, "cpu") else [(seed,) for seed in seeds]
     jobs = []
     for batch in batches:
         payload: dict[str, Any] = {

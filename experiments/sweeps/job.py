@@ -149,7 +149,7 @@ def plan(
 ) -> list[Job]:
     """List all runs of a tier, ordered by environment, then seed, then agent, so that a partial sweep is balanced.
 
-    Agents with `vmap_seeds` get one run for all their seeds, unless each seed has its own data.
+    An agent whose seeds are one program (`experiments.run.seeds`) gets one run, unless each seed has its own data.
 
     Args:
         experiment: The experiment.
@@ -168,9 +168,9 @@ def plan(
         >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
         >>> outcome = sweep(jobs, workers)
     """
-    from prospect_rl.agents.api import wants_of
     from prospect_rl.envs.names import unknown
     from prospect_rl.experiments.run.machine import runs_root
+    from prospect_rl.experiments.run.seeds import seeds_together
 
     cells = experiment.tier(tier)
     for label in agents or ():
@@ -178,13 +178,13 @@ def plan(
             raise unknown("agent", label, cells.agents)
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
-    base, listed = Path(root or runs_root()) / experiment.name / tier, []
+    base, listed, device = Path(root or runs_root()) / experiment.name / tier, [], "gpu" if tier == "gpu" else "cpu"
     for e, env in enumerate(cells.envs):
         for a, (label, agent) in enumerate(cells.agents.items()):
             if agents and label not in agents:
                 continue
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            together = agent.vmap_seeds and len(wants_of(agent)) == 1 and not callable(cells.data_of(label, env))
+            together = seeds_together(agent, device) and not callable(cells.data_of(label, env))
             for batch in [numbers] if together else [(s,) for s in numbers]:
                 of = {"experiment": experiment.reference, "tier": tier, "label": label, "env": env}
                 out = base / env.replace("/", "-") / label / seeds_name(batch)

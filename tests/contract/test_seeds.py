@@ -1,0 +1,111 @@
+"""Several seeds as one program: every agent that says that its seeds can be one is held to it here."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prospect_rl import agents, envs
+from prospect_rl.agents.api import Batches, can_share, wants_of
+from prospect_rl.experiments.run.program import Program
+from prospect_rl.experiments.run.seeds import seeds_together
+from tests.contract.test_agents import CALLS, ENVS, dataset_for, run, shrunk, small
+
+ABLE = [name for name in sorted(agents.AGENTS) if can_share(agents.make(name))]
+FAST = {"bc_gru", "count", "iql", "map_elites", "novelty_search", "td3"}
+"""One of each family, or of each kind of buffer; the others compile for minutes together."""
+BUFFERED = ("bins", "rollouts", "retain")
+"""Fields besides large ones that say how large a buffer is."""
+PARAMS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ABLE]
+SEEDS = (0, 1)
+LARGE = 2048
+"""Tables with an axis of this length or more are buffers: replays, archives, counts of visits."""
+
+
+def program_of(name: str, agent, seeds) -> Program:
+    env = next(env for env in map(envs.make, ENVS) if agent.misfit(env.spec) is None)
+    bound = agent.bind(env.spec)
+    data = bound.prepare(dataset_for(env)) if isinstance(wants_of(bound)[0], Batches) else None
+    return Program(bound, env, seeds, eval_episodes=1, dataset=data)
+
+
+def with_buffers(name: str):
+    """The agent with small networks, but with replays, archives and tables as large as by default."""
+    agent = agents.make(name)
+    for f in 2 * dataclasses.fields(agent):
+        value = getattr(agent, f.name)
+        if f.name not in BUFFERED and not (isinstance(value, int) and value >= LARGE):
+            agent = shrunk(agent, f.name)
+    return agent
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations of a program, those of its loops and calls included."""
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(part, "eqns") or hasattr(part, "jaxpr"):
+                    yield from equations(part)
+
+
+def selected(equation: Any) -> list[Any]:
+    """The arrays that an equation selects between two; a loop does so with all it carries if seeds end at other times."""
+    batched = equation.primitive.name == "while" and equation.params["cond_jaxpr"].out_avals[0].shape
+    return equation.outvars if batched or equation.primitive.name == "select_n" else []
+
+
+def selections(name: str, seeds) -> tuple[int, int]:
+    """(selections between buffers of the state in all phases of a program, number of buffers)."""
+    program = program_of(name, with_buffers(name), seeds)
+    state = program.template()
+    buffers = {x.shape for x in jax.tree.leaves(state.agent) if max(x.shape, default=0) >= LARGE}
+    found = 0
+    for phase in range(len(program.wants)):
+        advance = partial(program._advance_of, phase=phase)
+        made = jax.make_jaxpr(advance)(state, program.who, program.world, jnp.int32(1), jnp.int32(1))
+        found += sum(x.aval.shape in buffers for e in equations(made) for x in selected(e))
+    return found, len(buffers)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_seeds_copy_no_buffer(name):
+    """A condition becomes a selection where seeds are vectorised: over a replay, that copies it at every step."""
+    (alone, count), (together, same) = selections(name, (0,)), selections(name, SEEDS)
+    assert together <= alone and count == same
+    if hasattr(agents.make(name), "capacity") or hasattr(agents.make(name), "archive_capacity"):
+        assert count
+
+
+@pytest.mark.parametrize("name", ["mbpo", pytest.param("mex_mb", marks=pytest.mark.slow)])
+def test_those_that_would_are_not_able(name):
+    assert selections(name, SEEDS) > selections(name, (0,)) and not can_share(agents.make(name))
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_seeds_together_are_the_seeds_alone(name):
+    program = program_of(name, small(name), SEEDS)
+    state = program.init()
+    for _ in range(CALLS):
+        state, _, _ = program.advance(state, program.phase(state), 10**6, 2)
+    for i, seed in enumerate(SEEDS):
+        alone, *_ = run(name, seed)
+        for path, x in jax.tree_util.tree_flatten_with_path(alone.agent)[0]:
+            ours = dict(jax.tree_util.tree_flatten_with_path(state.agent)[0])[path][i]
+            if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+                x, ours = jax.random.key_data(x), jax.random.key_data(ours)
+            np.testing.assert_allclose(ours, x, rtol=1e-5, atol=1e-5, err_msg=jax.tree_util.keystr(path))
+
+
+def test_what_pays_on_a_device():
+    """On a CPU what it always was; on an accelerator all that can."""
+    cpu, gpu = ({n for n in agents.AGENTS if seeds_together(agents.make(n), device)} for device in ("cpu", "gpu"))
+    offline = {"awac", "bc", "bc_filtered", "cde", "cql", "iql", "optidice", "td3_bc"}
+    assert cpu == offline | {"floor", "mex_tabular"}
+    assert gpu == set(ABLE) == set(agents.AGENTS) - {"emitter_study", "mbpo", "mex_mb", "serene"}
