@@ -21,6 +21,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
+def pytest_runtest_setup(item):
+    """Tests marked `gpu` run where JAX uses a GPU (`JAX_PLATFORMS=cuda pytest -m gpu`) and are skipped elsewhere."""
+    if item.get_closest_marker("gpu") is not None:
+        if os.environ["JAX_PLATFORMS"] == "cpu":  # without importing JAX
+            pytest.skip("needs a GPU")
+        import jax
+
+        if jax.default_backend() != "gpu":
+            pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """A module's compiled programs go with it: those of all modules together take gigabytes."""

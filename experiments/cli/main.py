@@ -20,7 +20,6 @@ from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.cli.sweep import experiment_parser, run_experiment
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment
 from prospect_rl.experiments.sweeps.child import INTERRUPTED
-from prospect_rl.experiments.sweeps.workers import worker_environment
 from prospect_rl.experiments.terminal import BAD_INPUT, FAILED, err, out, print_json, replace_unencodable
 
 
@@ -106,7 +105,7 @@ def cmd_run(words: list[str]) -> int:
         raise ValueError("run needs a name first: prospect run AGENT, or prospect run EXPERIMENT")
     if is_experiment(words[0]):
         return run_experiment(words[0], words[1:], then_report=True)
-    _pin_process()
+    os.environ.setdefault("NPROC", "1")  # as in the workers, so that results are the same
     from prospect_rl import agents
 
     if words[0] not in agents.AGENTS:
@@ -133,13 +132,6 @@ def cmd_search(words: list[str]) -> int:
     from prospect_rl.experiments.cli.search import search_experiment
 
     return search_experiment(words)
-
-
-def _pin_process() -> None:
-    """Give this process the environment variables of the workers before JAX starts, so that results are the same."""
-    for name, value in worker_environment().items():
-        if name != "PYTHONPATH":
-            os.environ.setdefault(name, value)
 
 
 # --- report ------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Scores, Tier
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.reports import statistics
+from prospect_rl.experiments.reports.records import devices_in
 from prospect_rl.experiments.reports.statistics import iqm, mann_whitney, present
 
 LEAST_SEEDS = 3
@@ -53,6 +54,8 @@ class Side:
     """[n] values of the runs that have one."""
     planned: int = 0
     """Number of runs that the tier asks for."""
+    devices: str = ""
+    """Which seeds ran where, in words; empty if all ran on the CPU."""
 
     @property
     def missing(self) -> int:
@@ -122,7 +125,13 @@ class Verdict:
 def side(rows: Sequence[Mapping[str, Any]], env: str, label: str, metric: str, planned: int = 0) -> Side:
     """The values of one agent in one environment from the summary rows; `planned` is its planned number of runs."""
     mine = [row for row in rows if row["env"] == env and row["label"] == label]
-    return Side(label, len(mine), present([row.get(metric, math.nan) for row in mine]), max(planned, len(mine)))
+    return Side(
+        label,
+        len(mine),
+        present([row.get(metric, math.nan) for row in mine]),
+        max(planned, len(mine)),
+        devices_in(mine),
+    )
 
 
 def decide(low: float, high: float, *, margin: float, within: tuple[float, float] | None) -> str:

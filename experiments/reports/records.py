@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,41 @@ class Record:
 def read(jobs: Iterable[Job], tier: str) -> list[Record]:
     """Read the finished runs among `jobs`, one record per seed."""
     return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
+
+
+def of_one_kind(found: Sequence[Record]) -> list[Record]:
+    """The records without those of another kind of device in the same cell (environment, label).
+
+    A cell has the kind with more seeds, the CPU if there are as many; a warning says which seeds are left out.
+    """
+    kinds: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for record in found:
+        cell = kinds.setdefault((record.job.env, record.job.label), {})
+        cell.setdefault(record.job.device, []).append(record.seed)
+    kept = {cell: max(sorted(seeds), key=lambda kind: len(seeds[kind])) for cell, seeds in kinds.items()}
+    for (env, label), seeds in kinds.items():
+        for kind in sorted(set(seeds) - {kept[env, label]}):
+            numbers = ", ".join(map(str, sorted(seeds[kind])))
+            text = f"{env} {label}: the report has the seeds on {kept[env, label]}, not those on {kind} ({numbers})"
+            warnings.warn(text, stacklevel=3)
+    return [record for record in found if record.job.device == kept[record.job.env, record.job.label]]
+
+
+def device_of(row: Mapping[str, Any]) -> str:
+    """The device of a row of summary.csv, from its versions: `cpu`, or the model of a GPU."""
+    return next((part[7:] for part in str(row.get("versions", "")).split("; ") if part.startswith("device ")), "cpu")
+
+
+def devices_in(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Which seeds ran where, in words: empty if all ran on the CPU."""
+    seeds: dict[str, list[int]] = {}
+    for row in rows:
+        seeds.setdefault(device_of(row), []).append(int(row["seed"]))
+    if seeds.keys() <= {"cpu"}:
+        return ""
+    if len(seeds) == 1:
+        return next(iter(seeds))
+    return "; ".join(f"{device}: seeds {', '.join(map(str, sorted(x)))}" for device, x in sorted(seeds.items()))
 
 
 def _read_one(job: Job, tier: str) -> list[Record]:

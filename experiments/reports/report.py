@@ -22,7 +22,8 @@ from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.run import durable
-from prospect_rl.experiments.sweeps.job import plan
+from prospect_rl.experiments.run.device import KINDS
+from prospect_rl.experiments.sweeps.job import Job, plan
 
 RESULTS = Path("results")
 CLAIM_HEAD = (
@@ -58,8 +59,8 @@ def report(
     """
     folder = out or _folder(experiment, tier, root)
     if not from_summary:
-        jobs = plan(experiment, tier, root=root)
-        found = records.read(jobs, tier)
+        jobs = _planned(experiment, tier, root)
+        found = records.of_one_kind(records.read(jobs, tier))
         if not found:
             command = f"prospect run {experiment.name} --tier {tier}"
             raise ValueError(f"no finished run of {experiment.name} ({tier}); start them with: {command}")
@@ -73,6 +74,14 @@ def report(
             np.savez_compressed(packed, **tables.archives)  # type: ignore[arg-type]
             durable.write(folder / "archive.npz", packed.getvalue())
     return render(experiment, tier, folder)
+
+
+def _planned(experiment: Experiment, tier: str, root: Path | None) -> list[Job]:
+    """The runs of a tier on the CPU, and those that have a folder for another kind of device."""
+    jobs = plan(experiment, tier, root=root)
+    base = jobs[0].out.parents[2]
+    others = [kind for kind in KINDS if kind != "cpu" and any(base.glob(f"*/*/*-{kind}"))]
+    return jobs + [job for kind in others for job in plan(experiment, tier, root=root, device=kind) if job.out.exists()]
 
 
 def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
@@ -228,6 +237,10 @@ def bound_of(claim: Claim) -> str:
     return f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
 
 
+DEVICES_NOTE = (
+    "- Devices: runs were on cores, except where a number of seeds names another device. Seeds on a CPU and on a GPU "
+    "are never in one cell; a comparison of two agents names the devices of both."
+)
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
 
@@ -242,6 +255,7 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
         f"- Command: `make {experiment.name} TIER={tier}`",
         f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
+        *([DEVICES_NOTE] if records.devices_in(rows) else []),
     ]
     return "\n".join(lines)
 
@@ -251,7 +265,12 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     lines = []
     for v in verdicts:
         claim = v.claim
-        sides = [f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned})" for s in (v.left, v.right) if s]
+        both = [s for s in (v.left, v.right) if s]
+        on = [f", on {s.devices or 'cpu'}" if any(side.devices for side in both) else "" for s in both]
+        sides = [
+            f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned}{device})"
+            for s, device in zip(both, on, strict=True)
+        ]
         if v.right and claim.part != 1:
             sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
         spread = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
@@ -269,7 +288,8 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
     columns = [name for name in rows[0] if name not in records.HEAD]
     names = records.table_metrics(experiment, columns)
     labels = list(experiment.tier(tier).agents)
-    seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
+    finished = [side(rows, env, label, "used") for label in labels]
+    seeds = ["finished seeds", *(f"{s.seeds} ({s.devices})" if s.devices else str(s.seeds) for s in finished)]
     lines = [[words_of(name, env), *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
     return [markdown(["", *labels], [seeds, *lines]), CELLS_NOTE]
 

@@ -15,6 +15,7 @@ from prospect_rl.envs.api import Dataset, Env
 from prospect_rl.envs.threads import threads
 from prospect_rl.experiments.api import Data, Exam
 from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.device import backend
 from prospect_rl.experiments.run.durable import Json
 from prospect_rl.experiments.run.program import check_wants
 
@@ -40,6 +41,7 @@ class Run:
         name: Label in tables; not part of the hash.
         dataset: Name and fields of the dataset, for agents that want `Batches`.
         exams: Exams of the finished agent.
+        device: Kind of device, part of the hash unless it is the CPU; None for the one that JAX uses in this process.
 
     Example:
         >>> run = Run(TD3(), "mujoco/hopper", seeds=(1,), budget=100_000)
@@ -66,15 +68,19 @@ class Run:
     """Dataset by name, for an agent that wants `Batches`; a dataset object is passed to `train` instead."""
     exams: tuple[Exam, ...] = ()
     """Exams that the finished agent takes."""
+    device: str | None = None
+    """Kind of device that the run is for, `cpu` or `gpu`; None for the one that JAX uses in this process."""
 
     def config(self) -> dict[str, Json]:
         """Everything that determines the result, as JSON. Raises ValueError for a field that JSON cannot represent."""
+        device = self.device or backend()
         return {
             "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
             **({"dataset": durable.fields_of(self.dataset.identity)} if self.dataset else {}),
             **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
+            **({"device": device} if device != "cpu" else {}),
         }  # fmt: skip
 
     def _env_config(self) -> dict[str, Json]:

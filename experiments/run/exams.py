@@ -20,6 +20,7 @@ from prospect_rl.envs.rollout.kernel import Stream, acting, advance, begin
 from prospect_rl.envs.rollout.keys import EXAMS, Keys
 from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.callbacks import best_folder
+from prospect_rl.experiments.run.compiler import options
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.keys import EXAM, stream
@@ -86,8 +87,8 @@ class ExamProgram:
     def __init__(self, agent: Agent, env: Env, episodes: int) -> None:
         self._agent, self._numbers = agent, jnp.arange(episodes)
         self._arrays, self._rebuild = split_env(env)
-        self._begin = jax.jit(self._begin_of)
-        self._advance = jax.jit(self._advance_of, donate_argnums=0)
+        self._begin = jax.jit(self._begin_of, compiler_options=options("evaluate"))
+        self._advance = jax.jit(self._advance_of, donate_argnums=0, compiler_options=options("evaluate"))
 
     def run(self, behaviour: Tree, key: Key, stopped: Callable[[], bool]) -> Figures | None:
         """Mean return, length and success over whole episodes of a behaviour; None if a signal interrupted them."""

@@ -28,16 +28,12 @@ from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Tree
 from prospect_rl.envs.rollout import Streams
 from prospect_rl.experiments.run import ledger as ledgers
+from prospect_rl.experiments.run.compiler import options
 from prospect_rl.experiments.run.keys import INIT, START, TRAIN, evaluation, stream
 from prospect_rl.experiments.run.ledger import Ledger
 
 UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
 """Want -> unit of the budget."""
-COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""On a CPU, use XLA's own calls for matrix products: at the size of these agents' products (256 rows through 256 units)
-they are a fifth faster with two threads than the library into which XLA would fuse them."""
-ONCE = {"xla_backend_optimization_level": 0}
-"""On a CPU, options for programs that run once: they compile in a third of the time."""
 ARCHIVE = "archive/best"
 """The metric [areas] from which the ledger reads the contents of an archive."""
 INVALID = "collect/invalid"
@@ -72,11 +68,6 @@ def check_wants(agent: Agent) -> tuple[Want, ...]:
     return wants
 
 
-def cpu_only(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Compiler options that only the CPU knows, or that keep a GPU's compiler from working; None on other devices."""
-    return options if jax.default_backend() == "cpu" else None
-
-
 def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
     """(arrays, rebuild): the array leaves of an environment that is a pytree, and a function that reinserts them."""
     leaves, treedef = jax.tree.flatten(env)
@@ -102,11 +93,14 @@ class Program:
         self.seeds = jnp.asarray(seeds, jnp.uint32) if self.batched else jnp.uint32(seeds[0])
         self.who = (self.seeds, {n: jnp.asarray(x, jnp.float32) for n, x in floats.items()}) if floats else self.seeds
         self._step = jax.jit(self._step_of, static_argnames="phase", inline=True)
-        self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=cpu_only(ONCE))
-        self._evaluate = jax.jit(self._evaluate_of)
-        self._behaviour = jax.jit(self._over_seeds(lambda state, who: self._of(who)[0].exploit(state), 0))
+        self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=options("init"))
+        self._evaluate = jax.jit(self._evaluate_of, compiler_options=options("evaluate"))
+        self._behaviour = jax.jit(
+            self._over_seeds(lambda state, who: self._of(who)[0].exploit(state), 0),
+            compiler_options=options("behaviour"),
+        )
         self._advance = jax.jit(
-            self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=cpu_only(COMPILER)
+            self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=options("advance")
         )
 
     @cached_property

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from prospect_rl.experiments import bench
 from prospect_rl.experiments.bench import cde_update, maze_rollout, serene_500k, start_up
-from prospect_rl.experiments.run.program import COMPILER
+from prospect_rl.experiments.run.compiler import COMPILER
 
 
 def quiet() -> Console:
