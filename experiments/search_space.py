@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -126,9 +126,9 @@ class Search:
     """
 
     label: str
-    """Label of the agent in the repro tier whose settings are varied."""
+    """Label of the agent in the tier whose settings are varied."""
     env: str
-    """Environment of the repro tier, used with its fields and evaluation episodes."""
+    """Environment of the tier, used with its fields and evaluation episodes."""
     space: Mapping[str, Domain]
     """Field of the agent -> distribution of its values."""
     budget: int
@@ -148,6 +148,11 @@ class Search:
     """Number of rows before a trial may be stopped."""
     reduction: int = 3
     """Reduction factor of ASHA: the best 1 / reduction of the trials continue."""
+    tier: Literal["repro", "gpu"] = "repro"
+    """Tier whose agent, environment and data the trials have."""
+    env_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Environment field -> value in trials, where it differs from the tier's: for instance levels that no verdict
+    uses."""
     seed: int = 0
     """Seed of the draws: the settings of trial i are a function of this seed and i."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prospect_rl.experiments.api import Data, Experiment, Tier, seeds_name
+from prospect_rl.experiments.api import GPU, Data, Experiment, Tier, seeds_name
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.run import durable
 
@@ -170,11 +170,12 @@ def plan(
 
     Args:
         experiment: The experiment.
-        tier: "smoke", "repro" or "paper".
+        tier: "smoke", "repro", "paper" or "gpu".
         root: Folder of all runs; by default $PROSPECT_RUNS or results/runs.
         seeds: Largest number of seeds per agent; by default as declared.
         agents: Labels to include; by default all.
-        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU.
+        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU. The runs of the
+            tier "gpu" are always for one.
 
     Returns:
         One job per run.
@@ -186,6 +187,7 @@ def plan(
         >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
         >>> outcome = sweep(jobs, workers)
     """
+    from prospect_rl.agents.api import can_share
     from prospect_rl.envs.names import unknown
     from prospect_rl.experiments.run.choice import best
     from prospect_rl.experiments.run.machine import runs_root
@@ -197,15 +199,17 @@ def plan(
             raise unknown("agent", label, cells.agents)
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
-    base, listed, device = Path(root or runs_root()) / experiment.name / tier, [], "gpu" if tier == "gpu" else "cpu"
+    base, listed = Path(root or runs_root()) / experiment.name / tier, []
+    device = GPU if tier == GPU else device
     for e, env in enumerate(cells.envs):
         for a, (label, agent) in enumerate(cells.agents.items()):
             if agents and label not in agents:
                 continue
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            together = seeds_together(agent, device) and not callable(cells.data_of(label, env))
+            able = can_share(agent) and not callable(cells.data_of(label, env))
+            kind = best(agent, env, len(numbers) if able else 1) if device == "auto" else device
+            together = able and seeds_together(agent, kind)
             for batch in [numbers] if together else [(s,) for s in numbers]:
-                kind = best(agent, env, len(batch)) if device == "auto" else device
                 payload = on({
                     "experiment": experiment.reference, "tier": tier, "label": label, "env": env, "seeds": list(batch)
                 }, kind)  # fmt: skip
