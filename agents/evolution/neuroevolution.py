@@ -31,7 +31,6 @@ class Neuroevolution(Agent):
     mutation: float = hyper(0.05, above=0)
     """Standard deviation of the Gaussian noise that a mutation adds to each network weight."""
 
-
     def misfit(self, spec: Spec) -> str | None:
         """Needs one flat observation vector and bounded real actions."""
         if not isinstance(spec.obs, Box) or len(spec.obs.shape) != 1:

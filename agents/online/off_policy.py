@@ -63,7 +63,6 @@ class OffPolicy(Continuous):
     updates_per_step: float = hyper(1.0, above=0)
     """Number of gradient steps for each environment step; N * T times this must be a whole number."""
 
-
     def __post_init__(self) -> None:
         super().__post_init__()
         steps = self.num_envs * self.train_every

@@ -106,7 +106,6 @@ class PPO(Agent):
     greedy: bool = False
     """Whether evaluation and the shipped policy take the most likely action instead of a sample."""
 
-
     def __post_init__(self) -> None:
         super().__post_init__()
         steps, name = (1, "num_envs") if self.remembers else (self.length, "num_envs * length")

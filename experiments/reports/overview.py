@@ -184,7 +184,9 @@ NOTE = """A claim is written down before its runs, with the margin it must clear
 is in favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs
 were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
 [metrics](../docs/metrics.md) says where each figure is computed, [the benches](bench/README.md) how fast it goes."""
-GPU_NOTE = "Claims about runs on a GPU, with settings of their own, are not among these: [they have a page](gpu/README.md)."
+GPU_NOTE = (
+    "Claims about runs on a GPU, with settings of their own, are not among these: [they have a page](gpu/README.md)."
+)
 
 
 def _table(claims: Sequence[Judged]) -> str:
@@ -235,7 +237,7 @@ def gpu_overview(results: Path = RESULTS) -> Path:
 
 
 def gpu_text(results: Path = RESULTS) -> str:
-    """The text of the page: the claims about runs on a GPU, those that were not run included, and each tier in words."""
+    """The text of the page: each tier for a GPU in words, and its claims, those that were not run included."""
     head = ["claim (source)", "kind", "measured", "difference or mean [95 %]", "verdict"]
     parts, every = [], list[Judged]()
     for name in EXPERIMENTS:
@@ -259,8 +261,8 @@ def _measured(one: Judged) -> list[str]:
 
 
 GPU_INTRO = """Some experiments have a fourth tier, `gpu`, for one GPU: large batches, all seeds of an agent as one
-program, at most 25 minutes. Its settings are not those of the other tiers, so it has claims of its own; they are written
-down before any of its runs. Where settings are searched (`prospect search`), the search uses seeds and levels that no
+program, at most 25 minutes. Its settings are not those of the other tiers, so it has claims of its own; they are
+written down before any of its runs. Where settings are searched (`prospect search`), the search uses seeds and levels that no
 verdict does. A run that is stopped goes on where it was; the tables are a few small files."""
 
 

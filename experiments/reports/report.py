@@ -77,7 +77,7 @@ def report(
 
 
 def _planned(experiment: Experiment, tier: str, root: Path | None) -> list[Job]:
-    """The runs of a tier on the CPU, and those that have a folder for another kind of device; of the tier `gpu`, its own."""
+    """The runs of a tier, on the CPU unless it is for a GPU, and those with a folder for another kind of device."""
     jobs = plan(experiment, tier, root=root)
     if tier == GPU:
         return jobs
@@ -253,10 +253,11 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
+    where = "" if tier == GPU else ", one core a run"
     lines = [
         f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
         f"- Command: `make {experiment.name} TIER={tier}`",
-        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{'' if tier == GPU else ', one core a run'}.",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
         *([DEVICES_NOTE] if records.devices_in(rows) else []),
     ]

@@ -1,8 +1,8 @@
 """Where the seeds of an agent are one program: what pays on which device.
 
 On an accelerator a step of one seed takes as long as one of several, so that all seeds that can be one program are one.
-On a CPU most are processes of their own, a core each: vectorised, their products are no faster, and loops and conditions
-run as often as the slowest seed needs. Agents that learn from the rows of a dataset lose nothing there.
+On a CPU most are processes of their own, a core each: vectorised, their products are no faster, and loops and
+conditions run as often as the slowest seed needs. Agents that learn from the rows of a dataset lose nothing there.
 """
 
 from __future__ import annotations

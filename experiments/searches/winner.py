@@ -44,7 +44,6 @@ def compare(
 
     Tiers, seeds and budgets are those of `base`. Raises ValueError if it lacks the agent, or the agent rejects them.
     """
-
     searched = base.tier(base.search.tier if base.search else "repro")
 
     def tier(name: str) -> Tier:

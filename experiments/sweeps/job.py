@@ -174,8 +174,8 @@ def plan(
         root: Folder of all runs; by default $PROSPECT_RUNS or results/runs.
         seeds: Largest number of seeds per agent; by default as declared.
         agents: Labels to include; by default all.
-        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU. The runs of the
-            tier "gpu" are always for one.
+        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU. The runs of
+            the tier "gpu" are always for one.
 
     Returns:
         One job per run.

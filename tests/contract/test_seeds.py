@@ -56,7 +56,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 
 def selected(equation: Any) -> list[Any]:
-    """The arrays that an equation selects between two; a loop does so with all it carries if seeds end at other times."""
+    """What an equation selects: a loop does so with all that it carries if seeds may end at different times."""
     batched = equation.primitive.name == "while" and equation.params["cond_jaxpr"].out_avals[0].shape
     return equation.outvars if batched or equation.primitive.name == "select_n" else []
 

@@ -48,8 +48,9 @@ ALL = tuple(f"popgym/{name}" for name in TASKS)
 def above(number: int, task: str, left: str, right: str, margin: float, text: str, name: str = "P") -> Claim:
     """The claim that ELMUR has a higher return in a task."""
     return Claim(
-        f"{name}{number} {task}", f"{text} in {task}.", f"our reading of {SOURCE} (sums over 48 tasks: ELMUR 10.4, BC-MLP "
-        "-6.8)", "eval/return", f"popgym/{task}", left, right, margin=margin, kind="check",
+        f"{name}{number} {task}", f"{text} in {task}.",
+        f"our reading of {SOURCE} (sums over 48 tasks: ELMUR 10.4, BC-MLP -6.8)", "eval/return", f"popgym/{task}", left,
+        right, margin=margin, kind="check",
     )  # fmt: skip
 
 
@@ -108,8 +109,8 @@ EXPERIMENT = Experiment(
     gpu_text=(
         "On a GPU: batches of 128 windows, 2000 updates, ten seeds together. The search is of ELMUR, on seeds from "
         "1000 on, which no verdict uses. Estimated at 20 minutes on one H200: a step of ELMUR through twelve segments "
-        "of ten is meant to take 7.5 ms there, which has yet to be measured; through eight of 26, with ten seeds, 25 ms "
-        "are taken for it and for the GRU, half for the transformer: two and a quarter minutes a task for the four "
+        "of ten is meant to take 7.5 ms there, which has yet to be measured; through eight of 26, with ten seeds, 25 "
+        "ms are taken for it and for the GRU, half for the transformer: two and a quarter minutes a task for the four "
         "agents, and one for compiling and evaluations."
     ),
     search=Search(

@@ -197,10 +197,11 @@ EXPERIMENT = Experiment(
     ),
     gpu_text=(
         "On a GPU: batches of 128 windows, 3000 updates, ten seeds together, and of the tests those that claims are "
-        "about. The search is of ELMUR as the paper has it, on seeds from 1000 on, which no verdict uses. Estimated at 21 minutes on one H200: a step through twelve segments is meant to take 7.5 ms there, "
-        "which has yet to be measured; with ten seeds and twice the batch 22 ms are taken for it, a third for one "
-        "segment: six minutes for all agents. A million steps at 200 microseconds, twice, take seven, and compiling "
-        "eight agents and their tests as long."
+        "about. The search is of ELMUR as the paper has it, on seeds from 1000 on, which no verdict uses. Estimated at "
+        "21 minutes on one H200: a step through twelve segments is meant to take 7.5 ms there, which has yet to be "
+        "measured; with ten seeds and twice the batch 22 ms are taken for it, a third for one segment: six minutes for "
+        "all agents. A million steps at 200 microseconds, twice, take seven, and compiling eight agents and their "
+        "tests as long."
     ),
     search=Search(
         "detach_.79", ENV, {"learning_rate": LogUniform(3e-4, 3e-3), "batch_size": Choice((64, 128, 256))},
