@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.product import product
 
 JOINTS = 20
 LINK = 0.05
@@ -140,8 +141,8 @@ class RedundantArm(Env):
 
 def nodes(angles: Array) -> Array:
     """Return the positions (x, y) of all nodes [..., 2, J + 1] for joint angles [..., J] in radians."""
-    sin, cos = sincos(np.float32(np.pi / 2) + angles @ CUMULATE)
-    return BASE + jnp.stack([cos, sin], -2) @ TO_NODES
+    sin, cos = sincos(np.float32(np.pi / 2) + product(angles, CUMULATE))
+    return BASE + product(jnp.stack([cos, sin], -2), TO_NODES)
 
 
 def sincos(x: Array) -> tuple[Array, Array]:

@@ -88,7 +88,7 @@ def collect(jobs: Sequence[Job], folder: Path = RESULTS) -> list[Row]:
         if (cell := _cell(row)) in today:
             cells.setdefault(cell, []).append(row)
     new = dict[tuple[str, str, int], list[Row]]()
-    for record in records.of_one_kind(records.read(jobs, "defaults")):
+    for record in records.read(jobs, "defaults"):
         row = record.head | {"label": _label(record.job), "eval/return": record.rows[-1]["eval/return"]}
         new.setdefault(_cell(row), []).append(row)
     cells |= {cell: rows for cell, rows in new.items() if len(rows) >= min(SEEDS, len(cells.get(cell, ())))}

@@ -78,14 +78,13 @@ def device_of(row: Mapping[str, Any]) -> str:
 
 def devices_in(rows: Iterable[Mapping[str, Any]]) -> str:
     """Which seeds ran where, in words: empty if all ran on the CPU."""
-    seeds: dict[str, list[int]] = {}
+    by_device: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        seeds.setdefault(device_of(row), []).append(int(row["seed"]))
-    if seeds.keys() <= {"cpu"}:
-        return ""
-    if len(seeds) == 1:
-        return next(iter(seeds))
-    return "; ".join(f"{device}: seeds {', '.join(map(str, sorted(x)))}" for device, x in sorted(seeds.items()))
+        by_device.setdefault(device_of(row), []).append(row)
+    if len(by_device) < 2:
+        return "".join(by_device.keys() - {"cpu"})
+    seeds = {device: sorted(int(row["seed"]) for row in mine) for device, mine in sorted(by_device.items())}
+    return "; ".join(f"{device}: seed{'s'[: len(x) - 1]} {', '.join(map(str, x))}" for device, x in seeds.items())
 
 
 def _read_one(job: Job, tier: str) -> list[Record]:
