@@ -94,6 +94,7 @@ class Tier:
         env_fields: Environment id -> {field -> value}.
         datasets: Label or environment id -> dataset, for agents that learn from data.
         exams: Label -> exams of the finished agent.
+        seen: Number of seeds whose verdicts were known when the others were declared.
 
     Raises:
         ValueError: A mapping names a label or an environment that the tier does not have, or misses one.
@@ -121,6 +122,9 @@ class Tier:
     A function of the seed gives each seed its own data."""
     exams: Mapping[str, tuple[Exam, ...]] = field(default_factory=dict)
     """Label -> exams that its finished agent takes."""
+    seen: int = 0
+    """If more seeds were declared after the verdicts of the first ones were known: the number of these first ones. A
+    verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
 
     def __post_init__(self) -> None:
         for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):

@@ -55,12 +55,12 @@ def report_command(words: list[str]) -> int:
             if tier := reports.tier_of(folder):
                 reports.report(load(name), tier, from_summary=True)
     from prospect_rl.experiments import bench
-    from prospect_rl.experiments.reports import defaults
-    from prospect_rl.experiments.reports.overview import gpu_overview, overview, write_front
+    from prospect_rl.experiments.reports import defaults, on_gpu, undecided
+    from prospect_rl.experiments.reports.overview import overview, write_front
     from prospect_rl.experiments.site.build import write
 
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
-    for path in (overview(), gpu_overview(), *bench.page(), *write_front(), *write()):
+    for path in (overview(), undecided.write(), on_gpu.write(), *bench.page(), *write_front(), *write()):
         out().print(str(path))
     return 0

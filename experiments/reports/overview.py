@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from prospect_rl.experiments.api import GPU, Claim
+from prospect_rl.experiments.api import Claim
 from prospect_rl.experiments.metrics import number, page, sentence, words_of
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports.report import (
@@ -128,11 +128,11 @@ def judged(results: Path = RESULTS) -> list[Judged]:
         path = results / name / "claims.csv"
         if not path.exists():
             continue
-        found += _judged(name, load(name).claims, path)
+        found += judged_in(name, load(name).claims, path)
     return found
 
 
-def _judged(name: str, claims: Sequence[Claim], path: Path, more: str = "") -> list[Judged]:
+def judged_in(name: str, claims: Sequence[Claim], path: Path, more: str = "") -> list[Judged]:
     """The rows of a claims.csv with their claims. `more`: options of the command that rewrites the file."""
     known, rows = {claim.name: claim for claim in claims}, read_claims(path)
     if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
@@ -183,7 +183,8 @@ def overview_text(results: Path = RESULTS) -> str:
 NOTE = """A claim is written down before its runs, with the margin it must clear; one that fails stays. The difference
 is in favour of the claim, with its 95 % interval; without a rival it is the mean itself. *Reduced budget*: the runs
 were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
-[metrics](../docs/metrics.md) says where each figure is computed, [the benches](bench/README.md) how fast it goes."""
+[undecided claims](UNDECIDED.md) says what would decide them, [metrics](../docs/metrics.md) where each figure is
+computed, [the benches](bench/README.md) how fast it goes."""
 GPU_NOTE = (
     "Claims about runs on a GPU, with settings of their own, are not among these: [they have a page](gpu/README.md)."
 )
@@ -223,47 +224,6 @@ def _changes(claims: Sequence[Judged], before: Path) -> list[str]:
     count = f"{len(changed)} of {len(claims)} verdicts are others now."
     cells = "Coverage, a mean over thousands of cells, has Welch's t and not the interval of bounded scores."
     return ["## How verdicts changed with the intervals", f"{CHANGES_NOTE} {cells} {count}", markdown(head, lines)]
-
-
-# --- results/gpu/README.md ---------------------------------------------------------------------------
-
-
-def gpu_overview(results: Path = RESULTS) -> Path:
-    """Write results/gpu/README.md; returns its path."""
-    path = results / GPU / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, gpu_text(results).encode())
-    return path
-
-
-def gpu_text(results: Path = RESULTS) -> str:
-    """The text of the page: each tier for a GPU in words, and its claims, those that were not run included."""
-    head = ["claim (source)", "kind", "measured", "difference or mean [95 %]", "verdict"]
-    parts, every = [], list[Judged]()
-    for name in EXPERIMENTS:
-        experiment, path = load(name), results / GPU / name / "claims.csv"
-        if experiment.gpu is None:
-            continue
-        run = {} if not path.exists() else {
-            one.claim.name: one for one in _judged(name, experiment.gpu_claims, path, f"--tier {GPU} ")
-        }  # fmt: skip
-        claims = [run.get(c.name, Judged(name, c, {"outcome": "NOT RUN"})) for c in experiment.gpu_claims]
-        lines = [[f"{one.text} ({one.claim.source})", one.kind, *_measured(one)] for one in claims]
-        title = f"[{name}]({name}/README.md)" if run else name
-        parts += [f"## {title}", experiment.gpu_text, f"`make {name} TIER={GPU}`", markdown(head, lines)]
-        every += claims
-    intro = ["# Claims about runs on a GPU", f"{counts(every)}.", GPU_INTRO]
-    return "\n\n".join([*intro, *parts, "Made by `prospect report --all`; edits are overwritten."]) + "\n"
-
-
-def _measured(one: Judged) -> list[str]:
-    return ["–", "–", one.outcome] if one.outcome == "NOT RUN" else [one.figures, one.interval, one.verdict]
-
-
-GPU_INTRO = """Some experiments have a fourth tier, `gpu`, for one GPU: large batches, all seeds of an agent as one
-program, at most 25 minutes. Its settings are not those of the other tiers, so it has claims of its own; they are
-written down before any of its runs. Where settings are searched (`prospect search`), the search uses seeds and
-levels that no verdict does. A run that is stopped goes on where it was; the tables are a few small files."""
 
 
 # --- README.md ---------------------------------------------------------------------------------------

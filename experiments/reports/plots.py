@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +19,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from prospect_rl.experiments.metrics import area_of, place_of, words_of
+
+if TYPE_CHECKING:
+    from prospect_rl.envs.api import Box
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Palette of Okabe and Ito (2008), suitable for colour-blind readers; assigned to agents in the order of the tier."""
@@ -138,6 +141,17 @@ def _curve_panel(axis: Axes, cells: Sequence[Mapping[str, Any]], labels: Sequenc
 # --- archives ----------------------------------------------------------------------------------------
 
 
+def in_plane(descriptors: np.ndarray) -> np.ndarray:
+    """[..., 2]: the first two components of descriptors [..., d]; one alone is drawn along a horizontal line."""
+    return np.concatenate([descriptors, np.zeros_like(descriptors)], axis=-1)[..., :2]
+
+
+def limits(space: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The lower left and the upper right corner, each [2], of a descriptor's space in the plane."""
+    low, high = (in_plane(np.broadcast_to(bound, space.shape).astype(float)) for bound in (space.low, space.high))
+    return (low, high) if space.size > 1 else (low - (0, 1), high + (0, 1))
+
+
 def backdrop(axis: Axes, env: Any) -> None:
     """Draw the environment's image and the outlines of its goals, in descriptor units, if it has them.
 
@@ -149,8 +163,7 @@ def backdrop(axis: Axes, env: Any) -> None:
         axis.imshow(np.asarray(image), extent=extent, interpolation="nearest", aspect="equal", alpha=0.9)
         axis.set(xlim=extent[:2], ylim=extent[2:])
     elif env.spec.descriptor is not None:
-        space = env.spec.descriptor
-        low, high = (np.broadcast_to(bound, space.shape) for bound in (space.low, space.high))
+        low, high = limits(env.spec.descriptor)
         axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     turn = np.linspace(0, 2 * math.pi, 100)
     goals: Any = getattr(env, "goals", ())
@@ -192,14 +205,14 @@ def draw_archives(
 
 def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, env: Any, scale: Normalize) -> None:
     if f"{prefix}explored" in archives and env.spec.descriptor is not None:
-        space, visits = env.spec.descriptor, archives[f"{prefix}explored"].astype(float)
-        low, high = np.broadcast_to(space.low, (2,)), np.broadcast_to(space.high, (2,))
+        (low, high), visits = limits(env.spec.descriptor), archives[f"{prefix}explored"].astype(float)
+        visits = visits.reshape(len(visits), -1)
         x, y = (np.linspace(low[d], high[d], visits.shape[d] + 1) for d in range(2))
         shade = np.ma.masked_equal(np.log1p(visits), 0)
         axis.pcolormesh(x, y, shade.T, cmap="Greys", alpha=0.35, linewidth=0, rasterized=True)
     if f"{prefix}descriptor" not in archives:
         return
-    at = archives[f"{prefix}descriptor"]
+    at = in_plane(archives[f"{prefix}descriptor"])
     fitness = archives.get(f"{prefix}fitness", np.zeros(len(at)))
     paid = fitness > 0
     axis.scatter(*at[~paid].T, s=3, color="#0072B2", alpha=0.5, linewidths=0)
@@ -207,10 +220,11 @@ def _archive_panel(axis: Axes, archives: Mapping[str, np.ndarray], prefix: str, 
 
 
 def draw_path(env: Any, points: np.ndarray, title: str, path: Path) -> None:
-    """Draw one episode's descriptors [T, 2] as a line over the environment."""
+    """Draw one episode's descriptors [T, d] as a line over the environment."""
     figure = Figure(figsize=(4.6, 4.8), layout="constrained")
     axis = figure.subplots()
     backdrop(axis, env)
+    points = in_plane(points)
     axis.plot(*points.T, color="#0072B2", linewidth=1.3)
     axis.plot(*points[0], "o", color="#009E73", markersize=6)
     axis.plot(*points[-1], "s", color="#D55E00", markersize=6)

@@ -21,6 +21,7 @@ from prospect_rl.experiments.metrics import number, sentence, words_of
 from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
 from prospect_rl.experiments.reports.records import Row
+from prospect_rl.experiments.reports.statistics import LEVEL
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.run.device import KINDS
 from prospect_rl.experiments.sweeps.job import Job, plan
@@ -232,7 +233,8 @@ def why(v: Verdict) -> str:
         good, bad = sides[::-1] if v.right is None and claim.better == "lower" else sides
     place = {"PASS": f"lies {good}", "FAIL": f"lies {bad}"}.get(v.outcome, "reaches over")
     spread = f"{number(v.low)} to {number(v.high)}"
-    return f"The 95 % interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
+    usual = "95 % " if v.level == LEVEL else ""
+    return f"The {usual}interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
 
 
 def bound_of(claim: Claim) -> str:

@@ -125,6 +125,16 @@ def test_part_of_a_bounded_rival():
     assert v.outcome == "PASS" and v.difference == 0.5 and v.high <= 0.5
 
 
+def test_seeds_added_after_a_look_have_a_larger_level():
+    tier = Tier({"a": None, "b": None}, (ENV,), seeds=6, budget=1, seen=3)
+    for seeds, level in [(3, "Welch's t"), (6, "Welch's t, 97.1 %")]:
+        v = judge(claim(), rows(a=A * (seeds // 3), b=B * (seeds // 3)), budget=1, tier=tier)
+        assert (v.outcome, v.method) == ("PASS", level)
+    few = [0.0] * 7, [1.0] * 5 + [0.0] * 2  # 5 successes more of 7: decided at 95 % alone
+    usual, again = (judge(claim(), rows(a=few[1], b=few[0]), budget=1, tier=t) for t in (None, tier))
+    assert again.low < usual.low < usual.high < again.high
+
+
 def test_skewed_scores_say_how_often_they_are_covered():
     v = judge(claim(scores=SKEWED), rows(a=[900.0, 20.0, 3.0], b=[5.0, 9.0, 200.0]), budget=1)
     assert 0.5 < v.coverage < 1
@@ -204,7 +214,7 @@ def test_registered_experiments(name):
     from prospect_rl.envs.data import datasets
 
     one = register.load(name)
-    for tier in (one.smoke, one.repro, one.paper):
+    for tier in one.tiers.values():
         for env in tier.envs:
             spec = envs.make(env, **tier.env_fields.get(env, {})).spec
             for label, agent in tier.agents.items():
@@ -212,5 +222,6 @@ def test_registered_experiments(name):
                 data = tier.dataset_of(label, env, (0,))
                 assert (data is not None) == isinstance(wants_of(agent)[0], Batches)
                 assert data is None or datasets.recipe(data.name, **data.fields)
-    assert len({c.name for c in one.claims}) == len(one.claims)
-    assert all(c.source and c.text for c in one.claims)
+    for claims in (one.claims, one.gpu_claims):
+        assert len({c.name for c in claims}) == len(claims)
+        assert all(c.source and c.text.endswith(".") for c in claims)

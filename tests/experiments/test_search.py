@@ -87,9 +87,9 @@ def test_a_wrong_declaration_is_one_line(make, line):
 
 
 def test_seeds_of_an_agent_that_takes_one():
-    tier = Tier({"td3": TD3()}, ("mujoco/hopper",), seeds=1, budget=1000)
-    search = Search("td3", "mujoco/hopper", {"gamma": Uniform(0.9, 0.99)}, 1000, seeds=2)
-    with pytest.raises(ValueError, match="TD3 trains one seed per run"):
+    tier = Tier({"mbpo": MBPO()}, ("mujoco/hopper",), seeds=1, budget=1000)
+    search = Search("mbpo", "mujoco/hopper", {"gamma": Uniform(0.9, 0.99)}, 1000, seeds=2)
+    with pytest.raises(ValueError, match="MBPO trains one seed per run"):
         Experiment("toy", "t", "t", "s", tier, tier, tier, search=search)
 
 

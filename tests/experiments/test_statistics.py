@@ -145,6 +145,24 @@ def test_bounded_differences_cover_two_points(left, right):
                 assert share.max() <= 0.025
 
 
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_two_looks_pass_wrongly_in_few_draws(n):
+    """Seeds doubled where the first ones had not decided: at the larger level, as `judge` has it."""
+    again, generator = st.LEVEL_OF_TWO_LOOKS, np.random.default_rng(0)
+    a, b = generator.normal(size=(2, 40_000, 2 * n))
+    first, second = st.t_difference(a[:, :n], b[:, :n]), st.t_difference(a, b, again)
+    assert np.mean((first[0] > 0) | ((first[1] > 0) & (second[0] > 0))) < 0.035
+    a, b = generator.binomial(1, 0.5, size=(2, 400, 2 * n))
+    bounds = ((0, 1), (0, 1))
+    first, second = st.bounded_difference(a[:, :n], b[:, :n], *bounds), st.bounded_difference(a, b, *bounds, again)
+    assert np.mean((first[0] > 0) | (second[0] > 0)) < 0.035
+
+
+def test_products_of_tails_keep_to_their_level():
+    for level, c in st.PRODUCT.items():
+        assert 0.97 < (c / st.WIDEST * (2 - st.WIDEST) + c * np.log(st.WIDEST**2 / c)) / ((1 - level) / 2) < 1
+
+
 BOUNDED = {
     "uniform": lambda g, shape: g.random(shape),
     "beta(.5, .5)": lambda g, shape: g.beta(0.5, 0.5, shape),
@@ -211,7 +229,7 @@ def test_limits_of_successes_are_clopper_and_pearsons():
 def test_bounded_intervals_have_power():
     """10 of 10 against 0 of 10: sqrt(c) is the tail of either side, 2 c ** (1 / 20) - 1 the limit."""
     low, high = st.bounded_difference(np.ones(10), np.zeros(10), (0, 1), (0, 1))
-    assert low == pytest.approx(2 * st.PRODUCT ** (1 / 20) - 1, abs=1e-3) and high == 1
+    assert low == pytest.approx(2 * st.PRODUCT[st.LEVEL] ** (1 / 20) - 1, abs=1e-3) and high == 1
     # Scores that vary little have narrower intervals than successes with the same mean.
     x = np.random.default_rng(0).beta(50, 50, 20)
     assert np.ptp(st.bounded_interval(x, 0, 1)) < 0.6 * np.ptp(stats.binomtest(10, 20).proportion_ci(0.95, "exact"))

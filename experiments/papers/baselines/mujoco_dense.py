@@ -43,8 +43,8 @@ EXPERIMENT = Experiment(
         learners(hidden=(32, 32), learning_starts=500, batch_size=64), (REACHER,), seeds=1, budget=2000, evals=2,
     ),
     repro=Tier(
-        learners(hidden=(128, 128), learning_starts=5000), TASKS, seeds=3, budget={CHEETAH: 100_000, REACHER: 40_000},
-        evals=20, eval_episodes=10,
+        learners(hidden=(128, 128), learning_starts=5000), TASKS, seeds=dict.fromkeys(learners(), 3) | {"td3": 12},
+        budget={CHEETAH: 100_000, REACHER: 40_000}, evals=20, eval_episodes=10, seen=3,
     ),
     paper=Tier(learners(), TASKS, seeds=5, budget=PAPER_BUDGET, evals=100, eval_episodes=10),
     claims=tuple(claim(label, env) for env in TASKS for label in ("td3", "sac")),

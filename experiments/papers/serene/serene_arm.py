@@ -6,7 +6,7 @@ from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.papers.serene.common import SOURCE, agents, claims, derived, metrics, some
 
 ENV = "arm/redundant"
-SEEDS = {"serene": 10, "novelty_search": 10, "map_elites": 5, "cma_me": 5, "nsga2": 5, "random_search": 5}
+SEEDS = {"serene": 30, "novelty_search": 30, "map_elites": 5, "cma_me": 5, "nsga2": 5, "random_search": 5}
 
 EXPERIMENT = Experiment(
     name="serene_arm",
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=Tier(some("serene", "novelty_search", "random_search"), (ENV,), seeds=1, budget=3000, evals=3),
-    repro=Tier(agents(), (ENV,), seeds=SEEDS, budget=200_000, evals=100),
+    repro=Tier(agents(), (ENV,), seeds=SEEDS, budget=200_000, evals=100, seen=10),
     paper=Tier(agents(), (ENV,), seeds=15, budget=500_000, evals=100),
     claims=claims(ENV, areas=3, paper_budget=500_000),
     derived=derived(3),

@@ -36,7 +36,7 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=Tier(AGENTS, (ENV,), seeds=1, budget=6000, evals=3),
-    repro=Tier(AGENTS, (ENV,), seeds=10, budget=50_000, evals=50),
+    repro=Tier(AGENTS, (ENV,), seeds=30, budget=50_000, evals=50, seen=10),
     paper=Tier(AGENTS, (ENV,), seeds=10, budget=50_000, evals=50),
     claims=(
         _claim(
