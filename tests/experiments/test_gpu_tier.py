@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl import cli
+from prospect_rl.experiments.cli import main as cli
 from prospect_rl.agents.api import can_share
 from prospect_rl.experiments.api import GPU, TIERS, Experiment, Tier
 from prospect_rl.experiments.register import EXPERIMENTS, load
