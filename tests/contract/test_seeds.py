@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import pytest
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import Batches, can_share, wants_of
+from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.program import Program
 from prospect_rl.experiments.run.seeds import seeds_together
 from tests.contract.test_agents import CALLS, ENVS, dataset_for, run, shrunk, small
@@ -88,19 +89,44 @@ def test_those_that_would_are_not_able(name):
     assert selections(name, SEEDS) > selections(name, (0,)) and not can_share(agents.make(name))
 
 
+@cache
+def together(name: str) -> tuple[Program, list[Any]]:
+    """The program of both seeds, and copies of its state after each of some calls."""
+    program = program_of(name, small(name), SEEDS)
+    return program, calls(program, program.init(), CALLS)
+
+
+def calls(program: Program, state: Any, count: int) -> list[Any]:
+    states = []
+    for _ in range(count):
+        state, _, _ = program.advance(state, program.phase(state), 10**6, 2)
+        states.append(jax.tree.map(jnp.copy, state))
+    return states
+
+
 @pytest.mark.parametrize("name", PARAMS)
 def test_seeds_together_are_the_seeds_alone(name):
-    program = program_of(name, small(name), SEEDS)
-    state = program.init()
-    for _ in range(CALLS):
-        state, _, _ = program.advance(state, program.phase(state), 10**6, 2)
+    """To rounding: nearly all numbers are equal, but Adam makes a whole step of a gradient that is nearly 0."""
+    _, states = together(name)
     for i, seed in enumerate(SEEDS):
-        alone, *_ = run(name, seed)
-        for path, x in jax.tree_util.tree_flatten_with_path(alone.agent)[0]:
-            ours = dict(jax.tree_util.tree_flatten_with_path(state.agent)[0])[path][i]
-            if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-                x, ours = jax.random.key_data(x), jax.random.key_data(ours)
-            np.testing.assert_allclose(ours, x, rtol=1e-5, atol=1e-5, err_msg=jax.tree_util.keystr(path))
+        ours, theirs = (
+            checkpoint.flatten(x) for x in (jax.tree.map(lambda x, i=i: x[i], states[-1]), run(name, seed)[0])
+        )
+        assert ours.keys() == theirs.keys()
+        for path, x in theirs.items():
+            near = np.isclose(ours[path], x, rtol=1e-5, atol=1e-5, equal_nan=True)
+            assert np.mean(near) > 0.99, (path, ours[path][~near], x[~near])
+            assert np.allclose(ours[path], x, rtol=0.05, atol=0.01, equal_nan=True), path
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_a_run_of_seeds_that_is_resumed_has_the_same_bits(name, tmp_path):
+    program, states = together(name)
+    checkpoint.save(tmp_path, states[1], {"iteration": 1, "config_hash": "x", "score": None})
+    named = checkpoint.last(tmp_path, "x")
+    resumed = jax.tree.map(lambda x: jnp.array(x, copy=True), checkpoint.rebuild(named, program.template()))
+    last = calls(program, resumed, CALLS - 2)[-1]
+    assert checkpoint.digest(last) == checkpoint.digest(states[-1])
 
 
 def test_what_pays_on_a_device():
