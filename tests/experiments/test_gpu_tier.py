@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.cli import main as cli
 from prospect_rl.agents.api import can_share
 from prospect_rl.experiments.api import GPU, TIERS, Experiment, Tier
+from prospect_rl.experiments.cli import main as cli
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports import on_gpu, tables_csv
 from prospect_rl.experiments.reports.report import CLAIM_HEAD
