@@ -14,9 +14,9 @@ from prospect_rl.experiments.reports.report import RESULTS, markdown
 from prospect_rl.experiments.run import durable
 
 INTRO = """Some experiments have a fourth tier, `gpu`, for one GPU: large batches, all seeds of an agent as one
-program, at most 25 minutes. Its settings are not those of the other tiers, so it has claims of its own; they are written down
-before any of its runs. Where settings are searched (`prospect search`), the search uses seeds and levels that no
-verdict does. A run that is stopped goes on where it was; the tables are a few small files."""
+program, at most 25 minutes. Its settings are not those of the other tiers, so it has claims of its own; they are
+written down before any of its runs. Where settings are searched (`prospect search`), the search uses seeds and levels
+that no verdict does. A run that is stopped goes on where it was; the tables are a few small files."""
 HEAD = ("claim (source)", "kind", "measured", "difference or mean [95 %]", "verdict")
 
 

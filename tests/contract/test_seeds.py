@@ -109,9 +109,8 @@ def test_seeds_together_are_the_seeds_alone(name):
     """To rounding: nearly all numbers are equal, but Adam makes a whole step of a gradient that is nearly 0."""
     _, states = together(name)
     for i, seed in enumerate(SEEDS):
-        ours, theirs = (
-            checkpoint.flatten(x) for x in (jax.tree.map(lambda x, i=i: x[i], states[-1]), run(name, seed)[0])
-        )
+        ours = checkpoint.flatten(jax.tree.map(lambda x, i=i: x[i], states[-1]))
+        theirs = checkpoint.flatten(run(name, seed)[0])
         assert ours.keys() == theirs.keys()
         for path, x in theirs.items():
             near = np.isclose(ours[path], x, rtol=1e-5, atol=1e-5, equal_nan=True)
