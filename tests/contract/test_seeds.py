@@ -18,7 +18,7 @@ from prospect_rl.experiments.run.seeds import seeds_together
 from tests.contract.test_agents import CALLS, ENVS, dataset_for, run, shrunk, small
 
 ABLE = [name for name in sorted(agents.AGENTS) if can_share(agents.make(name))]
-FAST = {"bc_gru", "count", "iql", "map_elites", "novelty_search", "td3"}
+FAST = {"bc_gru", "count", "iql", "novelty_search", "td3"}
 """One of each family, or of each kind of buffer; the others compile for minutes together."""
 BUFFERED = ("bins", "rollouts", "retain")
 """Fields besides large ones that say how large a buffer is."""
@@ -84,7 +84,8 @@ def test_seeds_copy_no_buffer(name):
         assert count
 
 
-@pytest.mark.parametrize("name", ["mbpo", pytest.param("mex_mb", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mbpo", "mex_mb"])
 def test_those_that_would_are_not_able(name):
     assert selections(name, SEEDS) > selections(name, (0,)) and not can_share(agents.make(name))
 
