@@ -47,7 +47,7 @@ help: ## Show this list of targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
-	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
+	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper|gpu] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
 	@for file in $(DECLARED); do \
 	  printf '  %-18s %s\n' "$$(basename $$file .py)" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' $$file | head -1)"; done
 

@@ -44,7 +44,7 @@ from prospect_rl.envs.fields import check, without_aliases
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
-    "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "cost", "hyper",
+    "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "can_share", "cost", "hyper",
     "not_bounded_vector", "nought", "traced", "unwritable", "with_arrays",
 ]  # fmt: skip
 
@@ -143,7 +143,12 @@ class Agent(metaclass=AcceptsAliases):
     """Spec of the environment; set by `bind`, never by hand."""
 
     vmap_seeds: ClassVar[bool] = True
-    """Whether seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+    """Whether several seeds can be one program (`can_share`). False where one seed would wait for another, or where a
+    vectorised program would copy what a single one writes in place. Whether it pays: `experiments.run.seeds`."""
+
+    in_step: ClassVar[bool] = False
+    """Whether an agent with phases is in the same phase after as many iterations, whatever its seed: else seeds cannot
+    be one program."""
 
     traces: ClassVar[bool] = True
     """Whether runs that differ in `traced` fields may be one program. False where they would wait for each other."""
@@ -274,6 +279,11 @@ def with_arrays(agent: Agent, values: Mapping[str, Array]) -> Agent:
     for name, x in values.items():
         object.__setattr__(made, name, x)
     return made
+
+
+def can_share(agent: Agent) -> bool:
+    """Whether several seeds of an agent can be one program."""
+    return agent.vmap_seeds and (agent.in_step or len(wants_of(agent)) == 1)
 
 
 def nought(x: float | Array) -> bool:

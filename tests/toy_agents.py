@@ -60,6 +60,14 @@ class Evolver(Agent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InStep(Evolver):
+    """All seeds of it are in the same phase."""
+
+    vmap_seeds: ClassVar[bool] = True
+    in_step: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Walker(Agent):
     """Segments of 7 steps (episodes have 10), a memory of what was seen, a small replay."""
 

@@ -10,6 +10,7 @@ from tests import toy_agents, toy_data, toy_envs
 CASES = {
     # agent, budget, evals, seeds
     "rollouts": (toy_agents.Evolver(), 400, 4, (3,)),
+    "rollouts-seeds": (toy_agents.InStep(), 400, 4, (3, 5)),
     "segments": (toy_agents.Walker(), 21 * 45, 4, (3,)),
     "segments-seeds": (toy_agents.Walker(), 21 * 45, 4, (3, 5)),
     "batches": (toy_agents.Cloner(), 200, 4, (3,)),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,8 @@ class State:
 @dataclass(frozen=True, kw_only=True)
 class NoveltySearch(Neuroevolution):
     """Novelty search with an archive of sampled offspring."""
+
+    in_step: ClassVar[bool] = True
 
     population: int = hyper(100, least=2)
     """Number of policies in the population (M in the paper)."""

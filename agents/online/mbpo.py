@@ -54,6 +54,7 @@ class MBPO(SAC):
 
     default_run = DefaultRun("mujoco/reacher", 8_000)
     traces: ClassVar[bool] = False  # a model is trained until it gets no better: all runs would wait for the slowest
+    vmap_seeds: ClassVar[bool] = False  # nor could a loop of no or one trip write to the replay of some of them alone
 
     hidden: tuple[int, ...] = hyper((128, 128), least=1)
     """Number of neurons in each hidden layer of the actor and the critics."""

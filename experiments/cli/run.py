@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, wants_of
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, can_share, wants_of
 from prospect_rl.envs.api import Spec
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.names import unknown
@@ -32,6 +32,7 @@ from prospect_rl.experiments.run.callbacks import parse_stop
 from prospect_rl.experiments.run.choice import chosen
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.hooks import Callback
+from prospect_rl.experiments.run.seeds import seeds_together
 from prospect_rl.experiments.run.tracking import TRACKERS
 from prospect_rl.experiments.run.train import EPISODES
 from prospect_rl.experiments.sweeps.job import Job, make_job, on, resolve
@@ -94,11 +95,10 @@ def _start(cls: type[Agent], name: str, words: list[str], env: str | None) -> st
     first.add_argument("--seeds", type=positive, default=1)
     args, others = first.parse_known_args(words)
     agent = agents.make(name, **given(args, "hyper-parameters"))
-    together = agent.vmap_seeds and len(wants_of(agent)) == 1
-    asked = devices.asked(args.device)
-    device = chosen(asked, agent, env or "", args.seeds if together else 1, gpus=devices.count())
+    asked, several = devices.asked(args.device), args.seeds if can_share(agent) else 1
+    device = chosen(asked, agent, env or "", several, gpus=devices.count())
     watched = any(word.partition("=")[0] in ("--track", "--stop-at") for word in others)
-    if together or args.seeds == 1 or watched:
+    if seeds_together(agent, device) or args.seeds == 1 or watched:
         devices.start(device)
         devices.check(device)
     else:  # several runs, in workers
@@ -162,8 +162,7 @@ def _jobs(name: str, args: argparse.Namespace, device: str) -> list[Job]:
     data = _data(args, spec)
     if data is None and isinstance(wants_of(agent)[0], Batches):
         raise ValueError(f"{name} learns from a dataset: add --dataset NAME (see: prospect data list)")
-    together = agent.vmap_seeds and len(wants_of(agent)) == 1
-    batches = [seeds] if together else [(seed,) for seed in seeds]
+    batches = [seeds] if seeds_together(agent, device) else [(seed,) for seed in seeds]
     jobs = []
     for batch in batches:
         payload = on({

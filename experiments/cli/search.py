@@ -8,7 +8,7 @@ import math
 from rich.table import Table
 
 from prospect_rl.envs.names import unknown
-from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.api import GPU, Experiment
 from prospect_rl.experiments.cli.display import sweep_display
 from prospect_rl.experiments.cli.outcome import print_notices
 from prospect_rl.experiments.cli.parser import Parser, add_device
@@ -45,11 +45,13 @@ def search_experiment(words: list[str]) -> int:
         raise unknown("experiment", args.experiment, EXPERIMENTS)
     if args.trials and args.trials > MOST_TRIALS:
         raise ValueError(f"--trials must be at most {MOST_TRIALS}, not {args.trials}")
-    wanted = asked(args.device, elsewhere=on_cluster())
+    experiment = load(args.experiment)
+    for_gpu = experiment.search is not None and experiment.search.tier == GPU
+    wanted = asked(GPU if for_gpu else args.device, elsewhere=on_cluster())
     ray = connect(args.workers, runtime_env={"env_vars": worker_environment()})  # before JAX
     try:
         pool = Ray(args.workers, args.limit, ray, args.gpu_share)
-        study = open_study(load(args.experiment), args.trials, of_pool(wanted, pool))
+        study = open_study(experiment, args.trials, of_pool(wanted, pool))
         with Lock(study.folder), sweep_display(err()) as display:
             from prospect_rl.experiments.searches import together
 
@@ -101,7 +103,7 @@ def conclude(study: Study) -> int:
         console.print(f"no trial was better than {study.search.label} with its own settings")
     else:
         console.print(f"to compare the best trial, {best.number}, with {study.search.label} itself on other seeds:")
-        console.print(f"prospect run {path} --tier repro")
+        console.print(f"prospect run {path} --tier {study.search.tier}")
     return FAILED if study.failed or best is None else 0
 
 
@@ -110,7 +112,7 @@ def trials_table(study: Study) -> Table:
     names, best = sorted(study.search.space), study.best()
     made = table("trial", *names, study.search.metric, "rows", "state")
     each = [(trial, *study.last(trial)) for trial in study.trials]
-    base = study.experiment.repro.agents[study.search.label]
+    base = study.experiment.tier(study.search.tier).agents[study.search.label]
     for trial, rows, score in sorted(each, key=lambda one: (-one[1], -worth(study.search, one[2]), one[0].number)):
         values = [show(trial.settings.get(name, getattr(base, name))) for name in names]
         figure = "–" if math.isnan(score) else f"{score:.4g}"

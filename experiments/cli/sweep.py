@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prospect_rl.experiments.api import TIERS
+from prospect_rl.experiments.api import GPU, TIERS
 from prospect_rl.experiments.cli.outcome import print_outcome
 from prospect_rl.experiments.cli.parser import Parser, add_device
 from prospect_rl.experiments.register import load
@@ -34,7 +34,7 @@ def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     from prospect_rl.experiments.sweeps.sweep import sweep
     from prospect_rl.experiments.sweeps.workers import of_pool, on_cluster, pool
 
-    wanted = asked(args.device, elsewhere=on_cluster())
+    wanted = asked(GPU if args.tier == GPU else args.device, elsewhere=on_cluster())
     with pool(args.workers, args.limit, args.gpu_share) as workers:  # before JAX
         device = of_pool(wanted, workers)
         experiment = load(name)

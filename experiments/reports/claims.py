@@ -177,7 +177,7 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
 
     A metric that is not registered and that no claim is about counts as real.
     """
-    for claim in experiment.claims:
+    for claim in (*experiment.claims, *experiment.gpu_claims):
         if (claim.metric, claim.env) == (metric, env):
             return claim.scores
     try:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import TIERS, Claim, Experiment
+from prospect_rl.experiments.api import GPU, TIERS, Claim, Experiment
 from prospect_rl.experiments.metrics import number, sentence, words_of
 from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
@@ -78,8 +78,10 @@ def report(
 
 
 def _planned(experiment: Experiment, tier: str, root: Path | None) -> list[Job]:
-    """The runs of a tier on the CPU, and those that have a folder for another kind of device."""
+    """The runs of a tier, on the CPU unless it is for a GPU, and those with a folder for another kind of device."""
     jobs = plan(experiment, tier, root=root)
+    if tier == GPU:
+        return jobs
     base = jobs[0].out.parents[2]
     others = [kind for kind in KINDS if kind != "cpu" and any(base.glob(f"*/*/*-{kind}"))]
     return jobs + [job for kind in others for job in plan(experiment, tier, root=root, device=kind) if job.out.exists()]
@@ -90,7 +92,7 @@ def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
 
     if tier == "smoke":
         return Path(root or runs_root()) / experiment.name / tier / "report"
-    return RESULTS / experiment.name
+    return RESULTS / GPU / experiment.name if tier == GPU else RESULTS / experiment.name
 
 
 def render(experiment: Experiment, tier: str, folder: Path) -> Report:
@@ -102,7 +104,7 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
     budgets = {row["env"]: int(row["budget"]) for row in rows}
     cells = experiment.tier(tier)
-    known = [claim for claim in experiment.claims if claim.env in cells.envs]
+    known = [claim for claim in experiment.claims_of(tier) if claim.env in cells.envs]
     verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env)), tier=cells) for c in known]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
@@ -163,10 +165,11 @@ def readme(
     cells = experiment.tier(tier)
     parts = [
         f"# {experiment.title}",
-        f"{experiment.text}\n\nSource: {experiment.source}",
+        "\n\n".join(filter(None, [experiment.text, experiment.gpu_text if tier == GPU else ""])),
+        f"Source: {experiment.source}",
         _facts(experiment, tier, rows),
     ]
-    if experiment.claims:
+    if experiment.claims_of(tier):
         parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE, METHODS_NOTE]
         known = {(experiment.name, v.claim.name): v for v in verdicts}
         changed = verdict_changes({key: v.outcome for key, v in known.items()}, folder.parent / BEFORE)
@@ -252,10 +255,11 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
+    where = "" if tier == GPU else ", one core a run"
     lines = [
         f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
         f"- Command: `make {experiment.name} TIER={tier}`",
-        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run.",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
         *([DEVICES_NOTE] if records.devices_in(rows) else []),
     ]

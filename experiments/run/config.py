@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from prospect_rl import envs
-from prospect_rl.agents.api import Agent, Batches, cost
+from prospect_rl.agents.api import Agent, Batches, can_share, cost
 from prospect_rl.envs import identity
 from prospect_rl.envs.api import Dataset, Env
 from prospect_rl.envs.threads import threads
@@ -55,7 +55,7 @@ class Run:
     env_fields: tuple[tuple[str, Any], ...] = ()
     """Pairs (field, value) for fields of a registered environment."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the run; more than one only for agents with `vmap_seeds`."""
+    """Seeds of the run; more than one only where they can be one program (`agents.api.can_share`)."""
     budget: int = 0
     """Environment steps, policy evaluations or updates, depending on what the agent wants."""
     evals: int = 20
@@ -112,7 +112,7 @@ class Run:
             raise ValueError(f"seeds must differ from each other: {list(self.seeds)}")
         if not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(self.seeds)}")
-        if len(self.seeds) > 1 and (not self.agent.vmap_seeds or len(wants) > 1):
+        if len(self.seeds) > 1 and not can_share(self.agent):
             raise ValueError(f"{name} trains one seed per run, not {len(self.seeds)}: start one run per seed")
         if self.budget < cost(first):
             raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")

@@ -138,7 +138,7 @@ class Program:
 
     def phase(self, run: RunState) -> int:
         """The phase of the next iteration."""
-        return int(self.agent.phase(run.agent)) if len(self.wants) > 1 else 0
+        return int(self._phase_of(run))
 
     # --- traced --------------------------------------------------------------------------------------
 
@@ -156,6 +156,13 @@ class Program:
     def _of(self, who: Tree) -> tuple[Agent, Array]:
         """(the agent, the seed []) of one row of `self.who`."""
         return (with_arrays(self.agent, who[1]), who[0]) if isinstance(who, tuple) else (self.agent, who)
+
+    def _phase_of(self, run: RunState) -> Array:
+        """The phase of the next iteration, int32 []: that of the first seed, for several are in step."""
+        if len(self.wants) == 1:
+            return jnp.int32(0)
+        state = jax.tree.map(lambda x: x[0], run.agent) if self.batched else run.agent
+        return jnp.asarray(self.agent.phase(state), jnp.int32)
 
     def _init_of(self, who: Tree, world: Tree) -> RunState:
         agent, seed = self._of(who)
@@ -237,7 +244,7 @@ class Program:
         def going(carry: tuple[RunState, Array, dict[str, Array]]) -> Array:
             run, count, _ = carry
             on = (count < limit) & (jnp.min(run.used) < mark) & ~over(run.broken)
-            return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
+            return on & (self._phase_of(run) == phase) if len(self.wants) > 1 else on
 
         def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
             run, count, before = carry
@@ -249,8 +256,7 @@ class Program:
         before = self._over_seeds(partial(self._figures, phase=phase))
         figures = before(run.agent, run.streams, who, run.iteration, world)
         run, count, figures = jax.lax.while_loop(going, body, (run, jnp.int32(0), figures))
-        following = jnp.asarray(self.agent.phase(run.agent), jnp.int32) if len(self.wants) > 1 else jnp.int32(0)
-        status = jnp.stack([count, jnp.min(run.used), following, over(run.broken).astype(jnp.int32)])
+        status = jnp.stack([count, jnp.min(run.used), self._phase_of(run), over(run.broken).astype(jnp.int32)])
         return run, status, figures
 
     def _evaluate_of(self, state: Tree, who: Tree, world: Tree, mark: Array) -> dict[str, Array]:

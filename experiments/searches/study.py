@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import Experiment, seeds_name
+from prospect_rl.experiments.api import GPU, Experiment, seeds_name
 from prospect_rl.experiments.reports.records import value_of
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.search_space import Search
@@ -84,8 +84,8 @@ class Study:
             raise ValueError(f"{experiment.name} declares no search")
         self.experiment, self.search, self.folder = experiment, experiment.search, folder.resolve()
         tier = experiment.trial({})
-        self.device = device
-        if device == "auto":
+        self.device = GPU if self.search.tier == GPU else device
+        if self.device == "auto":
             from prospect_rl.experiments.run.choice import best
 
             self.device = best(tier.agents[self.search.label], self.search.env, self.search.seeds)
@@ -120,7 +120,8 @@ class Study:
 
         Raises ValueError, listing every differing key, if the folder belongs to another search.
         """
-        declared = {"base": self._base.config(), **durable.fields_of(self.search, leave_out=("trials",))}
+        told = durable.fields_of(self.search, leave_out=("trials", "tier", "env_fields"))  # these are in the base
+        declared = {"base": self._base.config(), **told}
         path = self.folder / "search.json"
         if not path.exists():
             durable.write(path, durable.dumps(declared, indent=1).encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prospect_rl.experiments.api import Data, Experiment, Tier, seeds_name
+from prospect_rl.experiments.api import GPU, Data, Experiment, Tier, seeds_name
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.run import durable
 
@@ -166,15 +166,16 @@ def plan(
 ) -> list[Job]:
     """List all runs of a tier, ordered by environment, then seed, then agent, so that a partial sweep is balanced.
 
-    Agents with `vmap_seeds` get one run for all their seeds, unless each seed has its own data.
+    An agent whose seeds are one program (`experiments.run.seeds`) gets one run, unless each seed has its own data.
 
     Args:
         experiment: The experiment.
-        tier: "smoke", "repro" or "paper".
+        tier: "smoke", "repro", "paper" or "gpu".
         root: Folder of all runs; by default $PROSPECT_RUNS or results/runs.
         seeds: Largest number of seeds per agent; by default as declared.
         agents: Labels to include; by default all.
-        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU.
+        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU. The runs of
+            the tier "gpu" are always for one.
 
     Returns:
         One job per run.
@@ -186,10 +187,11 @@ def plan(
         >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
         >>> outcome = sweep(jobs, workers)
     """
-    from prospect_rl.agents.api import wants_of
+    from prospect_rl.agents.api import can_share
     from prospect_rl.envs.names import unknown
     from prospect_rl.experiments.run.choice import best
     from prospect_rl.experiments.run.machine import runs_root
+    from prospect_rl.experiments.run.seeds import seeds_together
 
     cells = experiment.tier(tier)
     for label in agents or ():
@@ -198,14 +200,16 @@ def plan(
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     base, listed = Path(root or runs_root()) / experiment.name / tier, []
+    device = GPU if tier == GPU else device
     for e, env in enumerate(cells.envs):
         for a, (label, agent) in enumerate(cells.agents.items()):
             if agents and label not in agents:
                 continue
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            together = agent.vmap_seeds and len(wants_of(agent)) == 1 and not callable(cells.data_of(label, env))
+            able = can_share(agent) and not callable(cells.data_of(label, env))
+            kind = best(agent, env, len(numbers) if able else 1) if device == "auto" else device
+            together = able and seeds_together(agent, kind)
             for batch in [numbers] if together else [(s,) for s in numbers]:
-                kind = best(agent, env, len(batch)) if device == "auto" else device
                 payload = on({
                     "experiment": experiment.reference, "tier": tier, "label": label, "env": env, "seeds": list(batch)
                 }, kind)  # fmt: skip

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +50,8 @@ from prospect_rl.agents.ops.emitters import Cma, Elitist, Emitter
 @dataclass(frozen=True, kw_only=True)
 class Serene(NoveltySearch):
     """SERENE: novelty search and emitters that share the budget in chunks."""
+
+    in_step: ClassVar[bool] = False  # emitters begin and end when they do
 
     chunk: int = hyper(1000, least=1)
     """Number of evaluations that novelty search and emitters each get before the other continues (K in the paper)."""
