@@ -86,8 +86,6 @@ class Study:
         tier = experiment.trial({})
         self.device = GPU if self.search.tier == GPU else device
         if self.device == "auto":
-            from prospect_rl.experiments.run.choice import best
-
             self.device = best(tier.agents[self.search.label], self.search.env, self.search.seeds)
         base = cell(tier, self.search.label, self.search.env, self._seeds, self.device)
         self._base, self._spec = base, base.make_env().spec
