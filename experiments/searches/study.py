@@ -23,6 +23,7 @@ import numpy as np
 from prospect_rl.experiments.api import GPU, Experiment, seeds_name
 from prospect_rl.experiments.reports.records import value_of
 from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.choice import best
 from prospect_rl.experiments.search_space import Search
 from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, on, read_lines
 from prospect_rl.experiments.sweeps.sweep import Progress
