@@ -19,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +166,30 @@ def _met(value: float, target: tuple[str, float] | None) -> str:
     return said if holds(value, *target) else f"**missed: {said}**"
 
 
+PACKAGES = ("prospect-rl", "jax", "jaxlib", "flax", "numpy", "mujoco", "gymnasium")
+"""Packages whose versions are written beside the figures."""
+
+
 def write(path: Path, figures: dict[str, float], *, threads: int, command: str, device: str | None = None) -> None:
     """Write the figures as flat JSON, with machine, threads, versions, date and command."""
     about = {
         "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))} | ({"device": device} if device else {}),
         "threads": threads,
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("prospect-rl", "jax", "jaxlib", "flax", "numpy", "mujoco", "gymnasium")},
+        | {name: found for name in PACKAGES if (found := version_of(name))},
         "date": datetime.now(UTC).date().isoformat(),
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, (durable.dumps(figures | about, indent=2) + "\n").encode())
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None for one that is imported from its folder, as in a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def cpu_model() -> str:
