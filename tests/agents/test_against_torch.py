@@ -1,4 +1,4 @@
-"""CDE, TD3+BC, IQL and SMoSE against the PyTorch of their benches: the same weights, batches and noise, the same losses.
+"""CDE, TD3+BC, IQL and SMoSE against the PyTorch of their benches: same weights, batches and noise, same losses.
 
 Needs torch, which the extra `sb3` brings.
 """

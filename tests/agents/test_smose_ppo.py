@@ -17,8 +17,8 @@ from prospect_rl.experiments import train
 from tests.agents.players import PICTURE, observations, untrained
 
 
-def player_for(obs, action=Discrete(3, start=2)):
-    return untrained(SmosePPO(experts=4, greedy=True), obs, action)
+def player_for(obs):
+    return untrained(SmosePPO(experts=4, greedy=True), obs, Discrete(3, start=2))
 
 
 @pytest.mark.parametrize("obs", [Box((3,)), Discrete(5, start=-1), PICTURE], ids=["numbers", "choice", "picture"])
