@@ -208,7 +208,7 @@ def cmd_watch(words: list[str]) -> int:
 
 
 def cmd_export(words: list[str]) -> int:
-    """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER]."""
+    """Write a run's archive or its agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER | --json FILE]."""
     from prospect_rl.experiments.cli.export import export_run
 
     return export_run(words)
