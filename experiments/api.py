@@ -75,6 +75,9 @@ class Exam:
     """Number of episodes, all run in parallel."""
     best: bool = False
     """Also test the first state that reached the run's best `eval/success`, as `exam_best/<name>/...`."""
+    reads: bool = field(default=False, metadata={"later": True})
+    """Read a policy of linear experts instead (`experiments.run.reading`): fit trees on `episodes` of them, and add what
+    these and both ways to act by the law are worth on others, as `reading/...` and `trees/...`."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from prospect_rl.agents.api import Agent
 from prospect_rl.envs.api import Array, Env, Key, Transitions, Tree
 from prospect_rl.envs.rollout.kernel import Stream, acting, advance, begin
 from prospect_rl.envs.rollout.keys import EXAMS, Keys
+from prospect_rl.experiments.api import Exam
 from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.callbacks import best_folder
 from prospect_rl.experiments.run.config import Run
@@ -54,6 +55,13 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
     """Run all exams that are not in the run's exams.json; returns False if a signal interrupted them."""
     known: dict[str, list[Figures]] = folder.exams
     for exam in run.exams:
+        if exam.reads:
+            if exam.name not in known:
+                if stopped():
+                    return False
+                known[exam.name] = _read(run, program, state, exam)
+                folder.save_exams(known)
+            continue
         exam_program, titles = ExamProgram(program.agent, run.make_env(**exam.fields), exam.episodes), ["exam"]
         for title in [*titles, "exam_best"] if exam.best else titles:
             name, figures = f"{title}/{exam.name}", []
@@ -69,6 +77,18 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
             known[name] = figures
             folder.save_exams(known)
     return True
+
+
+def _read(run: Run, program: Program, state: RunState, exam: Exam) -> list[Figures]:
+    """The figures of an exam that `reads`, of each seed."""
+    from prospect_rl.experiments.run.reading import read
+
+    env, behaviour = run.make_env(**exam.fields), program.behaviour(state)
+    each = [jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour for s in range(len(run.seeds))]
+    return [
+        read(program.agent, env, one, seed, episodes=exam.episodes).figures()
+        for one, seed in zip(each, run.seeds, strict=True)
+    ]
 
 
 def _best(program: Program, folder: Folder, config_hash: str) -> RunState:
