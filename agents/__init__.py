@@ -36,6 +36,8 @@ from prospect_rl.agents.online.mex.tabular import TabularMEX
 from prospect_rl.agents.online.ppo import PPO
 from prospect_rl.agents.online.ppo_elmur import ElmurPPO
 from prospect_rl.agents.online.sac import SAC
+from prospect_rl.agents.online.smose.ppo import SmosePPO
+from prospect_rl.agents.online.smose.smose import Smose
 from prospect_rl.agents.online.td3 import TD3
 from prospect_rl.agents.sequence.dt import DT, RATE
 from prospect_rl.agents.sequence.elmur.elmur import Elmur
@@ -87,6 +89,8 @@ __all__ = [
     "Player",
     "RandomSearch",
     "Serene",
+    "Smose",
+    "SmosePPO",
     "TabularMEX",
     "TrXL",
     "load",
@@ -130,6 +134,8 @@ AGENTS: dict[str, type[Agent]] = {
     "rnd": RND,
     "sac": SAC,
     "serene": Serene,
+    "smose": Smose,
+    "smose_ppo": SmosePPO,
     "td3": TD3,
     "td3_bc": TD3BC,
     "trxl": TrXL,

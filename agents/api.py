@@ -205,6 +205,10 @@ class Agent(metaclass=AcceptsAliases):
         """The behaviour to evaluate and to ship (for an archive agent: its best stored policy)."""
         raise NotImplementedError
 
+    def readings(self, behaviour: Tree) -> dict[str, Tree]:
+        """What `exploit` gave, read in other ways, by the names of these: evaluated and shown beside it."""
+        return {}
+
     def memory(self, behaviour: Tree, key: Key) -> Tree:
         """The memory at the start of an episode."""
         return ()
@@ -239,6 +243,12 @@ class Agent(metaclass=AcceptsAliases):
         Raises ValueError, in one line, where it cannot be written so; here it never can.
         """
         raise unwritable(self, "it keeps a memory" if self.remembers else "it is no feed-forward network known here")
+
+    def to_json(self, behaviour: Tree) -> dict[str, Any]:
+        """What `exploit` gave as named coefficients that people can read. Raises ValueError, in one line, if it has none."""
+        raise ValueError(
+            f"the policy of {type(self).__name__} has no coefficients to name: it is not made of linear laws"
+        )
 
     def notices(self, row: Mapping[str, Any]) -> list[str]:
         """Messages for the user after each row of metrics, made on the host; the driver reports each text once."""

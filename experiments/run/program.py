@@ -132,7 +132,8 @@ class Program:
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
         """Mean return, length and success of whole episodes, each [] or [S]. Does not change the run.
 
-        `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any.
+        `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any. Of an agent
+        with other readings of its policy, `eval/<reading>_...` are theirs.
         """
         worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
         found = {name: self._evaluate(run.agent, self.who, world, jnp.int32(mark)) for name, world in worlds.items()}
@@ -262,11 +263,14 @@ class Program:
     def _evaluate_of(self, state: Tree, who: Tree, world: Tree, mark: Array) -> dict[str, Array]:
         def one(state: Tree, who: Tree, world: Tree) -> dict[str, Array]:
             agent, seed = self._of(who)
-            data = rollout.episodes(
-                self._rebuild(world[0]), agent, agent.exploit(state), jnp.ones(1, bool),
-                population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
-            )  # fmt: skip
-            figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
+            shipped, figures = agent.exploit(state), {}
+            for before, behaviour in {"": shipped, **agent.readings(shipped)}.items():
+                data = rollout.episodes(
+                    self._rebuild(world[0]), agent, behaviour, jnp.ones(1, bool),
+                    population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
+                )  # fmt: skip
+                found = {"return": data.returns, "length": data.length, "success": data.info["success"]}
+                figures |= {f"{before}_{name}".lstrip("_"): x for name, x in found.items()}
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
         return self._over_seeds(one)(state, who, world)
