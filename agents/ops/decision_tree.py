@@ -1,13 +1,14 @@
 """Binary decision trees as arrays: what scikit-learn fits, walked in JAX.
 
-A node n with children tests x[feature[n]] <= threshold[n] and goes left where that holds. A leaf is its own child, so that
-walking on stays there, and a tree may be padded with leaves nothing leads to.
+A node n with children tests x[feature[n]] <= threshold[n] and goes left where that holds. A leaf is its own child, so
+that walking on stays there, and a tree may be padded with leaves that nothing leads to.
 
 Shapes: N nodes, F features, V numbers in a node.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -62,8 +63,8 @@ def empty(depth: int, values: int) -> DecisionTree:
     return DecisionTree(jnp.zeros(n, jnp.int32), jnp.zeros(n), own, own, jnp.zeros((n, values)), depth)
 
 
-def arrays_of(fitted: Any, value: np.ndarray, depth: int) -> DecisionTree:
-    """A tree of scikit-learn (its `tree_`) in NumPy, padded to the nodes of `depth`; value [nodes, V].
+def arrays_of(fitted: Any, value: np.ndarray, depth: int) -> tuple[np.ndarray, ...]:
+    """The arrays of a tree of scikit-learn (its `tree_`), padded to the nodes of `depth`; value [nodes, V].
 
     scikit-learn compares float32 features with float64 thresholds: rounded down, a float32 threshold decides the same.
     """
@@ -77,12 +78,12 @@ def arrays_of(fitted: Any, value: np.ndarray, depth: int) -> DecisionTree:
         full[:n][inner[:n]] = x[inner[:n]]
         return full
 
-    zeros = np.zeros(total)
     values = np.zeros((total, value.shape[1]), np.float32)
     values[:n] = value
-    return DecisionTree(
-        padded(fitted.feature, zeros.astype(np.int32)), padded(rounded_down(fitted.threshold), zeros.astype(np.float32)),
-        padded(fitted.children_left, own), padded(fitted.children_right, own), values, depth,
+    return (
+        padded(fitted.feature, np.zeros(total, np.int32)),
+        padded(rounded_down(fitted.threshold), np.zeros(total, np.float32)),
+        padded(fitted.children_left, own), padded(fitted.children_right, own), values,
     )  # fmt: skip
 
 
@@ -92,16 +93,15 @@ def rounded_down(x: np.ndarray) -> np.ndarray:
     return np.where(near > x, np.nextafter(near, np.float32(-np.inf)), near)
 
 
-def size(tree: DecisionTree) -> int:
-    """The number of nodes that can be reached from the root."""
-    return len(reached(tree))
+def learner() -> ModuleType:
+    """scikit-learn's trees. Raises ValueError, in one line, where it is not installed."""
+    try:
+        from sklearn import tree
+    except ImportError:
+        raise ValueError("trees need scikit-learn: pip install 'prospect-rl[explain]'") from None
+    return tree
 
 
-def reached(tree: DecisionTree) -> list[int]:
-    """The nodes that can be reached, in the order in which a text shows them: a node, what is left, what is right."""
-    left, right = np.asarray(tree.left), np.asarray(tree.right)
-
-    def below(node: int) -> list[int]:
-        return [node] if left[node] == node else [node, *below(int(left[node])), *below(int(right[node]))]
-
-    return below(0)
+def count(tree: DecisionTree) -> Array:
+    """The number of nodes [] that can be reached from the root: one, and two for every test."""
+    return 1 + 2 * jnp.sum(tree.left != jnp.arange(tree.left.shape[0]))

@@ -84,7 +84,9 @@ def _read(run: Run, program: Program, state: RunState, exam: Exam) -> list[Figur
     from prospect_rl.experiments.run.reading import read
 
     env, behaviour = run.make_env(**exam.fields), program.behaviour(state)
-    each = [jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour for s in range(len(run.seeds))]
+    each = [
+        jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour for s in range(len(run.seeds))
+    ]
     return [
         read(program.agent, env, one, seed, episodes=exam.episodes).figures()
         for one, seed in zip(each, run.seeds, strict=True)

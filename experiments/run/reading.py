@@ -1,9 +1,9 @@
 """Reading a finished policy of linear experts: when each expert acts, trees that say so, and what both are worth.
 
-    steps of whole episodes   the shipped policy, for fitting trees; then other episodes, for everything that is reported
-    returns                   of every way to act by the same law, all from the same starts (`WAYS`, and each expert alone)
+    steps     of whole episodes of the shipped policy: some for fitting trees, others for everything that is reported
+    returns   of all ways to act by one law, from the same starts: as trained, as printed, by trees, each expert alone
 
-Nothing of a replay is used, which a finished run does not keep. Shapes: B steps, D features, M experts, E episodes, P ways.
+Nothing of a replay is used, which a finished run does not keep. Shapes: B steps, D features, M experts, E episodes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from prospect_rl.agents.continuous import Continuous, flat
 from prospect_rl.agents.online.smose import trees
 from prospect_rl.agents.online.smose.policy import Law, act_linear, act_trained
 from prospect_rl.agents.online.smose.trees import Fidelity, Kind, Routing
+from prospect_rl.agents.ops import decision_tree
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Env, Episodes, Inputs, Key, Tree
 from prospect_rl.experiments.run.keys import EXAM, stream
@@ -41,6 +42,10 @@ class Reader:
     def memory(self, behaviour: Tree, key: Key) -> Tree:
         """None."""
         return ()
+
+    def fresh_memory(self, behaviour: Tree, memory: Tree, ended: Array, key: Key) -> Tree:
+        """None."""
+        return memory
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Array]:
         """The action; extras: the features."""
@@ -84,9 +89,9 @@ class Reading:
     def figures(self) -> dict[str, float]:
         """The metrics of an exam."""
         usage, faith = self.usage, self.fidelity["each"]
-        known = usage[usage > 0]
+        known, mean = usage[usage > 0], {way: float(x.mean()) for way, x in self.returns.items()}
         return {
-            **{f"reading/{way}": float(self.returns[way].mean()) for way in (TRAINED, LINEAR, BY_TREES)},
+            "reading/trained": mean[TRAINED], "reading/linear": mean[LINEAR], "reading/trees": mean[BY_TREES],
             "reading/best_expert": float(self.alone.max()), "reading/main_experts": float(np.sum(usage > SHARE)),
             "reading/usage_entropy": float(-np.sum(known * np.log(known))) + 0.0,
             "trees/agreement": faith.agreement, "trees/balanced": faith.mean_balanced, "trees/nodes": faith.nodes,
@@ -97,7 +102,7 @@ class Reading:
 def check_reading(agent: Agent) -> None:
     """Raise ValueError, in one line, for an agent without linear experts, or where scikit-learn is missing."""
     readable(agent)
-    trees.learner()
+    decision_tree.learner()
 
 
 def readable(agent: Agent) -> None:
@@ -131,9 +136,9 @@ def read(
     features, states = features_of(agent, behaviour), min(states, env.spec.horizon - 1)
     fit, other = (_recorded(env, features, law, stream(EXAM, seed, n), episodes, states) for n in (FIT, OTHER))
     steps, seen = _lived(other), _lived(fit)
-    routings = {kind: trees.fit(law, seen, kind=kind, depth=depth) for kind in kinds}
+    routings: dict[Kind, Routing] = {kind: trees.fit(law, seen, kind=kind, depth=depth) for kind in kinds}
     returns = _returns(env, features, law, routings["each"], stream(EXAM, seed, OTHER), episodes)
-    faith = {kind: trees.fidelity(routing, law, steps) for kind, routing in routings.items()}
+    faith: dict[Kind, Fidelity] = {kind: trees.fidelity(routing, law, steps) for kind, routing in routings.items()}
     length = np.asarray(other.length[0])
     at = rollout.frame_steps(env.spec.horizon, states)
     at = at[at <= length[0]]

@@ -42,10 +42,11 @@ def strip(chosen: np.ndarray, labels: Sequence[str], *, title: str) -> Html:
     ends, unit = np.append(starts[1:], len(chosen)), STRIP / len(chosen)
     runs = [
         element(
-            "rect", element("title", f"{labels[chosen[start]]}: steps {start} to {end - 1}"), x=f"{unit * start:.2f}",
-            y=0, width=f"{unit * (end - start):.2f}", height=TALL, class_=f"bar {colour(labels, labels[chosen[start]])}",
+            "rect", element("title", f"{label}: steps {start} to {end - 1}"), x=f"{unit * start:.2f}", y=0,
+            width=f"{unit * (end - start):.2f}", height=TALL, class_=f"bar {colour(labels, label)}",
         )
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        for label in [labels[int(chosen[start])]]
     ]  # fmt: skip
     return element("svg", *runs, viewBox=f"0 0 {STRIP} {TALL}", role="img", aria_label=title, class_="strip",
                    preserveAspectRatio="none")  # fmt: skip

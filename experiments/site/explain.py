@@ -12,6 +12,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class About:
     """(step, PNG) of the episode in the strip."""
     no_pictures: str = ""
     """Why there are none."""
-    seeds: list[Mapping[str, float | None]] = field(default_factory=list)
+    seeds: Sequence[Mapping[str, Any]] = ()
     """Final metrics rows of all seeds, where there are several."""
 
 
@@ -93,7 +94,7 @@ class Seen:
         """(feature, effect of one spread), the largest first; without features that never vary."""
         effects = weights * self.spread
         order = np.argsort(-np.abs(effects), kind="stable")
-        return [(self.about.features[i], float(effects[i])) for i in order if self.spread[i] > 0]
+        return [(self.about.features[i], float(effects[i])) for i in map(int, order) if self.spread[i] > 0]
 
     @property
     def constant(self) -> list[str]:
@@ -299,6 +300,6 @@ def _seeds(about: About) -> Html | None:
     return table(["", *(shown[name] for name in names)], rows, caption="Final figures of all seeds")
 
 
-def _value(row: Mapping[str, float | None], name: str) -> float:
+def _value(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
     return float("nan") if value is None else float(value)

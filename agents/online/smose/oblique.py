@@ -15,36 +15,38 @@ import numpy as np
 
 from prospect_rl.agents.api import Array
 from prospect_rl.agents.ops import cmaes
-from prospect_rl.agents.ops.decision_tree import DecisionTree
+from prospect_rl.agents.ops.decision_tree import nodes_of
 
 POINTS, GENERATIONS, ROWS = 64, 300, 2000
 
 
-def seek(obs: np.ndarray, labels: np.ndarray, classes: int, depth: int, seed: int) -> tuple[DecisionTree, np.ndarray]:
-    """(the tree, its tests [N, D]) for rows [B, D] with labels [B] below `classes`; node n tests the n-th sum."""
+def seek(
+    obs: np.ndarray, labels: np.ndarray, classes: int, depth: int, seed: int
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """(the arrays of a tree, its tests [N, D]) for rows [B, D] with labels [B] below `classes`.
+
+    Node n tests the n-th weighted sum.
+    """
     rows = np.unique(np.linspace(0, len(obs) - 1, min(ROWS, len(obs))).round().astype(int))
     mean, std = obs.mean(axis=0), obs.std(axis=0)
     std = np.where(std > 0, std, 1.0)
     seen = np.concatenate([(obs - mean) / std, np.ones((len(obs), 1))], axis=1).astype(np.float32)
     inner, width = 2**depth - 1, seen.shape[1]
-    found = np.asarray(_search(jnp.asarray(seen[rows]), jnp.asarray(labels[rows]), classes, depth, seed))
-    tests = found.reshape(inner, width)
+    tests = np.zeros((inner, width), np.float32)
+    if classes > 1:
+        found = _search(jnp.asarray(seen[rows]), jnp.asarray(labels[rows]), classes, depth, seed)
+        tests = np.asarray(found).reshape(inner, width)
     # the tests on the features themselves: sum_d w_d (s_d - mean_d) / std_d + w_0 <= 0
     basis = tests[:, :-1] / std
     bound = basis @ mean - tests[:, -1]
-    total = 2 ** (depth + 1) - 1
-    own, zeros = np.arange(total, dtype=np.int32), np.zeros(total, np.float32)
+    own = np.arange(nodes_of(depth), dtype=np.int32)
     first = own < inner
     counts = np.asarray(_counts(jnp.asarray(tests), jnp.asarray(seen), jnp.asarray(labels), classes, depth))
-    value = np.zeros((total, classes), np.float32)
+    value, threshold = np.zeros((len(own), classes), np.float32), np.zeros(len(own), np.float32)
     value[inner:] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    threshold = zeros.copy()
     threshold[:inner] = bound
-    tree = DecisionTree(
-        np.where(first, own, 0), threshold, np.where(first, 2 * own + 1, own), np.where(first, 2 * own + 2, own),
-        value, depth,
-    )  # fmt: skip
-    return tree, basis.astype(np.float32)
+    left, right = np.where(first, 2 * own + 1, own), np.where(first, 2 * own + 2, own)
+    return (np.where(first, own, 0), threshold, left, right, value), basis.astype(np.float32)
 
 
 def _counts(tests: Array, seen: Array, labels: Array, classes: int, depth: int) -> Array:

@@ -2,14 +2,14 @@
 
     each      for every expert in use a tree that says yes or no, on its router weights times the features (W_dm s_d)
     one       one tree whose leaves name the expert, on the features
-    oblique   the same with tests w . s <= 0 on standardised features, sought by CMA-ES (no greedy learner finds these)
+    oblique   the same with tests w . s <= t, sought by CMA-ES
 
-Of the trees that say yes, the one with the largest share of yes in its leaf chooses, and among equal shares the first in
-the router's order; where none says yes, the same holds of all. `decide` counts both. A tree-routed policy is the law as
-it is printed: the gate's probability belongs to the router that the trees replace.
+Of the trees that say yes, the one with the largest share of yes in its leaf chooses, and among equal shares the first
+in the router's order; where none says yes, the same holds of all. `decide` counts both. A tree-routed policy is the law
+as it is printed: the gate's probability belongs to the router that the trees replace.
 
 scikit-learn (extra `explain`) is imported where trees are fitted, and not for `oblique`. Depth-3 trees on weighted
-features are the poster's; learner, data and weights of classes are not stated there. Here: CART with unweighted classes.
+features are the poster's, which states no learner, data or weights of classes. Here: CART with unweighted classes.
 
 Shapes: B observations, D features, M experts, K experts in use, N nodes.
 """
@@ -17,8 +17,8 @@ Shapes: B observations, D features, M experts, K experts in use, N nodes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from types import ModuleType
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
@@ -33,6 +33,8 @@ from prospect_rl.agents.ops import decision_tree as trees
 from prospect_rl.agents.ops.decision_tree import DecisionTree
 
 Kind = Literal["each", "one", "oblique"]
+PARTS = {"feature": np.int32, "threshold": np.float32, "left": np.int32, "right": np.int32, "value": np.float32}
+"""The arrays of a `DecisionTree`."""
 IN_USE = 0.01
 """Share of the steps from which an expert counts as in use."""
 
@@ -42,9 +44,9 @@ class Routing:
     """Trees in the place of the router."""
 
     trees: DecisionTree
-    """The trees, leading [K] for `each`; a leaf's value is the share of no and yes [2], or of each expert in use [K]."""
+    """The trees, leading [K] for `each`; a leaf holds the shares of no and yes [2], or of the experts in use [K]."""
     basis: Array
-    """What features are multiplied by: router weights [K, D] for `each`, ones [D] for `one`, tests [N, D] for `oblique`."""
+    """Factors of the features: router weights [K, D] for `each`, ones [D] for `one`; tests [N, D] for `oblique`."""
     experts: Array
     """[K] int32 the experts in use, in the router's order."""
     kind: Kind = struct.field(pytree_node=False)
@@ -52,7 +54,7 @@ class Routing:
 
 
 def decide(routing: Routing, obs: Array) -> tuple[Array, Array]:
-    """(the expert that the trees choose, int32 []; the number of trees that say yes, int32 []) for ONE observation [D]."""
+    """(the expert that the trees choose, int32 []; number of trees that say yes, int32 []) for ONE observation [D]."""
     if routing.kind == "each":
         share = jax.vmap(trees.predict)(routing.trees, routing.basis * obs)[:, 1]
         said = jnp.sum(share > 0.5)
@@ -84,12 +86,19 @@ def fit(law: Law, obs: np.ndarray, *, kind: Kind = "each", depth: int = 3, seed:
     rows = np.isin(chosen, used)
     if kind == "each":
         fitted = [_grown(weights[:, m] * obs, chosen == m, np.array([False, True]), depth) for m in used]
-        grown, basis = jax.tree.map(lambda *x: np.stack(x), *fitted), weights[:, used].T
+        grown, basis = tuple(map(np.stack, zip(*fitted, strict=True))), weights[:, used].T
     elif kind == "one":
         grown, basis = _grown(obs[rows], chosen[rows], used, depth), np.ones(obs.shape[1], np.float32)
     else:
         grown, basis = seek(obs[rows], np.searchsorted(used, chosen[rows]), len(used), depth, seed)
-    return jax.tree.map(jnp.asarray, Routing(grown, basis, experts, kind))
+    return assembled(grown, depth, basis, experts, kind)
+
+
+def assembled(arrays: Sequence[np.ndarray], depth: int, basis: np.ndarray, experts: np.ndarray, kind: Kind) -> Routing:
+    """Routing by trees that are given as the arrays of a `DecisionTree`."""
+    feature, threshold, left, right, value = map(jnp.asarray, arrays)
+    tree = DecisionTree(feature, threshold, left, right, value, depth)
+    return Routing(tree, jnp.asarray(basis), jnp.asarray(experts), kind)
 
 
 def choices(law: Law, obs: np.ndarray) -> np.ndarray:
@@ -97,21 +106,12 @@ def choices(law: Law, obs: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(lambda x: route(law, x)[0]))(jnp.asarray(obs, jnp.float32)))
 
 
-def _grown(seen: np.ndarray, labels: np.ndarray, classes: np.ndarray, depth: int) -> DecisionTree:
-    """A tree by scikit-learn; the values of its nodes are the shares of `classes`, those without a label included."""
-    fitted = learner().DecisionTreeClassifier(max_depth=depth, random_state=0).fit(seen, labels)
+def _grown(seen: np.ndarray, labels: np.ndarray, classes: np.ndarray, depth: int) -> tuple[np.ndarray, ...]:
+    """The arrays of a tree by scikit-learn; the values of its nodes are the shares of all `classes`."""
+    fitted = trees.learner().DecisionTreeClassifier(max_depth=depth, random_state=0).fit(seen, labels)
     value = np.zeros((fitted.tree_.node_count, len(classes)))
     value[:, np.searchsorted(classes, fitted.classes_)] = fitted.tree_.value[:, 0]
     return trees.arrays_of(fitted.tree_, value, depth)
-
-
-def learner() -> ModuleType:
-    """scikit-learn's trees. Raises ValueError, in one line, where it is not installed."""
-    try:
-        from sklearn import tree
-    except ImportError:
-        raise ValueError("trees need scikit-learn: pip install 'prospect-rl[explain]'") from None
-    return tree
 
 
 # --- how well they stand for the router ----------------------------------------------------------------
@@ -150,7 +150,7 @@ def fidelity(routing: Routing, law: Law, obs: np.ndarray) -> Fidelity:
         balanced[m] = float((np.mean(told[mine] == m) + np.mean(told[~mine] != m)) / 2) if known else float("nan")
     return Fidelity(
         float(np.mean(told == chosen)), balanced, float(np.mean(said == 0)), float(np.mean(said > 1)),
-        sum(trees.size(tree) for _, tree in each_tree(routing)),
+        sum(int(trees.count(tree)) for _, tree in each_tree(routing)),
     )  # fmt: skip
 
 
@@ -167,9 +167,8 @@ def each_tree(routing: Routing) -> list[tuple[int | None, DecisionTree]]:
 
 def to_json(routing: Routing) -> str:
     """The trees as JSON; `from_json` gives the same arrays."""
-    names = ("feature", "threshold", "left", "right", "value")
     facts = {"kind": routing.kind, "depth": routing.trees.depth, "experts": _list(routing.experts)}
-    parts = {name: _list(getattr(routing.trees, name)) for name in names}
+    parts = {name: _list(getattr(routing.trees, name)) for name in PARTS}
     return json.dumps(facts | {"basis": _list(routing.basis), "trees": parts}, allow_nan=False)
 
 
@@ -177,11 +176,9 @@ def from_json(text: str) -> Routing:
     """The trees of `to_json`. Raises ValueError, in one line, for another text."""
     try:
         facts = json.loads(text)
-        parts: dict[str, Any] = {n: np.asarray(x, np.float32) for n, x in facts["trees"].items()}
-        whole = DecisionTree(**parts, depth=facts["depth"])
-        whole = replace(whole, **{n: parts[n].astype(np.int32) for n in ("feature", "left", "right")})
+        arrays = [np.asarray(facts["trees"][name], kind) for name, kind in PARTS.items()]
         basis, experts = np.asarray(facts["basis"], np.float32), np.asarray(facts["experts"], np.int32)
-        return jax.tree.map(jnp.asarray, Routing(whole, basis, experts, facts["kind"]))
+        return assembled(arrays, facts["depth"], basis, experts, facts["kind"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError("this is not the JSON of trees") from None
 
@@ -230,4 +227,4 @@ def test_of(routing: Routing, tree: DecisionTree, basis: np.ndarray, names: list
         terms = " ".join(f"{'+' if weights[i] >= 0 else '-'} {abs(weights[i]):.3g} {names[i]}" for i in largest)
         return f"{terms.removeprefix('+ ')}{' ...' if len(weights) > 4 else ''} <= {bound:.4g}"
     scale = float(basis[feature])
-    return f"{names[feature]} {'<=' if scale > 0 else '>='} {bound / scale:.4g}"
+    return f"{names[feature]} {'<=' if scale > 0 else '>='} {bound / scale:.5g}"
