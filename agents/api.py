@@ -245,10 +245,11 @@ class Agent(metaclass=AcceptsAliases):
         raise unwritable(self, "it keeps a memory" if self.remembers else "it is no feed-forward network known here")
 
     def to_json(self, behaviour: Tree) -> dict[str, Any]:
-        """What `exploit` gave as named coefficients that people can read. Raises ValueError, in one line, if it has none."""
-        raise ValueError(
-            f"the policy of {type(self).__name__} has no coefficients to name: it is not made of linear laws"
-        )
+        """What `exploit` gave as named coefficients that people can read.
+
+        Raises ValueError, in one line, where there are none.
+        """
+        raise ValueError(f"the policy of {type(self).__name__} has no coefficients: it is not made of linear laws")
 
     def notices(self, row: Mapping[str, Any]) -> list[str]:
         """Messages for the user after each row of metrics, made on the host; the driver reports each text once."""

@@ -79,6 +79,8 @@ PPO = ("agents/online/ppo.py: PPO.loss",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
 SAC = "agents/online/sac.py: SACUpdates.critic_loss"
 SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
+SMOSE = "agents/online/smose/smose.py: Smose.actor_loss"
+USAGE = ("agents/online/smose/balance.py: usage",)
 MBPO = ("agents/online/mbpo.py: MBPO.learn",)
 MEX = "agents/online/mex/mex.py: MEX.critic_loss"
 TABULAR = ("agents/online/mex/tabular.py: TabularMEX.learn",)
@@ -116,9 +118,9 @@ _ALL = (
     Metric("eval/return", "return of an evaluation", "reward", EVALUATE),
     Metric("eval/length", "length of an evaluation's episodes", "steps", EVALUATE),
     _share("eval/success", "success rate", EVALUATE),
-    Metric("eval/linear_return", "return of the law as printed", "reward", EVALUATE),
-    Metric("eval/linear_length", "length of its episodes by the law as printed", "steps", EVALUATE),
-    _share("eval/linear_success", "success rate of the law as printed", EVALUATE),
+    Metric("eval/linear/return", "return of the law as printed", "reward", EVALUATE),
+    Metric("eval/linear/length", "length of its episodes by the law as printed", "steps", EVALUATE),
+    _share("eval/linear/success", "success rate of the law as printed", EVALUATE),
     Metric("unseen/return", "return on unseen levels", "reward", EVALUATE),
     Metric("unseen/length", "length of episodes on unseen levels", "steps", EVALUATE),
     _share("unseen/success", "success rate on unseen levels", EVALUATE),
@@ -184,10 +186,10 @@ _ALL = (
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
         "learn/loss_actor", "loss of the actor", "loss",
-        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
+        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, SMOSE, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
-    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO)),
+    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, SMOSE, *PPO)),
     Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
            ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),
@@ -213,6 +215,12 @@ _ALL = (
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
     # models of the environment, and MEX
+    # routers of linear experts
+    Metric("learn/loss_aux", "auxiliary loss of the router", "loss",
+           (SMOSE, "agents/online/smose/ppo.py: SmosePPO.loss")),
+    Metric("learn/usage_entropy", "entropy of the experts' usage", "nats", USAGE),
+    Metric("learn/experts_used", "experts above 1 % of the rows", "experts", USAGE),
+    _share("learn/gate", "probability of the expert that acts", USAGE),
     Metric("learn/model_error", "error of the model on rows kept out", "loss", MBPO),
     Metric("learn/model_epochs", "epochs of the model's last training", "epochs", MBPO),
     Metric("learn/value_term", "value term of the loss", "reward", (MEX, *MODEL_BASED)),

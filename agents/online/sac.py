@@ -175,7 +175,8 @@ class SACUpdates(Continuous):
         if self.actor_delay == 1:
             learner, log_prob, figures = self.actor_update(learner, batch, key)
             return self.alpha_update(learner, log_prob), figures
-        due = optax.tree_utils.tree_get(learner.critic_optimiser, "count") % self.actor_delay == 0
+        # at the first update of the critics, and so on
+        due = (optax.tree_utils.tree_get(learner.critic_optimiser, "count") - 1) % self.actor_delay == 0
         held = replace(learner, critics=None, target_critics=None, critic_optimiser=None)
 
         def step(i: Array, parts: Learner) -> Learner:

@@ -103,7 +103,7 @@ def _space(facts: dict[str, Any]) -> Box | Discrete | Dict:
     return SPACES[facts["class"]](**{name: reopen.value_of(x) for name, x in facts.items() if name != "class"})
 
 
-# --- NumPy -------------------------------------------------------------------------------------------
+# --- NumPy and JSON ----------------------------------------------------------------------------------
 
 
 def write_numpy(player: Player, folder: Path) -> None:
@@ -115,3 +115,10 @@ def write_numpy(player: Player, folder: Path) -> None:
     _make_folder(folder, {"policy.py", "policy.npz"})
     policy.save(folder / "policy.npz")
     shutil.copyfile(portable.__file__, folder / "policy.py")
+
+
+def write_json(player: Player, path: Path) -> None:
+    """Write the policy as named coefficients. Raises ValueError for an agent that has none."""
+    data = durable.dumps(player.agent.to_json(player.behaviour), indent=1).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, data)

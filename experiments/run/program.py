@@ -133,7 +133,7 @@ class Program:
         """Mean return, length and success of whole episodes, each [] or [S]. Does not change the run.
 
         `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any. Of an agent
-        with other readings of its policy, `eval/<reading>_...` are theirs.
+        with other readings of its policy, `eval/<reading>/...` are theirs.
         """
         worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
         found = {name: self._evaluate(run.agent, self.who, world, jnp.int32(mark)) for name, world in worlds.items()}
@@ -270,7 +270,7 @@ class Program:
                     population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
                 )  # fmt: skip
                 found = {"return": data.returns, "length": data.length, "success": data.info["success"]}
-                figures |= {f"{before}_{name}".lstrip("_"): x for name, x in found.items()}
+                figures |= {f"{before}/{name}".lstrip("/"): x for name, x in found.items()}
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
         return self._over_seeds(one)(state, who, world)

@@ -109,9 +109,10 @@ def policy_of(facts: Facts, reading: Literal["trained", "linear"] = "trained") -
         arrays |= limits(
             Box((len(action["low"]),), tuple(action["low"]), tuple(action["high"]), outside=action["dtype"])
         )
+    squashed = reading == "trained" and law.low is not None
     about = {
         "agent": facts["agent"], "env": facts["env"], "activation": "relu", "draws": False, "clip": None,
-        "last": "tanh" if reading == "trained" and law.low is not None else "none", "choices": law.low is None, "start": law.start,
+        "last": "tanh" if squashed else "none", "choices": law.low is None, "start": law.start,
         "parts": facts["observation"]["parts"], "gate": law.gate and reading != "linear",
     }  # fmt: skip
     return Policy({name: np.asarray(x) for name, x in {**arrays, "about": json.dumps(about)}.items()})

@@ -27,7 +27,7 @@ def linear(width: int, fan_in: int, name: str | None = None) -> nn.Dense:
 def top_one(logits: Array) -> tuple[Array, Array]:
     """(one-hot choice of the winner [..., M], its probability [...]).
 
-    The probability is the only path of a gradient to the router: p (1 - p) to the winner's logit, -p p_j to the others'.
+    The probability is the only path of a gradient to the router: p (1 - p) to the winner's logit, -p p_j to each other.
     """
     winner = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
     return winner, jnp.sum(jax.nn.softmax(logits) * winner, axis=-1)

@@ -48,7 +48,7 @@ class Law:
 def law_of(params: Tree, space: Any = None, *, gate: bool = True) -> Law:
     """The law of the weights of an agent's actor.
 
-    params: the variables of the actor, or a behaviour (what `exploit` gave). space: the action space; [-1, 1] by default.
+    params: the variables of the actor, or a behaviour (what `exploit` gave). space: the action space, [-1, 1] if None.
     """
     params = getattr(params, "actor", getattr(params, "params", params))
     parts = params["params"]
