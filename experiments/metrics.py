@@ -81,6 +81,7 @@ SAC = "agents/online/sac.py: SACUpdates.critic_loss"
 SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
 SMOSE = "agents/online/smose/smose.py: Smose.actor_loss"
 USAGE = ("agents/online/smose/balance.py: usage",)
+TREE = ("agents/online/tree.py: TreeDagger.learn",)
 MBPO = ("agents/online/mbpo.py: MBPO.learn",)
 MEX = "agents/online/mex/mex.py: MEX.critic_loss"
 TABULAR = ("agents/online/mex/tabular.py: TabularMEX.learn",)
@@ -231,6 +232,9 @@ _ALL = (
     Metric("learn/start", "start from which the best model was found", "index", TABULAR),
     Metric("learn/visited", "pairs of state and action tried", "pairs", TABULAR),
     # from data alone
+    Metric("learn/loss_tree", "squared error of the tree on its newest steps", "loss", TREE),
+    Metric("learn/tree_nodes", "nodes of the newest tree", "nodes", TREE),
+    Metric("learn/tree_score", "reward of an episode in the newest round", "reward", TREE),
     Metric("learn/loss", "loss of the imitation", "loss",
            ("agents/offline/bc.py: BC.learn", "agents/sequence/imitation.py: SequenceBC.learn")),
     Metric("learn/loss_e", "loss of the edge value", "loss", DICE),

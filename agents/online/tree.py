@@ -1,17 +1,18 @@
 """A decision tree that imitates SAC: DAgger as in VIPER, with regression trees.
 
-Source: Bastani et al. 2018, arXiv 1805.08328 (VIPER), which has discrete actions. Rounds of so many steps:
-    round 0 is played by the greedy teacher, each later one by the newest tree; all steps are kept (the newest `samples`)
+Source: Bastani et al. 2018, arXiv 1805.08328 (VIPER), which has discrete actions. Rounds of `round_steps` steps:
+    the greedy teacher plays the first, the newest tree each later one; the newest `samples` steps of all are kept
     the teacher labels every step with its action a*, and weighs it by how much depends on the action there:
         min_i Q_i(s, a*) - least of min_i Q_i(s, u) over 16 uniform actions u, at least 0
-    a tree of limited depth is fitted to all labels (CART, squared error, weighted); the tree whose round paid most is kept
-The paper draws rows by these weights instead, and its Q is of finitely many actions. A round's score is its reward divided
-by the number of episodes that it is of, whole or cut.
+    a tree of limited depth is fitted to all labels (CART, squared error, weighted)
+    what ships is the tree whose round paid most
+The paper draws rows by these weights instead, and its Q is of finitely many actions. A round's score is its reward
+divided by the number of episodes that it is of, whole or cut.
 
-The teacher is trained within the run, in its first `teacher_steps`, so that the budget counts teacher and tree alike and
-no path to a checkpoint is a hyper-parameter. Trees are fitted by scikit-learn (extra `explain`) on the host, once a round,
-by a callback; the state holds their arrays, and everything else stays in the program. Before the first tree the shipped
-policy gives zeros.
+The teacher is trained within the run, in its first `teacher_steps`, so that the budget counts teacher and tree alike
+and no path to a checkpoint is a hyper-parameter. Trees are fitted by scikit-learn (extra `explain`) on the host, once a
+round, by a callback; the state holds their arrays, and everything else stays in the program. Before the first tree the
+shipped policy gives zeros.
 
 Shapes: N streams, T steps of a round, C rows kept, O observation and A action components.
 """
@@ -96,7 +97,9 @@ class TreeDagger(SAC):
         super().__post_init__()
         if self.num_envs * self.round_steps > self.samples:
             played = self.num_envs * self.round_steps
-            raise ValueError(f"samples {self.samples} is less than the {played} steps (num_envs * round_steps) of a round")
+            raise ValueError(
+                f"samples {self.samples} is less than the {played} steps (num_envs * round_steps) of a round"
+            )
 
     @property
     def wants(self) -> tuple[Segments, Segments]:
@@ -148,23 +151,22 @@ class TreeDagger(SAC):
         if not phase:
             teacher, figures = super().learn(state.teacher, data, key)
             return replace(state, teacher=teacher), figures
-        state = self.labelled(self.scored(state, data), data, key)
+        score = jnp.sum(data.steps.reward) / (jnp.sum(data.steps.terminated | data.steps.truncated) + self.num_envs)
+        state = self.labelled(self.judged(state, score), data, key)
         there = jnp.minimum(state.kept, self.samples)
         tree = self.fitted(state.obs, state.action, state.weight, there)
         seen = flat(data.steps.inputs.obs, 2).reshape(-1, self.sizes[0])
         off = jax.vmap(lambda x: trees.predict(tree, x))(seen) - self.taught(state, seen)
         best = jax.tree.map(lambda new, old: jnp.where(state.rounds == 0, new, old), tree, state.best)
         figures = {
-            "learn/loss_tree": jnp.mean(off**2), "learn/tree_nodes": trees.count(tree), "learn/tree_score": state.score,
+            "learn/loss_tree": jnp.mean(off**2), "learn/tree_nodes": trees.count(tree), "learn/tree_score": score,
         }  # fmt: skip
         return replace(state, tree=tree, best=best, rounds=state.rounds + 1), figures
 
     # --- a round ---------------------------------------------------------------------------------------
 
-    def scored(self, state: State, data: Segment) -> State:
+    def judged(self, state: State, score: Array) -> State:
         """The state with the newest tree as its best one, if that played this round and was paid most."""
-        ended = jnp.sum(data.steps.terminated | data.steps.truncated)
-        score = jnp.sum(data.steps.reward) / (ended + self.num_envs)
         better = (state.rounds > 0) & (score > state.score)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.tree, state.best)
         return replace(state, best=best, score=jnp.where(better, score, state.score))
@@ -205,7 +207,9 @@ class TreeDagger(SAC):
             tree = grown.fit(obs, action, sample_weight=weight).tree_
             return trees.arrays_of(tree, tree.value[:, :, 0], self.depth)
 
-        return DecisionTree(*jax.pure_callback(fit, parts, obs, action, weight, there, vmap_method="sequential"), self.depth)
+        return DecisionTree(
+            *jax.pure_callback(fit, parts, obs, action, weight, there, vmap_method="sequential"), self.depth
+        )
 
     def to_numpy(self, behaviour: Behaviour) -> Policy:
         """Raises ValueError: NumPy policies are networks."""

@@ -192,7 +192,9 @@ def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier:
 
     def of(label: str) -> Side:
         planned = tier.seeds_of(label) if tier else 0
-        return across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
+        return (
+            across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
+        )
 
     left, right = of(claim.left), of(claim.right) if claim.right is not None else None
     sides = [left] if right is None else [left, right]
