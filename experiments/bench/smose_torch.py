@@ -1,4 +1,4 @@
-"""SMoSE's update in eager PyTorch, from the equations in docs/methods/smose.md: the reference of the bench `smose_loop`.
+"""SMoSE's update in eager PyTorch, from the equations in docs/methods/smose.md: reference of the bench `smose_loop`.
 
 As in the code that its authors released, every expert is a layer of its own, all are evaluated, and a sparse vector of
 probabilities weighs them. A `Learner` imports torch when it is created. Shapes: B rows of a batch, M experts, O

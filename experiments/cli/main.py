@@ -223,7 +223,7 @@ def cmd_explain(words: list[str]) -> int:
 
 
 def cmd_export(words: list[str]) -> int:
-    """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER | --json FILE]."""
+    """Write a run's archive (CSV) or agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER | --json FILE]."""
     from prospect_rl.experiments.cli.export import export_run
 
     return export_run(words)

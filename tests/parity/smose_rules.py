@@ -1,8 +1,8 @@
 """One update of SMoSE by the rules of its released code, in NumPy and float64, with gradients worked out by hand.
 
 Written from the equations alone (docs/methods/smose.md); no code of ours is used. Networks are dicts of arrays: a
-critic has w0 [D + A, H], b0, w1 [H, 1], b1; an actor router/kernel [D, M], router/bias, and mean and log_std with kernel
-[M, D, A] and bias [M, A]. Shapes: B rows of a batch, M experts, D observation and A action components.
+critic has w0 [D + A, H], b0, w1 [H, 1], b1; an actor router/kernel [D, M], router/bias, and mean and log_std with
+kernel [M, D, A] and bias [M, A]. Shapes: B rows of a batch, M experts, D observation and A action components.
 """
 
 import numpy as np
