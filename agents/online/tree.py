@@ -207,9 +207,9 @@ class TreeDagger(SAC):
             tree = grown.fit(obs, action, sample_weight=weight).tree_
             return trees.arrays_of(tree, tree.value[:, :, 0], self.depth)
 
-        return DecisionTree(
-            *jax.pure_callback(fit, parts, obs, action, weight, there, vmap_method="sequential"), self.depth
-        )
+        made = jax.pure_callback(fit, parts, obs, action, weight, there, vmap_method="sequential")
+        feature, threshold, left, right, value = made
+        return DecisionTree(feature, threshold, left, right, value, self.depth)
 
     def to_numpy(self, behaviour: Behaviour) -> Policy:
         """Raises ValueError: NumPy policies are networks."""

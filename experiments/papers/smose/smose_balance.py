@@ -29,8 +29,8 @@ EXPERIMENT = Experiment(
     title="SMoSE: what keeps experts in use",
     text=(
         "The auxiliary loss makes importance and load of the experts alike; its weight, the number in a label, is .1 "
-        "on the poster and .01 in the released settings. `gate_off` is a control: without the winner's probability as a "
-        "factor of the action no return reaches the router, which then learns from the auxiliary loss alone (weight "
+        "on the poster and .01 in the released settings. `gate_off` is a control: without the winner's probability as "
+        "a factor of the action no return reaches the router, which then learns from the auxiliary loss alone (weight "
         ".1). The entropy of the experts' shares is that over the steps of the finished policy's own episodes: ln 8 is "
         "2.08, where all act alike."
     ),
