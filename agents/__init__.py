@@ -39,6 +39,7 @@ from prospect_rl.agents.online.sac import SAC
 from prospect_rl.agents.online.smose.ppo import SmosePPO
 from prospect_rl.agents.online.smose.smose import Smose
 from prospect_rl.agents.online.td3 import TD3
+from prospect_rl.agents.online.tree import TreeDagger
 from prospect_rl.agents.sequence.dt import DT, RATE
 from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from prospect_rl.agents.sequence.linoss import BCLinOSS
@@ -93,6 +94,7 @@ __all__ = [
     "SmosePPO",
     "TabularMEX",
     "TrXL",
+    "TreeDagger",
     "load",
     "make",
 ]
@@ -138,6 +140,7 @@ AGENTS: dict[str, type[Agent]] = {
     "smose_ppo": SmosePPO,
     "td3": TD3,
     "td3_bc": TD3BC,
+    "tree": TreeDagger,
     "trxl": TrXL,
 }
 """Registered name -> class. A line here gives an agent its contract tests, its command line and its reports."""

@@ -17,7 +17,7 @@ from prospect_rl.experiments.search_space import Search
 
 if TYPE_CHECKING:
     from prospect_rl.agents.api import Agent
-    from prospect_rl.envs.api import Dataset
+    from prospect_rl.envs.api import Dataset, Spec
 
 __all__ = [
     "GPU", "REAL", "SHARE", "SKEWED", "TIERS", "Claim", "Data", "Exam", "Experiment", "Scores", "Tier", "seeds_name",
@@ -77,6 +77,9 @@ class Exam:
     """Number of episodes, all run in parallel."""
     best: bool = False
     """Also test the first state that reached the run's best `eval/success`, as `exam_best/<name>/...`."""
+    reads: bool = field(default=False, metadata={"later": True})
+    """Read a policy of linear experts instead (`experiments.run.reading`): fit trees on so many episodes, and add what
+    these and both readings of the law are worth on others, as `reading/...` and `trees/...`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Tier:
         datasets: Label or environment id -> dataset, for agents that learn from data.
         exams: Label -> exams of the finished agent.
         seen: Number of seeds whose verdicts were known when the others were declared.
+        sized: Label -> fields of its agent that follow from the environment's spec.
 
     Raises:
         ValueError: A mapping names a label or an environment that the tier does not have, or misses one.
@@ -125,6 +129,9 @@ class Tier:
     seen: int = 0
     """If more seeds were declared after the verdicts of the first ones were known: the number of these first ones. A
     verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
+    sized: Mapping[str, Callable[[Spec], Mapping[str, Any]]] = field(default_factory=dict)
+    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width that goes with the
+    numbers of observation and action components."""
 
     def __post_init__(self) -> None:
         for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
@@ -133,6 +140,7 @@ class Tier:
         for name, per, keys in (
             ("datasets", self.datasets, {*self.agents, *self.envs}),
             ("exams", self.exams, set(self.agents)),
+            ("sized", self.sized, set(self.agents)),
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
@@ -144,6 +152,14 @@ class Tier:
     def budget_of(self, env: str) -> int:
         """Budget of a run in an environment."""
         return self.budget if isinstance(self.budget, int) else self.budget[env]
+
+    def agent_of(self, label: str, env: str) -> Agent:
+        """The agent of a label in an environment, with the fields that follow from its spec."""
+        if label not in self.sized:
+            return self.agents[label]
+        from prospect_rl import envs
+
+        return replace(self.agents[label], **self.sized[label](envs.make(env, **self.env_fields.get(env, {})).spec))
 
     def data_of(self, label: str, env: str) -> Data | Callable[[int], Data] | None:
         """The data an agent learns from in an environment; None for an agent that collects its own experience."""
@@ -236,8 +252,8 @@ class Experiment:
                 self.search.check(tier.agents, searched.envs)
         for name in ("repro", "paper", GPU):
             for claim in self.claims_of(name):
-                tier = self.tier(name)
-                known = {claim.left, claim.right} - {None} <= set(tier.agents) and claim.env in tier.envs
+                tier, agents = self.tier(name), {claim.left, claim.right, claim.unit} - {None}
+                known = agents <= set(tier.agents) and set(claim.envs) <= set(tier.envs)
                 if not known:
                     raise ValueError(f"claim {claim.name!r} of {self.name} names an agent or environment not in a tier")
 

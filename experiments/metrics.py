@@ -70,6 +70,8 @@ PLACES: dict[str, Place] = {
 EVALUATE = ("experiments/run/program.py: Program._evaluate_of",)
 COLLECT = ("experiments/run/rows.py: row_of",)
 EXAM = ("experiments/run/exams.py: run_exams",)
+READING = ("experiments/run/reading.py: Reading.figures",)
+TREES = ("experiments/papers/smose/common.py: derived",)
 SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update")
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/state.py: figures",)
@@ -81,6 +83,7 @@ SAC = "agents/online/sac.py: SACUpdates.critic_loss"
 SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
 SMOSE = "agents/online/smose/smose.py: Smose.actor_loss"
 USAGE = ("agents/online/smose/balance.py: usage",)
+TREE = ("agents/online/tree.py: TreeDagger.learn",)
 MBPO = ("agents/online/mbpo.py: MBPO.learn",)
 MEX = "agents/online/mex/mex.py: MEX.critic_loss"
 TABULAR = ("agents/online/mex/tabular.py: TabularMEX.learn",)
@@ -127,6 +130,17 @@ _ALL = (
     Metric("exam/{exam}/return", "return {exam}", "reward", EXAM),
     Metric("exam/{exam}/length", "length of episodes {exam}", "steps", EXAM),
     _share("exam/{exam}/success", "success rate {exam}", EXAM),
+    Metric("reading/trained", "return as trained, after the end", "reward", READING),
+    Metric("reading/linear", "return of the law as printed, after the end", "reward", READING),
+    Metric("reading/trees", "return of the law as printed where trees choose the expert", "reward", READING),
+    Metric("reading/best_expert", "return of the best expert alone", "reward", READING),
+    Metric("reading/main_experts", "experts above a tenth of the steps", "experts", READING),
+    Metric("reading/usage_entropy", "entropy of the experts' shares of the steps", "nats", READING),
+    _share("trees/agreement", "share of the steps at which trees choose the router's expert", READING),
+    _share("trees/balanced", "balanced accuracy of an expert's tree, mean", READING),
+    _share("trees/none", "share of the steps at which no tree says yes", READING),
+    _share("trees/several", "share of the steps at which several trees say yes", READING),
+    Metric("trees/nodes", "nodes of all trees", "nodes", READING),
     Metric("exam_best/{exam}/return", "return of the best checkpoint {exam}", "reward", EXAM),
     Metric("exam_best/{exam}/length", "length of episodes of the best checkpoint {exam}", "steps", EXAM),
     _share("exam_best/{exam}/success", "success rate of the best checkpoint {exam}", EXAM),
@@ -220,6 +234,9 @@ _ALL = (
     Metric("learn/start", "start from which the best model was found", "index", TABULAR),
     Metric("learn/visited", "pairs of state and action tried", "pairs", TABULAR),
     # from data alone
+    Metric("learn/loss_tree", "squared error of the tree on its newest steps", "loss", TREE),
+    Metric("learn/tree_nodes", "nodes of the newest tree", "nodes", TREE),
+    Metric("learn/tree_score", "reward of an episode in the newest round", "reward", TREE),
     Metric("learn/loss", "loss of the imitation", "loss",
            ("agents/offline/bc.py: BC.learn", "agents/sequence/imitation.py: SequenceBC.learn")),
     Metric("learn/loss_e", "loss of the edge value", "loss", DICE),
@@ -240,6 +257,11 @@ _ALL = (
     _count("stored_climb_{k}", "evaluations from the first stored reward to .9 in {area}", CLIMB),
     _share("solved", "share of seeds that open the lock", ("experiments/papers/mex/mex_lock.py: solved",)),
     Metric("reach", "log2 of the steps at which success falls below .75", "log2 steps", REACH),
+    _share("two_experts", "share of seeds with two experts above a tenth of the steps", TREES),
+    _share("trees_agreement", "agreement of the trees, of these seeds", TREES),
+    _share("trees_balanced", "balanced accuracy of the trees, of these seeds", TREES),
+    Metric("trees_kept", "return by trees in units of the law's as printed, of these seeds", "ratio", TREES),
+    Metric("trees_gain", "return by trees less that of the best expert alone, of these seeds", "reward", TREES),
     Metric("d4rl score", "D4RL score", "% of the reference", ("envs/data/scores.py: d4rl_score",)),
     Metric("of a clean controller", "controller ratio", "ratio", ("envs/data/scores.py: controller_share",)),
 )  # fmt: skip
@@ -342,6 +364,8 @@ of an exam; where an environment's areas have names of their own, the words use 
 - `eval/`: whole episodes of what the agent would ship, with random numbers of their own; `unseen/`: the same on levels
   that training never shows; `exam/`: the same in a changed environment, once at the end; `exam_best/`: for the state
   with the best `eval/success`.
+- `reading/`, `trees/`: a policy of linear experts read after the end: what its law is worth as trained, as printed, by
+  trees and by single experts, and how the trees agree with the router, on episodes that they were not fitted on.
 - `collect/`: episodes that ended in training since the row before.
 - `ledger/`: all evaluations of a search over policies, counted by the driver and not by the agent. An empty value of
   `first`, `reached` and their kin means: never; it is left out of means, which then say of how many runs they are.

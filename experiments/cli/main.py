@@ -207,6 +207,13 @@ def cmd_watch(words: list[str]) -> int:
     return watch_run(words)
 
 
+def cmd_explain(words: list[str]) -> int:
+    """Explain a policy of linear experts in one page: explain RUN [--out FILE] [--depth N] [--oblique]."""
+    from prospect_rl.experiments.cli.explain import explain_run
+
+    return explain_run(words)
+
+
 def cmd_export(words: list[str]) -> int:
     """Write a run's archive or its agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER | --json FILE]."""
     from prospect_rl.experiments.cli.export import export_run
@@ -268,8 +275,8 @@ RUN_HELP = (
 )
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
-    "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
-    "defaults": cmd_defaults, "bench": cmd_bench,
+    "play": cmd_play, "watch": cmd_watch, "explain": cmd_explain, "export": cmd_export, "data": cmd_data,
+    "doctor": cmd_doctor, "defaults": cmd_defaults, "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -104,8 +104,9 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
     budgets = {row["env"]: int(row["budget"]) for row in rows}
     cells = experiment.tier(tier)
-    known = [claim for claim in experiment.claims_of(tier) if claim.env in cells.envs]
-    verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env)), tier=cells) for c in known]
+    known = [claim for claim in experiment.claims_of(tier) if set(claim.envs) <= set(cells.envs)]
+    least = {c: min(budgets.get(env, cells.budget_of(env)) for env in c.envs) for c in known}
+    verdicts = [judge(c, rows, budget=least[c], tier=cells) for c in known]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())

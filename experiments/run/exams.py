@@ -20,6 +20,7 @@ from prospect_rl.agents.api import Agent
 from prospect_rl.envs.api import Array, Env, Key, Transitions, Tree
 from prospect_rl.envs.rollout.kernel import Stream, acting, advance, begin
 from prospect_rl.envs.rollout.keys import EXAMS, Keys
+from prospect_rl.experiments.api import Exam
 from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.callbacks import best_folder
 from prospect_rl.experiments.run.compiler import options
@@ -65,6 +66,13 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
     """Run all exams that are not in the run's exams.json; returns False if a signal interrupted them."""
     known: dict[str, list[Figures]] = folder.exams
     for exam in run.exams:
+        if exam.reads:
+            if exam.name not in known:
+                if stopped():
+                    return False
+                known[exam.name] = _read(run, program, state, exam)
+                folder.save_exams(known)
+            continue
         env, titles = run.make_env(**exam.fields), ["exam"]
         exam_program = ExamProgram(program.agent, env, exam.episodes, several=program.batched)
         keys = jax.vmap(partial(stream, EXAM))(program.seeds) if program.batched else stream(EXAM, run.seeds[0])
@@ -79,6 +87,20 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
             known[name] = [{what: x[s] for what, x in each.items()} for s in range(len(run.seeds))]
             folder.save_exams(known)
     return True
+
+
+def _read(run: Run, program: Program, state: RunState, exam: Exam) -> list[Figures]:
+    """The figures of an exam that `reads`, of each seed."""
+    from prospect_rl.experiments.run.reading import read
+
+    env, behaviour = run.make_env(**exam.fields), program.behaviour(state)
+    each = [
+        jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour for s in range(len(run.seeds))
+    ]
+    return [
+        read(program.agent, env, one, seed, episodes=exam.episodes).figures()
+        for one, seed in zip(each, run.seeds, strict=True)
+    ]
 
 
 def _best(program: Program, folder: Folder, config_hash: str) -> RunState:

@@ -18,6 +18,7 @@ from prospect_rl.experiments.run.lock import Lock
 from prospect_rl.experiments.run.machine import make_folder, versions
 from prospect_rl.experiments.run.member import Member
 from prospect_rl.experiments.run.program import Program
+from prospect_rl.experiments.run.reading import check_reading
 from prospect_rl.experiments.run.signals import listening
 
 
@@ -48,6 +49,8 @@ def make(run: Run, dataset: Dataset | None, *, quiet: bool) -> Made:
         env = run.make_env()
         for exam in run.exams:
             run.make_env(**exam.fields)  # so that a mistake shows before training
+            if exam.reads:
+                check_reading(run.agent)
         agent = run.agent.bind(env.spec)
         if dataset is not None:
             datasets.check(dataset)
