@@ -89,8 +89,10 @@ def read(facts: Facts) -> Law:
         }  # fmt: skip
         stacked = {name: [jnp.asarray(np.stack(x)) for x in zip(*table, strict=True)] for name, table in tables.items()}
         bounds = [jnp.asarray(action[end], jnp.float32) for end in ("low", "high") if end in action]
-        law = Law(*map(jnp.asarray, router), *stacked["mean"], *stacked.get("log_std", ()), gate=bool(facts["gate"]))
-        return law.replace(start=action.get("start", 0), **dict(zip(("low", "high"), bounds, strict=bool(bounds))))
+        spread, (low, high) = stacked.get("log_std", (None, None)), bounds or (None, None)
+        return Law(
+            *map(jnp.asarray, router), *stacked["mean"], *spread, low, high, action.get("start", 0), bool(facts["gate"])
+        )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         raise ValueError("this is no law as prospect export --json writes it") from None
 

@@ -10,6 +10,7 @@ Everything here is for ONE observation [D], as a flat vector. Shapes: D features
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -54,13 +55,13 @@ def law_of(params: Tree, space: Any = None, *, gate: bool = True) -> Law:
     parts = params["params"]
     parts = parts.get("policy", parts)  # of PPO's network
     router, mean, log_std = parts["router"], parts["mean"], parts.get("log_std")
-    spread = () if log_std is None else by_expert(log_std, router)
+    spread = (None, None) if log_std is None else by_expert(log_std, router)
     law = Law(router["kernel"], router["bias"], *by_expert(mean, router), *spread, gate=gate)
     if space is not None and not isinstance(space, Box):
-        return law.replace(start=space.start)
+        return replace(law, start=space.start)
     ones = jnp.ones(law.mean_bias.shape[1:])
     low, high = (-ones, ones) if space is None else map(jnp.asarray, space.bounds())
-    return law.replace(low=low, high=high)
+    return replace(law, low=low, high=high)
 
 
 def by_expert(layer: Tree, router: Tree) -> tuple[Array, Array]:

@@ -105,7 +105,8 @@ class Smose(SACUpdates, OffPolicy):
         rows = 1 if self.router_noise == "batch" else len(batch.obs)
         noise = jax.random.normal(k_router, (rows, self.experts)) / self.experts
         distribution: Any = self.actor_network.apply(actor, batch.obs, noise)
-        action, log_prob = drawn(*distribution, k_action)
+        mean, log_std = distribution
+        action, log_prob = drawn(mean, log_std, k_action)
         loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, batch.obs, action), axis=0))
         figures = {"learn/loss_actor": loss, "learn/entropy": -jnp.mean(log_prob)}
         aux = self.auxiliary(logits, logits + noise)
