@@ -5,11 +5,13 @@ Source: official code GPaolo/SERENE, environments/assets/gym_dummy/envs/walker_2
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step
+from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step
+from prospect_rl.envs.drawing import Colour, disc
 from prospect_rl.envs.terminations import never
 
 SQUARES = ((0.75, 0.75), (-0.98, 0.90), (0.0, -0.75), (-0.75, -0.05))
@@ -54,7 +56,21 @@ class SparsePoint(Env):
             areas=len(SQUARES),
             fixed_length=True,
             termination=never,
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """The squares in red and the point in blue on white; row 0 is the top."""
+        side = 200
+
+        def marks(state: PointState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            column, row = (1 + state.position[0]) * side / 2, (1 - state.position[1]) * side / 2
+            return [(disc(x + 0.5, y + 0.5, (column, row), 0.04 * side), (40, 80, 200))]
+
+        number = jax.ShapeDtypeStruct((), jnp.int32)
+        state = PointState(jax.ShapeDtypeStruct((2,), jnp.float32), number, number)
+        return Drawing(self.backdrop(side)[0], marks, state)
 
     def reset(self, key: Key) -> tuple[PointState, Array]:
         """Start at the origin."""
