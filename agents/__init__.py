@@ -15,6 +15,7 @@ from prospect_rl.agents.evolution.nsga2 import NSGA2
 from prospect_rl.agents.evolution.random_search import RandomSearch
 from prospect_rl.agents.evolution.serene.serene import Serene
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
+from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.bc import BC
@@ -87,8 +88,11 @@ __all__ = [
     "Player",
     "RandomSearch",
     "Serene",
+    "Stax",
     "TabularMEX",
+    "Taxons",
     "TrXL",
+    "UntrainedStax",
     "load",
     "make",
 ]
@@ -130,6 +134,9 @@ AGENTS: dict[str, type[Agent]] = {
     "rnd": RND,
     "sac": SAC,
     "serene": Serene,
+    "stax": Stax,
+    "stax_untrained": UntrainedStax,
+    "taxons": Taxons,
     "td3": TD3,
     "td3_bc": TD3BC,
     "trxl": TrXL,

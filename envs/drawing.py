@@ -4,7 +4,7 @@ A drawing is a pure function of one state: a canvas, which never moves, and mark
 the canvas with its marks, sampled bilinearly with two taps along each axis (skimage's `resize` of order 1 without
 anti-aliasing, as in GPaolo/STAX), and computed at these taps alone. `Env.frame` draws for people.
 
-    Spec(..., draw=Drawing(canvas, marks, state))
+    Spec(..., draw=Drawing(canvas, state, marks))
     spec.draw.picture(state, 64)             float32 [64, 64, 3], from 0 to 1
     spec.draw.picture(state, 32, 1)          [32, 32, 1], grey
 
@@ -37,10 +37,10 @@ class Drawing:
 
     canvas: np.ndarray
     """uint8 [H, W, 3], everything that never moves."""
-    marks: Marks
-    """What moves, as masks with colours."""
     state: Tree
     """A state of ONE episode, or its shapes and types: what an agent must make room for."""
+    marks: Marks
+    """What moves, as masks with colours."""
 
     def blank(self, *lead: int) -> Tree:
         """States of zeros with leading axes."""
@@ -50,7 +50,8 @@ class Drawing:
         """The picture without what moves, float32 [size, size, C]."""
         canvas = shades(self.canvas, channels)
         rows, columns = taps(self.canvas.shape[0], size), taps(self.canvas.shape[1], size)
-        return sum(wy[:, None, None] * wx[:, None] * canvas[y][:, x] for y, wy in rows for x, wx in columns)
+        parts = [wy[:, None, None] * wx[:, None] * canvas[y][:, x] for y, wy in rows for x, wx in columns]
+        return np.sum(parts, axis=0)
 
     def picture(self, state: Tree, size: int, channels: int = 3) -> Array:
         """Draw ONE state, float32 [size, size, C] from 0 to 1."""
@@ -59,9 +60,9 @@ class Drawing:
         for rows, wy in taps(self.canvas.shape[0], size):
             for columns, wx in taps(self.canvas.shape[1], size):
                 under, seen = canvas[rows][:, columns], jnp.ones((size, size), bool)
-                x, y = np.float32(columns)[None], np.float32(rows)[:, None]
+                x, y = (jnp.asarray(at, jnp.float32) for at in (columns[None], rows[:, None]))
                 for mask, colour in reversed(self.marks(state, x, y)):
-                    change = (wy[:, None] * wx)[..., None] * (shades(np.uint8(colour), channels) - under)
+                    change = (wy[:, None] * wx)[..., None] * (shades(np.array(colour), channels) - under)
                     shown = (mask & seen).astype(jnp.float32)
                     layers = [layer + shown * change[..., c] for c, layer in enumerate(layers)]
                     seen &= ~mask

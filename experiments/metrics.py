@@ -72,6 +72,8 @@ SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/state.py: figures",)
 ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
+STAX = ("agents/evolution/stax/stax.py: Stax._of_generation",)
+STAX_TRAINING = ("agents/evolution/stax/training.py: ended",)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
@@ -164,6 +166,14 @@ _ALL = (
         ("agents/evolution/map_elites.py: MAPElites.learn", "agents/evolution/cma_me.py: CMAME.learn"),
     ),
     Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/evolution/cma_me.py: CMAME.learn",)),
+    # features of pictures
+    Metric("features/spread", "standard deviation of the features", "", STAX),
+    Metric("features/nearness", "distance in the arena to the nearest in features, over the mean", "ratio", STAX),
+    _share("features/blank", "share of pictures without anything that moves", STAX),
+    Metric("features/unexplained", "share of the pictures' variance that is not reconstructed", "share", STAX_TRAINING),
+    Metric("learn/loss_picture", "lowest validation error of the last training", "loss", STAX_TRAINING),
+    Metric("learn/epochs", "epochs of the last training", "epochs", STAX_TRAINING),
+    Metric("learn/trainings", "trainings of the autoencoder", "trainings", STAX_TRAINING),
     # actors and critics
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(

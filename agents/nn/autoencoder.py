@@ -7,8 +7,8 @@ SELU follows every layer, the features too, but the last one: there it is ReLU (
 GPaolo/STAX, core/auto_encoders/ae.py, `ConvAE`; weights start as in PyTorch, uniform within 1 / sqrt(fan in).
 
 On a CPU XLA's convolutions are slow, and slower by far inside a loop. With kernel 4 and stride 2 they are products:
-after 2 x 2 space-to-depth the kernel is 2 x 2 with stride 1, which is four shifted slices side by side times a matrix; the
-transposed one is a product whose four parts are shifted and added.
+after 2 x 2 space-to-depth the kernel is 2 x 2 with stride 1, which is four shifted slices side by side times a matrix;
+the transposed one is a product whose four parts are shifted and added.
 
 Shapes: n pixels along a side, C channels, F features; `...` any leading axes.
 """
@@ -126,6 +126,6 @@ def up(x: Array, weight: Array, bias: Array) -> Array:
 
 
 def in_squares(weight: Array) -> Array:
-    """A kernel [4, 4, in, out] by its 2 x 2 squares and the pixels in each, both in `OFFSETS`'s order: [4, 4, in, out]."""
+    """A kernel [4, 4, in, out] by its 2 x 2 squares and their pixels, both in `OFFSETS`'s order: [4, 4, in, out]."""
     c, out = weight.shape[2:]
     return weight.reshape(2, 2, 2, 2, c, out).swapaxes(1, 2).reshape(4, 4, c, out)

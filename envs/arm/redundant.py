@@ -7,6 +7,8 @@ Shapes: J = 20 joints, J + 1 nodes (base first, hand last). Speeds are in radian
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,10 +99,6 @@ class RedundantArm(Env):
     @property
     def drawing(self) -> Drawing:
         """Walls and arm in black, goals in red above them, on white, as in the original's window (y downwards)."""
-        canvas = np.full((WINDOW, WINDOW, 3), 255, np.uint8)
-        for wall in WALLS:
-            left, top, width, height = (int(SIDE * number) for number in wall)
-            canvas[CORNER[1] + top :, CORNER[0] + left :][:height, :width] = 0
 
         def marks(state: ArmState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
             xy = nodes(state.angles)
@@ -108,8 +106,7 @@ class RedundantArm(Env):
             goals = [(disc(x, y, place(goal), int(SIDE * goal[2])), (255, 0, 0)) for goal in self.goals]
             return [(strokes(x, y, *place(xy)), (0, 0, 0)), *goals]
 
-        vector, pair = (jax.ShapeDtypeStruct((size,), jnp.float32) for size in (JOINTS, 2))
-        return Drawing(canvas, marks, ArmState(vector, vector, pair, jax.ShapeDtypeStruct((), jnp.int32)))
+        return Drawing(*window(), marks)
 
     def reset(self, key: Key) -> tuple[ArmState, Array]:
         """Start from a fixed spiral, at rest."""
@@ -206,6 +203,17 @@ def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], .
         here = pays & (distance < radius)
         reward, area = jnp.where(here, (radius - distance) / radius, reward), jnp.where(here, i, area)
     return reward, area
+
+
+@lru_cache(1)
+def window() -> tuple[np.ndarray, ArmState]:
+    """Return the original's window with the walls alone, uint8 [WINDOW, WINDOW, 3], and the shapes of a state."""
+    canvas = np.full((WINDOW, WINDOW, 3), 255, np.uint8)
+    for wall in WALLS:
+        left, top, width, height = (int(SIDE * number) for number in wall)
+        canvas[CORNER[1] + top :, CORNER[0] + left :][:height, :width] = 0
+    zeros = jnp.zeros
+    return canvas, jax.eval_shape(lambda: ArmState(zeros(JOINTS), zeros(JOINTS), zeros(2), jnp.int32(0)))
 
 
 def strokes(x: Array, y: Array, to_x: Array, to_y: Array) -> Array:

@@ -79,6 +79,13 @@ def obstacles() -> np.ndarray:
     return geometry.contacts(geometry.bitmap())
 
 
+@lru_cache(1)
+def shapes() -> State:
+    """The shapes and types of a state."""
+    zero = lambda: jnp.zeros(())  # noqa: E731
+    return jax.eval_shape(lambda: State(zero(), zero(), zero(), zero(), jnp.int32(0)))
+
+
 @lru_cache
 def canvas(goals: tuple[tuple[float, float, float], ...]) -> np.ndarray:
     """The map with goals (x, y, radius in shares of the world), uint8 [SIZE, SIZE, 3]."""
@@ -143,9 +150,7 @@ class HardMaze(Env):
         def marks(state: State, x: Array, y: Array) -> list[tuple[Array, Colour]]:
             return [(disc(x, y, (state.x / geometry.UNIT, state.y / geometry.UNIT), radius), (0, 0, 255))]
 
-        number = jax.ShapeDtypeStruct((), jnp.float32)
-        state = State(number, number, number, number, jax.ShapeDtypeStruct((), jnp.int32))
-        return Drawing(canvas(self.goals if self.goals_drawn else ()), marks, state)
+        return Drawing(canvas(self.goals if self.goals_drawn else ()), shapes(), marks)
 
     @property
     def discs(self) -> list[tuple[float, ...]]:

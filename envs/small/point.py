@@ -5,6 +5,8 @@ Source: official code GPaolo/SERENE, environments/assets/gym_dummy/envs/walker_2
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,9 +70,7 @@ class SparsePoint(Env):
             column, row = (1 + state.position[0]) * side / 2, (1 - state.position[1]) * side / 2
             return [(disc(x + 0.5, y + 0.5, (column, row), 0.04 * side), (40, 80, 200))]
 
-        number = jax.ShapeDtypeStruct((), jnp.int32)
-        state = PointState(jax.ShapeDtypeStruct((2,), jnp.float32), number, number)
-        return Drawing(self.backdrop(side)[0], marks, state)
+        return Drawing(*window(side), marks)
 
     def reset(self, key: Key) -> tuple[PointState, Array]:
         """Start at the origin."""
@@ -111,6 +111,13 @@ class SparsePoint(Env):
         for left, low in SQUARES:
             image[(abs(x - left - SIDE / 2) < reach) & (abs(y - low - SIDE / 2) < reach)] = (220, 50, 40)
         return image, (-1.0, 1.0, -1.0, 1.0)
+
+
+@lru_cache(1)
+def window(side: int) -> tuple[np.ndarray, PointState]:
+    """Return the squares on white, uint8 [side, side, 3], and the shapes of a state."""
+    state = jax.eval_shape(lambda: PointState(jnp.zeros(2), jnp.int32(0), jnp.int32(0)))
+    return SparsePoint().backdrop(side)[0], state
 
 
 def plane(size: int) -> tuple[np.ndarray, np.ndarray]:

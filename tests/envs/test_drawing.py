@@ -81,7 +81,7 @@ def test_the_arm_looks_as_the_original():
 
 def test_what_lies_on_top_is_seen():
     marks = lambda state, x, y: [(disc(x, y, (4, 4), 3), (255, 0, 0)), (disc(x, y, (4, 4), 2), (0, 255, 0))]  # noqa: E731
-    picture = Drawing(np.zeros((9, 9, 3), np.uint8), marks, jnp.zeros(())).picture(jnp.zeros(()), 9)
+    picture = Drawing(np.zeros((9, 9, 3), np.uint8), jnp.zeros(()), marks).picture(jnp.zeros(()), 9)
     assert picture[4, 4].tolist() == [0, 1, 0] and picture[4, 2].tolist() == [1, 0, 0] and not picture[0, 0].any()
 
 
