@@ -41,9 +41,9 @@ KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
 COVERED = (
     "bc_gru", "bc_lstm", "bc_transformer", "dt", "icm", "latch", "linoss", "mbpo", "ppo_elmur", "rate", "rmt", "rnd",
-    "trxl",
+    "stax_untrained", "taxons", "trxl",
 )  # fmt: skip
-"""Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), and `elmur` for the
+"""Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), `stax` for its variants, and `elmur` for the
 agents that learn from whole episodes."""
 
 

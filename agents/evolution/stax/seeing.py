@@ -22,7 +22,7 @@ from prospect_rl.agents.evolution.stax.state import Learner, State
 from prospect_rl.agents.nn.autoencoder import SHRINK, Autoencoder, Params
 
 FIGURES = ("features/spread", "features/nearness", "features/blank", "features/unexplained", "learn/loss_picture",
-           "learn/epochs", "learn/trainings")  # fmt: skip
+           "learn/trainings")  # fmt: skip
 """Metrics that the state keeps."""
 
 
@@ -153,7 +153,7 @@ class Seeing(Serene):
             mean=jnp.zeros((self.size, self.size, self.channels)), spread=jnp.ones(()),
             interval=jnp.int32(self.interval), since=zero, order=jnp.zeros(most * self.frames, jnp.int32), count=zero,
             at=zero, epoch=zero, worse=zero, best=jnp.float32(jnp.inf),
-            figures={name: jnp.zeros(()) for name in FIGURES} | {"features/unexplained": jnp.ones(())},
+            figures={name: jnp.zeros(()) for name in FIGURES},
         )  # fmt: skip
 
     # --- from states to features ---

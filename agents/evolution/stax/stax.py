@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,9 +105,7 @@ class Stax(Seeing):
             learner = self.centred(state.learner, jnp.mean(pictures, axis=0), jnp.mean(jnp.square(pictures)))
             state = replace(state, learner=learner)
         turns = replace(state.turns, used=state.turns.used + jnp.sum(data.active, dtype=jnp.int32))
-        after, _ = super().learn(replace(state, turns=turns), data, key, phase)
-        assert isinstance(after, State)
-        state = after
+        state = cast(State, super().learn(replace(state, turns=turns), data, key, phase)[0])
         if phase == EXPLORE:
             learner = replace(state.learner, figures=state.learner.figures | self._of_generation(state))
             state = replace(state, learner=learner)
@@ -167,8 +165,7 @@ class Stax(Seeing):
     def _next_chunk(self, state: State, over: Array, key: Key) -> State:
         """If `over`, the next chunk: EXPLOIT where the scheduler says so and there is something to exploit."""
         go = over & self._exploits(state, jax.random.fold_in(key, TURN))
-        made = self._exploit(state, go, key)
-        assert isinstance(made, State)
+        made = cast(State, self._exploit(state, go, key))
         keep = lambda new, old: jnp.where(go, new, old)  # noqa: E731
         return replace(
             made, known=keep(made.known, state.known), trials=jax.tree.map(keep, made.trials, state.trials)

@@ -137,9 +137,7 @@ def part_of_epoch(agent: Seeing, learner: Learner, states: Tree, key: Key) -> tu
 
 def ended(agent: Seeing, learner: Learner) -> Learner:
     """The learner after a training, with its figures; the next one comes after a longer interval."""
-    figures = learner.figures | {
-        "learn/epochs": learner.epoch.astype(jnp.float32), "learn/trainings": learner.figures["learn/trainings"] + 1,
-    }  # fmt: skip
+    figures = learner.figures | {"learn/trainings": learner.figures["learn/trainings"] + 1}
     if agent.training == "schedule":
         variance = jnp.ones(()) if agent.input == "centred" else jnp.square(learner.spread)
         figures |= {"learn/loss_picture": learner.best, "features/unexplained": learner.best / variance}
