@@ -117,7 +117,7 @@ class Seeing(Serene):
     def columns(self) -> dict[str, Tree]:
         """The true descriptor, the surprise and the states of an episode (none where nothing is drawn any more)."""
         draw = self.bound.draw
-        position = jnp.full(self.true_dimensions, jnp.inf)
+        position = jnp.full(self.true_dimensions, jnp.inf, jnp.float32)
         return {"position": position, "surprise": jnp.zeros(()), "frames": draw.blank(self.frames) if draw else ()}
 
     @cached_property
