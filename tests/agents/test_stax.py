@@ -245,4 +245,33 @@ def test_an_environment_of_the_readers_own_trains():
     hill = names["Hill"]
     hill.spec = dataclasses.replace(hill.spec, draw=names["drawing"])
     result = train(Stax(**SMALL, chunk=400), hill(), budget=2000, evals=2)
-    assert result.rows[-1]["learn/trainings"] >= 2 and result.rows[-1]["features/blank"] == 0
+    assert result.rows[-1]["learn/trainings"] >= 1 and result.rows[-1]["features/blank"] == 0
+
+
+@pytest.mark.slow
+def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch):
+    from prospect_rl.experiments import train
+    from prospect_rl.experiments.run import driver
+
+    monkeypatch.setattr(training, "PART", 1)  # an epoch takes three iterations
+    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
+    monkeypatch.setattr(driver, "GROWTH", 1)
+    left = [8, 10, 11, 20, 30, 33]
+
+    def killer(told):
+        if left and told["iteration"] >= left[0]:
+            left.pop(0)
+            raise InterruptedError
+
+    def run(folder, progress=None):
+        agent = Stax(**SEEN)
+        return train(agent, envs.make("point/sparse"), budget=900, evals=2, out=tmp_path / folder, progress=progress)
+
+    calm = run("calm")
+    assert calm.rows[-1]["learn/trainings"] >= 2
+    for _ in range(len(left)):
+        with pytest.raises(InterruptedError):
+            run("killed", killer)
+    result = run("killed", killer)
+    assert not left and result.digest == calm.digest and result.rows == calm.rows

@@ -140,17 +140,17 @@ class Stax(Seeing):
         """Novelty of children and members [..., C + E], or None for the reward."""
         if self.emitter_merit == "reward":
             return None
-        parts = [jnp.concatenate([children[name], members[name]], axis=-1 - at) for name, at in
-                 (("descriptor", 1), ("fitness", 0))]  # fmt: skip
+        features = jnp.concatenate([children["descriptor"], members["descriptor"]], axis=-2)
+        fitness = jnp.concatenate([children["fitness"], members["fitness"]], axis=-1)
         novelty = archives.novelty(
-            parts[0].reshape(-1, self.dimensions), serene.references(state), self.neighbours,
+            features.reshape(-1, self.dimensions), serene.references(state), self.neighbours,
             drop_first=self.compat == "official",
-        ).reshape(parts[1].shape)  # fmt: skip
-        return jnp.where(jnp.isfinite(parts[1]), novelty, -jnp.inf)
+        )  # fmt: skip
+        return jnp.where(jnp.isfinite(fitness), novelty.reshape(fitness.shape), -jnp.inf)
 
     def _after_trials(self, state: State) -> State:
         """The references are those from before the trials, or are frozen now."""
-        return super()._after_trials(state) if self.references == "after" else state
+        return cast(State, super()._after_trials(state)) if self.references == "after" else state
 
     # --- what comes next ---
 
