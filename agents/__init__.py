@@ -15,6 +15,7 @@ from prospect_rl.agents.evolution.nsga2 import NSGA2
 from prospect_rl.agents.evolution.random_search import RandomSearch
 from prospect_rl.agents.evolution.serene.serene import Serene
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
+from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.bc import BC
@@ -92,9 +93,12 @@ __all__ = [
     "Serene",
     "Smose",
     "SmosePPO",
+    "Stax",
     "TabularMEX",
+    "Taxons",
     "TrXL",
     "TreeDagger",
+    "UntrainedStax",
     "load",
     "make",
 ]
@@ -138,6 +142,9 @@ AGENTS: dict[str, type[Agent]] = {
     "serene": Serene,
     "smose": Smose,
     "smose_ppo": SmosePPO,
+    "stax": Stax,
+    "stax_untrained": UntrainedStax,
+    "taxons": Taxons,
     "td3": TD3,
     "td3_bc": TD3BC,
     "tree": TreeDagger,

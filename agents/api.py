@@ -44,11 +44,12 @@ from prospect_rl.envs.fields import check, without_aliases
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
-    "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "can_share", "cost", "hyper",
+    "Key", "Nothing", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "can_share", "cost",
+    "hyper",
     "not_bounded_vector", "nought", "traced", "unwritable", "with_arrays",
 ]  # fmt: skip
 
-# --- the three wants ---------------------------------------------------------------------------------
+# --- the wants ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,24 @@ class Batches:
     """Number of initial rows of episodes in a batch."""
 
 
-Want = Segments | Rollouts | Batches
+@dataclass(frozen=True)
+class Nothing:
+    """No experience: the phase works with what the agent has, e.g. it trains a model; `learn` is given None.
+
+    It takes nothing from the budget, so it must end by itself, and an iteration takes seconds at most: signals are
+    handled, and checkpoints are saved, between chunks of iterations. Only later phases may want nothing.
+    """
+
+
+Want = Segments | Rollouts | Batches | Nothing
 
 
 def cost(want: Want) -> int:
     """The most that one iteration takes from the budget."""
     if isinstance(want, Segments):
         return want.num_envs * want.length
+    if isinstance(want, Nothing):
+        return 0
     return want.population * want.episodes if isinstance(want, Rollouts) else want.updates
 
 

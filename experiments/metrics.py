@@ -76,6 +76,8 @@ SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/state.py: figures",)
 ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
+STAX = ("agents/evolution/stax/stax.py: Stax._of_generation",)
+STAX_TRAINING = ("agents/evolution/stax/training.py: ended",)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
@@ -95,14 +97,14 @@ CQL = "agents/offline/cql.py: CQL.critics_loss"
 DICE = ("agents/offline/cde/optidice.py: OptiDICE.values_loss",)
 DICE_POLICY = ("agents/offline/cde/optidice.py: OptiDICE.update",)
 ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
-NEW = tuple(
-    f"agents/online/exploration/{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE")
-)
+NEW_IN = "agents/online/exploration/"
+NEW = tuple(f"{NEW_IN}{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
 DATA = ("experiments/run/member.py: Member", "envs/data/datasets.py: count")
 CLIMB = ("experiments/papers/serene/common.py: climb",)
 REACH = ("experiments/papers/elmur/elmur_theory.py: reach",)
+BEST = ("experiments/papers/stax/common.py: best",)
 FIRST = ("experiments/papers/serene/common.py: log_first",)
 
 
@@ -169,10 +171,8 @@ _ALL = (
     Metric("archive/size", "policies stored", "policies", ARCHIVES),
     Metric("archive/rewards", "rewarded policies stored", "policies", SERENE),
     Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES),
-    Metric(
-        "archive/best_{k}", "best reward in {area}, now stored", "reward",
-        (*ARCHIVES, "agents/evolution/random_search.py: RandomSearch.learn"),
-    ),
+    Metric("archive/best_{k}", "best reward in {area}, now stored", "reward",
+           (*ARCHIVES, "agents/evolution/random_search.py: RandomSearch.learn")),
     Metric("emitters/candidates", "rewarded policies not yet tried as emitters", "policies", SERENE),
     Metric("emitters/active", "emitters under way", "emitters", SERENE),
     Metric("emitters/lost", "emitters for which their table had no room", "emitters", SERENE),
@@ -180,11 +180,16 @@ _ALL = (
     Metric("emitters/best", "best reward of an emitter, mean over emitters", "reward", STUDY),
     Metric("emitters/improvement", "improvement of an emitter, mean over emitters", "reward", STUDY),
     Metric("emitters/steps", "generations of an emitter", "generations", STUDY),
-    Metric(
-        "learn/stored", "policies stored in the last batch", "policies",
-        ("agents/evolution/map_elites.py: MAPElites.learn", "agents/evolution/cma_me.py: CMAME.learn"),
-    ),
+    Metric("learn/stored", "policies stored in the last batch", "policies",
+           ("agents/evolution/map_elites.py: MAPElites.learn", "agents/evolution/cma_me.py: CMAME.learn")),
     Metric("learn/restarts", "restarts of emitters", "restarts", ("agents/evolution/cma_me.py: CMAME.learn",)),
+    # features of pictures
+    Metric("features/spread", "standard deviation of the features", "", STAX),
+    Metric("features/nearness", "distance in the arena to the nearest in features, over the mean", "ratio", STAX),
+    _share("features/blank", "share of pictures without anything that moves", STAX),
+    Metric("features/unexplained", "share of the pictures' variance that is not reconstructed", "share", STAX_TRAINING),
+    Metric("learn/loss_picture", "lowest validation error of the last training", "loss", STAX_TRAINING),
+    Metric("learn/trainings", "trainings of the autoencoder", "trainings", STAX_TRAINING),
     # actors and critics
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
@@ -211,10 +216,8 @@ _ALL = (
     Metric("bonus/weight", "weight of the bonus", "", BONUS),
     _share("bonus/new", "share of steps to a state new in its episode", NEW),
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
-    Metric(
-        "learn/loss_model", "loss of the model", "loss",
-        ("agents/online/exploration/rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED),
-    ),
+    Metric("learn/loss_model", "loss of the model", "loss",
+           (f"{NEW_IN}rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED)),
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
     # models of the environment, and MEX
@@ -251,6 +254,8 @@ _ALL = (
     Metric("data/paid_last", "episodes of the data with a reward at their end", "episodes", DATA),
     Metric("learn/reward", "reward of a step", "reward", ("agents/floor.py: Floor.learn",)),
     # what experiments work out from a final row
+    Metric("best", "best reward, mean over the areas", "reward", BEST),
+    Metric("stored_best", "best stored reward, mean over the areas", "reward", BEST),
     Metric("log10_first", "log10 of the evaluations to the first reward", "log10 evaluations", FIRST),
     Metric("log10_first_{k}", "log10 of the evaluations to the first reward in {area}", "log10 evaluations", FIRST),
     _count("climb_{k}", "evaluations from the first reward to .9 in {area}", CLIMB),
@@ -369,7 +374,7 @@ of an exam; where an environment's areas have names of their own, the words use 
 - `collect/`: episodes that ended in training since the row before.
 - `ledger/`: all evaluations of a search over policies, counted by the driver and not by the agent. An empty value of
   `first`, `reached` and their kin means: never; it is left out of means, which then say of how many runs they are.
-- `archive/`, `emitters/`, `learn/`, `bonus/`, `replay/`: what the agent says of its last iteration.
+- `archive/`, `emitters/`, `features/`, `learn/`, `bonus/`, `replay/`: what the agent says of its last iteration.
 - `data/`: the dataset of an offline agent.
 - Names without a slash are worked out by an experiment from a final row.
 

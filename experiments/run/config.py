@@ -139,7 +139,7 @@ def env_config(env: Any) -> dict[str, Json]:
     """Configuration of an environment object and the environments that it wraps, without arrays (`data_hashes`)."""
     about = {"id": env.spec.id, "class": type(env).__qualname__}
     known = dataclasses.is_dataclass(env)
-    fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
+    fields = [f for f in durable.told(env) if f.name != "spec"] if known else []
     held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
     within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
     if known:

@@ -27,6 +27,8 @@ from prospect_rl.experiments.run.machine import versions
 
 SCHEMA = 1
 FACTS, WEIGHTS = "player.json", "player.safetensors"
+HOST = ("termination", "draw")
+"""Fields of a spec that are functions: a player needs neither."""
 SPACES = {"Box": Box, "Discrete": Discrete, "Dict": Dict}
 
 
@@ -47,7 +49,7 @@ def write(player: Player, folder: Path) -> None:
     """Write a player into a folder. Raises ValueError if the folder contains other files."""
     _make_folder(folder, {FACTS, WEIGHTS})
     named, data = checkpoint.flatten(player.behaviour), checkpoint.packed(player.behaviour)
-    spec = {f.name: getattr(player.spec, f.name) for f in dataclasses.fields(player.spec) if f.name != "termination"}
+    spec = {f.name: getattr(player.spec, f.name) for f in dataclasses.fields(player.spec) if f.name not in HOST}
     facts: dict[str, Json] = {
         "schema": SCHEMA, "seed": player.seed, "spec": durable.canonical(spec), "versions": versions(),
         "agent": {"name": type(player.agent).__name__, **durable.fields_of(player.agent, leave_out=("spec",))},

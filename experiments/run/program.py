@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of, with_arrays
+from prospect_rl.agents.api import Agent, Batches, Nothing, Rollouts, Segments, Want, cost, wants_of, with_arrays
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Tree
 from prospect_rl.envs.rollout import Streams
@@ -61,7 +61,9 @@ class RunState:
 def check_wants(agent: Agent) -> tuple[Want, ...]:
     """The agent's wants. Raises ValueError if they cannot be combined in one run."""
     wants, name = wants_of(agent), type(agent).__name__
-    if len({type(want) for want in wants}) > 1:
+    if isinstance(wants[0], Nothing):
+        raise ValueError(f"{name} wants nothing in its first phase: begin with a phase that wants experience")
+    if len({type(want) for want in wants} - {Nothing}) > 1:
         raise ValueError(f"{name} wants experience of several kinds; all phases of an agent must want the same kind")
     if len({want.num_envs for want in wants if isinstance(want, Segments)}) > 1:
         raise ValueError(f"{name} wants different numbers of streams in its phases; they must be the same")
@@ -201,20 +203,21 @@ class Program:
         """(agent state, streams, data, cost, metrics) of one iteration of one seed."""
         env, want, (agent, seed) = self._rebuild(world[0]), self.wants[phase], self._of(who)
         k_explore, k_data, k_learn = jax.random.split(stream(TRAIN, seed, iteration), 3)
-        behaviour, active = agent.explore(state, k_explore, phase)
-        used = jnp.int32(cost(want))
+        used, behaviour, active, data = jnp.int32(cost(want)), None, None, None
+        if not isinstance(want, Nothing):
+            behaviour, active = agent.explore(state, k_explore, phase)
         if isinstance(want, Segments):
             assert streams is not None
             streams, data = rollout.segments(env, agent, behaviour, streams, k_data, length=want.length)
         elif isinstance(want, Rollouts):
-            active = jnp.broadcast_to(active, (want.population,))
+            active = jnp.broadcast_to(jnp.asarray(active), (want.population,))
             data = rollout.episodes(
                 env, agent, behaviour, active, k_data, stream(START, seed), population=want.population,
                 episodes=want.episodes, group=want.group, starts=want.starts, shared=want.shared,
                 keep_steps=want.keep_steps, frames=want.frames,
             )  # fmt: skip
             used = jnp.sum(active, dtype=jnp.int32) * want.episodes
-        else:
+        elif isinstance(want, Batches):
             data = rollout.batches(
                 world[1], k_data, size=want.size, updates=want.updates, length=want.length, whole=want.whole,
                 starts=want.starts,
@@ -227,8 +230,7 @@ class Program:
     def _iterate(self, run: RunState, who: Tree, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
         state, streams, data, used, metrics = self._step(run.agent, run.streams, world, who, run.iteration, phase=phase)
         ledger, want = run.ledger, self.wants[phase]
-        if ledger is not None:
-            assert isinstance(want, Rollouts)
+        if ledger is not None and isinstance(want, Rollouts):
             ledger = ledgers.update(ledger, self.spec, data, run.used, phase=phase, covers=want.covers)
             if ARCHIVE in metrics:
                 ledger = ledgers.update_stored(ledger, metrics[ARCHIVE], run.used + used)
