@@ -91,8 +91,9 @@ def read(facts: Facts) -> Law:
         bounds = [jnp.asarray(action[end], jnp.float32) for end in ("low", "high") if end in action]
         spread, (low, high) = stacked.get("log_std", (None, None)), bounds or (None, None)
         return Law(
-            *map(jnp.asarray, router), *stacked["mean"], *spread, low, high, action.get("start", 0), bool(facts["gate"])
-        )
+            *map(jnp.asarray, router), *stacked["mean"], log_std_kernel=spread[0], log_std_bias=spread[1], low=low,
+            high=high, start=action.get("start", 0), gate=bool(facts["gate"]),
+        )  # fmt: skip
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         raise ValueError("this is no law as prospect export --json writes it") from None
 
