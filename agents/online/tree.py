@@ -69,7 +69,7 @@ class Behaviour:
     """Who acts."""
 
     tree: DecisionTree
-    """The tree."""
+    """The tree that acts or is to be shipped."""
     teacher: Tree
     """Behaviour of the teacher; None where the tree alone is shipped."""
     by_tree: Array

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from prospect_rl.experiments.api import Claim
-from prospect_rl.experiments.metrics import number, page, sentence, words_of
+from prospect_rl.experiments.metrics import number, sentence, words_of
+from prospect_rl.experiments.metrics_page import page
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports.report import (
     BEFORE,

@@ -102,11 +102,10 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
-    budgets = {row["env"]: int(row["budget"]) for row in rows}
-    cells = experiment.tier(tier)
+    budgets, cells = {row["env"]: int(row["budget"]) for row in rows}, experiment.tier(tier)
     known = [claim for claim in experiment.claims_of(tier) if set(claim.envs) <= set(cells.envs)]
-    least = {c: min(budgets.get(env, cells.budget_of(env)) for env in c.envs) for c in known}
-    verdicts = [judge(c, rows, budget=least[c], tier=cells) for c in known]
+    least = [min(budgets.get(env, cells.budget_of(env)) for env in claim.envs) for claim in known]
+    verdicts = [judge(c, rows, budget=budget, tier=cells) for c, budget in zip(known, least, strict=True)]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())

@@ -40,11 +40,11 @@ class Reader:
         self.features, self.way = features, way
 
     def memory(self, behaviour: Tree, key: Key) -> Tree:
-        """None."""
+        """It has no memory."""
         return ()
 
     def fresh_memory(self, behaviour: Tree, memory: Tree, ended: Array, key: Key) -> Tree:
-        """None."""
+        """It has no memory."""
         return memory
 
     def act(self, behaviour: Tree, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Array]:
@@ -58,7 +58,7 @@ class Reading:
     """What a policy of linear experts does on episodes that its trees were not fitted on."""
 
     law: Law
-    """Router and experts."""
+    """The router and the experts that were read."""
     steps: np.ndarray
     """[B, D] features at the steps of the shipped policy's episodes."""
     chosen: np.ndarray

@@ -292,7 +292,7 @@ def _seeds(about: About) -> Html | None:
     if len(about.seeds) < 2:
         return None
     shown = {
-        "eval/return": "return as trained", "eval/linear_return": "return as printed",
+        "eval/return": "return as trained", "eval/linear/return": "return as printed",
         "learn/experts_used": "experts above 1 % of a batch",
     }  # fmt: skip
     names = [name for name in shown if any(row.get(name) is not None for row in about.seeds)]

@@ -160,10 +160,8 @@ def by_hand(experts: int, chosen: list[int], discrete: bool = False, steps: np.n
     """A reading of two features and one action, of one episode."""
     draws = np.random.default_rng(0)
     bounds = {} if discrete else {"low": -jnp.ones(1), "high": jnp.ones(1)}
-    law = Law(
-        jnp.asarray(draws.normal(size=(2, experts))), jnp.zeros(experts),
-        jnp.asarray(draws.normal(size=(experts, 2, 1))), jnp.zeros((experts, 1)), **bounds,
-    )  # fmt: skip
+    router, means = (jnp.asarray(draws.normal(size=shape)) for shape in ((2, experts), (experts, 2, 1)))
+    law = Law(router, jnp.zeros(experts), means, jnp.zeros((experts, 1)), **bounds)
     n = len(chosen)
     leaf = trees.DecisionTree(*(jnp.zeros((1, 1), jnp.int32) for _ in range(4)), jnp.ones((1, 1, 2)), 1)
     returns = {way: np.ones(1) for way in ("trained", "linear", "trees", *(f"expert {m}" for m in range(experts)))}

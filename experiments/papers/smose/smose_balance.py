@@ -53,7 +53,7 @@ EXPERIMENT = Experiment(
         ),
     ),
     metrics=(
-        "eval/return", "eval/linear_return", "reading/usage_entropy", "reading/main_experts", "reading/linear",
+        "eval/return", "eval/linear/return", "reading/usage_entropy", "reading/main_experts", "reading/linear",
         "reading/trees", "reading/best_expert", "trees/agreement", "learn/loss_aux",
     ),
     pictures=("curves",),

@@ -96,12 +96,12 @@ EXPERIMENT = Experiment(
     text=(
         "`smose` is SAC with a linear router and eight linear experts, of which one acts at a time. Its rivals differ "
         "in the actor alone, one ReLU layer with as many parameters as the router and one expert (`sac_s`) or as "
-        "router and all experts (`sac_m`), or the critics' own layers (`sac`); `linear` is one expert without a "
+        "router and all experts (`sac_m`), or the critics' own layers (`sac`); `linear` is one expert, which needs no "
         "router; `tree` imitates a SAC teacher that is trained in four fifths of its budget (three quarters on "
         "Reacher); `ppo` has the usual settings. Critics have 128 units in the reduced tier. Returns of SMoSE are "
         "those of its policy as trained; the law as it is printed, trees in place of the router and the best expert "
-        "alone stand below. Ant and Swimmer, where the poster itself "
-        "has SMoSE below SAC-S, are in the full tier only, without claims."
+        "alone stand below. Ant and Swimmer, where the poster itself has SMoSE below SAC-S, are in the full tier "
+        "only, without claims."
     ),
     source=SOURCE,
     smoke=smoke(),
@@ -135,7 +135,7 @@ EXPERIMENT = Experiment(
     ),
     derived=derived(),
     metrics=(
-        "eval/return", "eval/linear_return", "reading/trained", "reading/linear", "reading/trees",
+        "eval/return", "eval/linear/return", "reading/trained", "reading/linear", "reading/trees",
         "reading/best_expert", "reading/main_experts", "reading/usage_entropy", "trees/agreement", "trees/balanced",
         "trees/none", "trees/several", "trees/nodes", "learn/value",
     ),

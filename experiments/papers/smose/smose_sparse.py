@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
         sized={"sac_s": small},
     ),
     metrics=(
-        "eval/return", "eval/linear_return", "reading/usage_entropy", "reading/main_experts", "reading/trees",
+        "eval/return", "eval/linear/return", "reading/usage_entropy", "reading/main_experts", "reading/trees",
         "reading/best_expert", "trees/agreement", "trees/balanced",
     ),
     pictures=("curves",),
