@@ -23,7 +23,6 @@ import numpy as np
 from prospect_rl.experiments.api import GPU, Experiment, seeds_name
 from prospect_rl.experiments.reports.records import value_of
 from prospect_rl.experiments.run import durable
-from prospect_rl.experiments.run.choice import best
 from prospect_rl.experiments.search_space import Search
 from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, on, read_lines
 from prospect_rl.experiments.sweeps.sweep import Progress
@@ -87,6 +86,8 @@ class Study:
         tier = experiment.trial({})
         self.device = GPU if self.search.tier == GPU else device
         if self.device == "auto":
+            from prospect_rl.experiments.run.choice import best
+
             self.device = best(tier.agents[self.search.label], self.search.env, self.search.seeds)
         base = cell(tier, self.search.label, self.search.env, self._seeds, self.device)
         self._base, self._spec = base, base.make_env().spec

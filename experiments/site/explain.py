@@ -23,7 +23,7 @@ from prospect_rl.experiments.site import charts
 from prospect_rl.experiments.site.bars import bars, share, strip
 from prospect_rl.experiments.site.charts import panel
 from prospect_rl.experiments.site.experiment import listed, section, sortable
-from prospect_rl.experiments.site.html import Html, element, markup, slug, table
+from prospect_rl.experiments.site.html import Html, element, joined, markup, note, slug, table
 
 MOST_BARS = 8
 """Bars of a chart; smaller coefficients are in the expert's table."""
@@ -100,16 +100,6 @@ class Seen:
     def constant(self) -> list[str]:
         """The features that never vary."""
         return [name for name, spread in zip(self.about.features, self.spread, strict=True) if not spread > 0]
-
-
-def note(*words: object) -> Html:
-    """A remark under a heading."""
-    return element("p", *words, class_="note")
-
-
-def joined(words: Sequence[str]) -> str:
-    """Words as an enumeration: a, b and c."""
-    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
 
 
 # --- returns, and who acts ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from prospect_rl.experiments.run import reading
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.reading import Reading
-from prospect_rl.experiments.site import bars, explain
+from prospect_rl.experiments.site import bars, explain, html
 from prospect_rl.experiments.site.explain import About
 
 SMALL = {"hidden": (8,), "learning_starts": 20, "batch_size": 8, "capacity": 200, "experts": 3}
@@ -212,7 +212,7 @@ def test_effects_are_in_units_of_the_spread():
 def test_a_law_in_words():
     said = explain._sentence(0.1234, [("speed", 0.6), ("height", -0.3), ("angle", 0.1)])
     assert said == "is 0.123 on average; it rises with speed (+0.6) and falls with height (-0.3)."
-    assert explain.joined(["a", "b", "c"]) == "a, b and c"
+    assert html.joined(["a", "b", "c"]) == "a, b and c"
 
 
 def test_a_strip_covers_all_steps():
