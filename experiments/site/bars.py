@@ -10,7 +10,7 @@ from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.site.charts import colour
 from prospect_rl.experiments.site.html import Html, element
 
-WIDTH, NAMES, VALUES, ROW = 340, 120, 46, 18
+WIDTH, NAMES, VALUES, ROW = 340, 120, 54, 18
 """Sizes in pixels: of a chart, of the names on its left and the values on its right, and the height of a bar's row."""
 STRIP, TALL = 1000, 34
 """Width and height of a strip."""

@@ -27,6 +27,8 @@ from prospect_rl.experiments.site.html import Html, element, joined, markup, not
 
 MOST_BARS = 8
 """Bars of a chart; smaller coefficients are in the expert's table."""
+MOST_NAMED = 20
+"""Names of features in a remark; more of them are folded away."""
 MOST_ROWS = 60
 """Rows of an expert's table."""
 KINDS = {"each": "a yes/no tree an expert", "one": "one tree over all experts", "oblique": "one oblique tree"}
@@ -106,9 +108,10 @@ class Seen:
 
 
 def _returns(reading: Reading) -> Html:
+    discrete = reading.law.low is None
     said = {
-        TRAINED: "as trained: the tanh of the winner's probability times its law",
-        LINEAR: "the law as it is printed, clipped to the bounds",
+        TRAINED: f"the {'largest' if discrete else 'tanh'} of the winner's probability times its law, as trained",
+        LINEAR: f"the law as it is printed{': the largest score' if discrete else ', clipped to the bounds'}",
         BY_TREES: "trees choose the expert, which acts by its law as printed",
     }
     rows = [[name, said[name], *_spread(reading.returns[name])] for name in said]
@@ -157,14 +160,16 @@ def _episode(seen: Seen) -> Html:
 
 
 def _laws(seen: Seen) -> Html:
-    what = "score" if seen.discrete else "action"
-    gate = "the largest score wins" if seen.discrete else "1 and -1 are the action's bounds"
+    output = "score" if seen.discrete else "action"
+    ends = "the largest score wins" if seen.discrete else "1 and -1 are the action's bounds"
     remark = note(
-        f"An expert's {what} is its value at the average observation plus the sum of all features' effects; {gate}. A "
-        "bar is the effect of a feature that is one spread (standard deviation over the steps) above its average."
+        f"An expert's {output} is its value at the average observation plus the sum of all features' effects; {ends}. "
+        "A bar is the effect of a feature that is one spread (standard deviation over the steps) above its average."
     )
-    constant = seen.constant
-    aside = note(f"Never varies, so is part of the value at the average: {joined(constant)}.") if constant else None
+    constant, what = seen.constant, "Never varies, so is part of the value at the average: "
+    aside = note(f"{what}{joined(constant)}.") if constant else None
+    if len(constant) > MOST_NAMED:
+        aside = element("details", element("summary", f"{what}{len(constant)} features"), note(joined(constant)))
     return markup([remark, aside, *(_law(seen, m) for m in seen.used)])
 
 
