@@ -155,6 +155,18 @@ def folder_name(seeds: Sequence[int], device: str) -> str:
     return seeds_name(seeds) + ("" if device == "cpu" else f"-{device}")
 
 
+def _runs(cells: Tier, label: str, env: str, count: int, device: str) -> tuple[str, list[tuple[int, ...]]]:
+    """(kind of device, seeds of each run) of an agent in an environment; `device` may be "auto"."""
+    from prospect_rl.agents.api import can_share
+    from prospect_rl.experiments.run.choice import best
+    from prospect_rl.experiments.run.seeds import seeds_together
+
+    agent, seeds = cells.agents[label], tuple(range(count))
+    able = can_share(agent) and not callable(cells.data_of(label, env))
+    kind = best(agent, env, count if able else 1) if device == "auto" else device
+    return kind, [seeds] if able and seeds_together(agent, kind) else [(seed,) for seed in seeds]
+
+
 def plan(
     experiment: Experiment,
     tier: str,
@@ -187,11 +199,8 @@ def plan(
         >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
         >>> outcome = sweep(jobs, workers)
     """
-    from prospect_rl.agents.api import can_share
     from prospect_rl.envs.names import unknown
-    from prospect_rl.experiments.run.choice import best
     from prospect_rl.experiments.run.machine import runs_root
-    from prospect_rl.experiments.run.seeds import seeds_together
 
     cells = experiment.tier(tier)
     for label in agents or ():
@@ -202,14 +211,11 @@ def plan(
     base, listed = Path(root or runs_root()) / experiment.name / tier, []
     device = GPU if tier == GPU else device
     for e, env in enumerate(cells.envs):
-        for a, (label, agent) in enumerate(cells.agents.items()):
+        for a, label in enumerate(cells.agents):
             if agents and label not in agents:
                 continue
-            numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            able = can_share(agent) and not callable(cells.data_of(label, env))
-            kind = best(agent, env, len(numbers) if able else 1) if device == "auto" else device
-            together = able and seeds_together(agent, kind)
-            for batch in [numbers] if together else [(s,) for s in numbers]:
+            kind, batches = _runs(cells, label, env, min(cells.seeds_of(label), seeds or cells.seeds_of(label)), device)
+            for batch in batches:
                 payload = on({
                     "experiment": experiment.reference, "tier": tier, "label": label, "env": env, "seeds": list(batch)
                 }, kind)  # fmt: skip
