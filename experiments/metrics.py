@@ -73,6 +73,7 @@ STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: upda
 SERENE = ("agents/evolution/serene/state.py: figures",)
 ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
+GRPO = ("agents/language/grpo.py: GRPO.loss",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
 SAC = "agents/online/sac.py: SACUpdates.critic_loss"
@@ -91,6 +92,8 @@ ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
 NEW = tuple(
     f"agents/online/exploration/{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE")
 )
+GROUPS = ("agents/language/grpo.py: GRPO.group_figures",)
+HERO = ("agents/language/hero.py: HERO.rewards",)
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
 DATA = ("experiments/run/member.py: Member", "envs/data/datasets.py: count")
@@ -171,7 +174,7 @@ _ALL = (
         ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
-    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO)),
+    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO, *GRPO)),
     Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
            ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),
@@ -180,11 +183,24 @@ _ALL = (
     Metric("learn/gap", "gap between values of the policy's and of the data's actions", "reward", (MEX, CQL)),
     Metric("learn/price", "multiplier of the conservative loss", "", (CQL_UPDATE,)),
     # PPO
-    Metric("learn/loss_policy", "loss of the policy", "loss", (*PPO, *DICE_POLICY)),
+    Metric("learn/loss_policy", "loss of the policy", "loss", (*PPO, *GRPO, *DICE_POLICY)),
     Metric("learn/loss_value", "loss of the value", "loss", PPO),
-    _share("learn/clipped", "share of clipped ratios", PPO),
-    Metric("learn/kl", "divergence from the policy that played", "nats", PPO),
+    _share("learn/clipped", "share of clipped ratios", (*PPO, *GRPO)),
+    Metric("learn/kl", "divergence from the policy that played", "nats", (*PPO, *GRPO)),
     Metric("learn/rate", "learning rate", "", ("agents/online/ppo.py: PPO.learn",)),
+    # groups of episodes from the same start, and the reward model that orders them
+    _share("groups/wrong", "share of groups without a right answer", GROUPS),
+    _share("groups/right", "share of groups with right answers alone", GROUPS),
+    _share("groups/success", "success rate of the groups' episodes", GROUPS),
+    Metric("groups/advantage", "size of the advantages", "reward", GROUPS),
+    Metric("groups/reward", "reward that is learned from", "reward", GROUPS),
+    _share("groups/verified_wrong", "share of groups without an accepted answer", HERO),
+    _share("groups/verified_right", "share of groups with accepted answers alone", HERO),
+    Metric("groups/weight", "relative change of advantages by the groups' weights", "ratio", HERO),
+    _share("rm/auroc", "reward model: right answers above wrong ones", HERO),
+    Metric("rm/rank", "reward model: rank correlation with progress where all are wrong", "correlation", HERO),
+    _share("rm/hacked", "share of answers that never end", HERO),
+    Metric("rm/dropped", "scores of the reward model that are not finite", "answers", HERO),
     # bonuses for exploring
     Metric("bonus/mean", "bonus for exploring, mean over steps", "reward", BONUS),
     Metric("bonus/weight", "weight of the bonus", "", BONUS),
@@ -192,7 +208,8 @@ _ALL = (
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
     Metric(
         "learn/loss_model", "loss of the model", "loss",
-        ("agents/online/exploration/rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED),
+        ("agents/online/exploration/rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED,
+         "agents/language/hero.py: HERO.fitted"),
     ),
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
