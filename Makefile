@@ -47,7 +47,7 @@ help: ## Show this list of targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
-	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
+	@printf '\nExperiments: make NAME [TIER=smoke|repro|paper|gpu] [SEEDS=n] [WORKERS=n] [AGENTS=a,b]\n'
 	@for file in $(DECLARED); do \
 	  printf '  %-18s %s\n' "$$(basename $$file .py)" "$$(sed -n 's/^ *title="\(.*\)",$$/\1/p' $$file | head -1)"; done
 
@@ -70,6 +70,10 @@ test: $(STAMP) ## Run the fast tests, several minutes [JOBS=n]
 .PHONY: test-slow
 test-slow: $(STAMP) ## Run the slow tests, longer than the fast ones [JOBS=n]
 	@NPROC=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m slow
+
+.PHONY: test-gpu
+test-gpu: $(STAMP) ## Run the tests of an accelerator, in one process, minutes; tests/gpu/README.md says what is left out
+	@JAX_PLATFORMS=cuda,cpu $(BIN)/python -m pytest -q -p no:xdist -m gpu tests/gpu
 
 .PHONY: test-rliable
 test-rliable: ## Compare our statistics with rliable's, in .venv-rliable (its dependencies conflict with ours)

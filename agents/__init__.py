@@ -15,6 +15,7 @@ from prospect_rl.agents.evolution.nsga2 import NSGA2
 from prospect_rl.agents.evolution.random_search import RandomSearch
 from prospect_rl.agents.evolution.serene.serene import Serene
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
+from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
 from prospect_rl.agents.language.grpo import GRPO
 from prospect_rl.agents.language.hero import HERO
@@ -38,7 +39,10 @@ from prospect_rl.agents.online.mex.tabular import TabularMEX
 from prospect_rl.agents.online.ppo import PPO
 from prospect_rl.agents.online.ppo_elmur import ElmurPPO
 from prospect_rl.agents.online.sac import SAC
+from prospect_rl.agents.online.smose.ppo import SmosePPO
+from prospect_rl.agents.online.smose.smose import Smose
 from prospect_rl.agents.online.td3 import TD3
+from prospect_rl.agents.online.tree import TreeDagger
 from prospect_rl.agents.sequence.dt import DT, RATE
 from prospect_rl.agents.sequence.elmur.elmur import Elmur
 from prospect_rl.agents.sequence.linoss import BCLinOSS
@@ -91,8 +95,14 @@ __all__ = [
     "Player",
     "RandomSearch",
     "Serene",
+    "Smose",
+    "SmosePPO",
+    "Stax",
     "TabularMEX",
+    "Taxons",
     "TrXL",
+    "TreeDagger",
+    "UntrainedStax",
     "load",
     "make",
 ]
@@ -136,8 +146,14 @@ AGENTS: dict[str, type[Agent]] = {
     "rnd": RND,
     "sac": SAC,
     "serene": Serene,
+    "smose": Smose,
+    "smose_ppo": SmosePPO,
+    "stax": Stax,
+    "stax_untrained": UntrainedStax,
+    "taxons": Taxons,
     "td3": TD3,
     "td3_bc": TD3BC,
+    "tree": TreeDagger,
     "trxl": TrXL,
 }
 """Registered name -> class. A line here gives an agent its contract tests, its command line and its reports."""

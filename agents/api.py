@@ -44,11 +44,12 @@ from prospect_rl.envs.fields import check, without_aliases
 
 __all__ = [
     "Agent", "Array", "Batch", "Batches", "Box", "Dataset", "DefaultRun", "Dict", "Discrete", "Episodes", "Inputs",
-    "Key", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "cost", "hyper",
+    "Key", "Nothing", "Rollouts", "Segment", "Segments", "Spec", "Transitions", "Tree", "Want", "can_share", "cost",
+    "hyper",
     "not_bounded_vector", "nought", "traced", "unwritable", "with_arrays",
 ]  # fmt: skip
 
-# --- the three wants ---------------------------------------------------------------------------------
+# --- the wants ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,24 @@ class Batches:
     """Number of initial rows of episodes in a batch."""
 
 
-Want = Segments | Rollouts | Batches
+@dataclass(frozen=True)
+class Nothing:
+    """No experience: the phase works with what the agent has, e.g. it trains a model; `learn` is given None.
+
+    It takes nothing from the budget, so it must end by itself, and an iteration takes seconds at most: signals are
+    handled, and checkpoints are saved, between chunks of iterations. Only later phases may want nothing.
+    """
+
+
+Want = Segments | Rollouts | Batches | Nothing
 
 
 def cost(want: Want) -> int:
     """The most that one iteration takes from the budget."""
     if isinstance(want, Segments):
         return want.num_envs * want.length
+    if isinstance(want, Nothing):
+        return 0
     return want.population * want.episodes if isinstance(want, Rollouts) else want.updates
 
 
@@ -143,7 +155,12 @@ class Agent(metaclass=AcceptsAliases):
     """Spec of the environment; set by `bind`, never by hand."""
 
     vmap_seeds: ClassVar[bool] = True
-    """Whether seeds run as one vmapped program. False for agents with phases, replay or loops bounded by a count."""
+    """Whether several seeds can be one program (`can_share`). False where one seed would wait for another, or where a
+    vectorised program would copy what a single one writes in place. Whether it pays: `experiments.run.seeds`."""
+
+    in_step: ClassVar[bool] = False
+    """Whether an agent with phases is in the same phase after as many iterations, whatever its seed: else seeds cannot
+    be one program."""
 
     traces: ClassVar[bool] = True
     """Whether runs that differ in `traced` fields may be one program. False where they would wait for each other."""
@@ -205,6 +222,10 @@ class Agent(metaclass=AcceptsAliases):
         """The behaviour to evaluate and to ship (for an archive agent: its best stored policy)."""
         raise NotImplementedError
 
+    def readings(self, behaviour: Tree) -> dict[str, Tree]:
+        """What `exploit` gave, read in other ways, by the names of these: evaluated and shown beside it."""
+        return {}
+
     def memory(self, behaviour: Tree, key: Key) -> Tree:
         """The memory at the start of an episode."""
         return ()
@@ -240,6 +261,13 @@ class Agent(metaclass=AcceptsAliases):
         """
         raise unwritable(self, "it keeps a memory" if self.remembers else "it is no feed-forward network known here")
 
+    def to_json(self, behaviour: Tree) -> dict[str, Any]:
+        """What `exploit` gave as named coefficients that people can read.
+
+        Raises ValueError, in one line, where there are none.
+        """
+        raise ValueError(f"the policy of {type(self).__name__} has no coefficients: it is not made of linear laws")
+
     def notices(self, row: Mapping[str, Any]) -> list[str]:
         """Messages for the user after each row of metrics, made on the host; the driver reports each text once."""
         return []
@@ -274,6 +302,11 @@ def with_arrays(agent: Agent, values: Mapping[str, Array]) -> Agent:
     for name, x in values.items():
         object.__setattr__(made, name, x)
     return made
+
+
+def can_share(agent: Agent) -> bool:
+    """Whether several seeds of an agent can be one program."""
+    return agent.vmap_seeds and (agent.in_step or len(wants_of(agent)) == 1)
 
 
 def nought(x: float | Array) -> bool:

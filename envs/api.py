@@ -15,33 +15,35 @@ Shapes: T steps, N streams, P policies, E episodes of each policy. `[...]` in a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from prospect_rl.envs.drawing import Drawing
 from prospect_rl.envs.fields import bounds, check
 from prospect_rl.envs.spaces import Array, Box, Dict, Discrete, Key, Space, Tree
 
 __all__ = [
-    "Actor", "Array", "Batch", "Box", "Dataset", "Dict", "Discrete", "Env", "Episodes", "Inputs", "Key", "Segment",
-    "Space", "Spec", "Step", "Transitions", "Tree", "check_goals", "static",
+    "Actor", "Array", "Batch", "Box", "Dataset", "Dict", "Discrete", "Drawing", "Env", "Episodes", "Inputs", "Key",
+    "Segment", "Space", "Spec", "Step", "Transitions", "Tree", "check_goals", "static",
 ]  # fmt: skip
 
 
-def static(default: Any, **limits: float) -> Any:
+def static(default: Any, *, later: bool = False, **limits: float) -> Any:
     """Declare a static field of a `flax.struct.dataclass` environment: part of the program, never traced.
 
     Args:
         default: The default value.
+        later: Whether the field was added after results were published (see `envs.fields.bounded`).
         **limits: `above`, `least`, `below`, `most`, checked when the environment is made (see `envs.fields`).
 
     Returns:
         The field.
     """
-    return struct.field(pytree_node=False, default=default, metadata=bounds(**limits))
+    return struct.field(pytree_node=False, default=default, metadata={**bounds(**limits), "later": later})
 
 
 def check_goals(goals: tuple[tuple[float, float, float], ...]) -> None:
@@ -77,6 +79,8 @@ class Spec:
     """Whether every episode lasts exactly `horizon` steps, so that no masks are needed."""
     termination: Callable[..., Array] | None = None
     """The function `termination(obs, action, next_obs)` -> bool [], if it is known (model-based agents need it)."""
+    draw: Drawing | None = field(default=None, compare=False, repr=False)
+    """How a program draws a state, for agents that learn from pictures; no part of what identifies the environment."""
 
 
 @struct.dataclass

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # listing environments must not import JAX (see envs.gymnasiu
 ENVS: dict[str, str] = {
     "maze/hard": "prospect_rl.envs.maze.hard:HardMaze",
     "arm/redundant": "prospect_rl.envs.arm.redundant:RedundantArm",
+    "arm/curling": "prospect_rl.envs.arm.curling:Curling",
     "point/sparse": "prospect_rl.envs.small.point:SparsePoint",
     "lock/combination": "prospect_rl.envs.small.lock:CombinationLock",
     "probe/bandit": "prospect_rl.envs.small.probes:Bandit",
@@ -43,6 +44,7 @@ ENVS: dict[str, str] = {
     "mujoco/ant_far": "prospect_rl.envs.mujoco.variants:ant_far",
     "mujoco/cartpole_swingup_sparse": "prospect_rl.envs.mujoco.swing:Cartpole",
     "mujoco/pendulum_swingup_sparse": "prospect_rl.envs.mujoco.swing:Pendulum",
+    "mujoco/ant_maze": "prospect_rl.envs.mujoco.ant_maze:AntMaze",
     **{
         f"{family}/{maze}": f"prospect_rl.envs.pointmaze.maze:{family}_{maze}"
         for family in ("maze2d", "pointmaze")

@@ -1,8 +1,8 @@
 """Reset only the streams whose episode has ended, in small batches.
 
-Under `vmap`, `env.reset` is computed for every stream and most results are discarded. Here a custom batching rule
+Under `vmap`, `env.reset` is computed for every stream and most results are discarded. On a CPU, a custom batching rule
 gathers the streams that need a reset, `RESET_BATCH` at a time, and resets only those. The result is identical bit for
-bit.
+bit. On an accelerator all streams are reset: a loop that waits for its condition takes longer there.
 
 Shapes: [*batch] is () for one stream, [N] for N streams, [S, N] for N streams of each of S seeds.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from prospect_rl.envs import device
 from prospect_rl.envs.api import Array, Env, Key, Tree
 
 RESET_BATCH = 32
@@ -27,7 +28,7 @@ def reset_if(env: Env, needed: Array, key: Key) -> tuple[Tree, Tree]:
         key: PRNG key of the reset.
 
     Returns:
-        (state, obs) of `env.reset(key)`. Under `vmap`, zeros where `needed` is False.
+        (state, obs) of `env.reset(key)`, which mean nothing where `needed` is False.
 
     Raises:
         ValueError: If the environment itself is vmapped over.
@@ -39,7 +40,15 @@ def _reset_all(env: Env, needed: Array, key: Array) -> tuple[Tree, Tree]:
     """Reset where `needed`, bool [*batch]; `key` is the key data, uint32 [*batch, 2]."""
     if needed.ndim == 0:
         return env.reset(jax.random.wrap_key_data(key))
-    count, keys = needed.size, jax.random.wrap_key_data(key.reshape(needed.size, -1))
+    keys = jax.random.wrap_key_data(key.reshape(needed.size, -1))
+    everywhere = lambda env, needed, keys: jax.vmap(env.reset)(keys)  # noqa: E731
+    out = device.choose(env, needed.reshape(-1), keys, cpu=_in_batches, accelerator=everywhere)
+    return jax.tree.map(lambda leaf: leaf.reshape(needed.shape + leaf.shape[1:]), out)
+
+
+def _in_batches(env: Env, needed: Array, keys: Key) -> tuple[Tree, Tree]:
+    """Reset where `needed`, bool [N], with `keys` [N]; zeros elsewhere."""
+    count = needed.size
     batch = min(RESET_BATCH, count)
     shapes = jax.eval_shape(jax.vmap(env.reset), keys)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -51,8 +60,8 @@ def _reset_all(env: Env, needed: Array, key: Array) -> tuple[Tree, Tree]:
         write = lambda old, fresh: old.at[rows].set(fresh, mode="drop", unique_indices=True)  # noqa: E731
         return waiting.at[rows].set(False, mode="drop"), jax.tree.map(write, out, new)
 
-    _, out = jax.lax.while_loop(lambda carry: jnp.any(carry[0]), reset_batch, (needed.reshape(count), zeros))
-    return jax.tree.map(lambda leaf: leaf.reshape(needed.shape + leaf.shape[1:]), out)
+    _, out = jax.lax.while_loop(lambda carry: jnp.any(carry[0]), reset_batch, (needed, zeros))
+    return out
 
 
 _reset_some = jax.custom_batching.custom_vmap(_reset_all)

@@ -17,13 +17,15 @@ from prospect_rl.experiments.search_space import Search
 
 if TYPE_CHECKING:
     from prospect_rl.agents.api import Agent
-    from prospect_rl.envs.api import Dataset
+    from prospect_rl.envs.api import Dataset, Spec
 
 __all__ = [
-    "REAL", "SHARE", "SKEWED", "TIERS", "Claim", "Data", "Exam", "Experiment", "Scores", "Tier", "seeds_name",
+    "GPU", "REAL", "SHARE", "SKEWED", "TIERS", "Claim", "Data", "Exam", "Experiment", "Scores", "Tier", "seeds_name",
 ]  # fmt: skip
 
-TIERS = ("smoke", "repro", "paper")
+GPU = "gpu"
+"""The tier that some experiments have for an accelerator, with settings and claims of its own."""
+TIERS = ("smoke", "repro", "paper", GPU)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ class Exam:
     """Number of episodes, all run in parallel."""
     best: bool = False
     """Also test the first state that reached the run's best `eval/success`, as `exam_best/<name>/...`."""
+    reads: bool = field(default=False, metadata={"later": True})
+    """Read a policy of linear experts instead (`experiments.run.reading`): fit trees on so many episodes, and add what
+    these and both readings of the law are worth on others, as `reading/...` and `trees/...`."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Tier:
         datasets: Label or environment id -> dataset, for agents that learn from data.
         exams: Label -> exams of the finished agent.
         seen: Number of seeds whose verdicts were known when the others were declared.
+        sized: Label -> fields of its agent that follow from the environment's spec.
 
     Raises:
         ValueError: A mapping names a label or an environment that the tier does not have, or misses one.
@@ -123,6 +129,9 @@ class Tier:
     seen: int = 0
     """If more seeds were declared after the verdicts of the first ones were known: the number of these first ones. A
     verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
+    sized: Mapping[str, Callable[[Spec], Mapping[str, Any]]] = field(default_factory=dict)
+    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width that goes with the
+    numbers of observation and action components."""
 
     def __post_init__(self) -> None:
         for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
@@ -131,6 +140,7 @@ class Tier:
         for name, per, keys in (
             ("datasets", self.datasets, {*self.agents, *self.envs}),
             ("exams", self.exams, set(self.agents)),
+            ("sized", self.sized, set(self.agents)),
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
@@ -142,6 +152,14 @@ class Tier:
     def budget_of(self, env: str) -> int:
         """Budget of a run in an environment."""
         return self.budget if isinstance(self.budget, int) else self.budget[env]
+
+    def agent_of(self, label: str, env: str) -> Agent:
+        """The agent of a label in an environment, with the fields that follow from its spec."""
+        if label not in self.sized:
+            return self.agents[label]
+        from prospect_rl import envs
+
+        return replace(self.agents[label], **self.sized[label](envs.make(env, **self.env_fields.get(env, {})).spec))
 
     def data_of(self, label: str, env: str) -> Data | Callable[[int], Data] | None:
         """The data an agent learns from in an environment; None for an agent that collects its own experience."""
@@ -162,7 +180,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A complete experiment: what to run at three sizes, what to report, and which claims to test.
+    """A complete experiment: what to run at three sizes, or four, what to report, and which claims to test.
 
     Args:
         name: Name on the command line, equal to the file's name.
@@ -172,6 +190,9 @@ class Experiment:
         smoke: Tier that takes about a minute.
         repro: Tier that takes hours on two cores.
         paper: Tier of the source's own size.
+        gpu: Tier for one GPU: large batches, all seeds of an agent as one program.
+        gpu_claims: Statements about the runs of that tier alone.
+        gpu_text: What is different in that tier.
         claims: Statements with their tests.
         derived: Metric name -> function of a final metrics row.
         metrics: Metrics of the report's table.
@@ -203,7 +224,13 @@ class Experiment:
     paper: Tier
     """The size that the source used."""
     claims: tuple[Claim, ...] = ()
-    """Statements about the runs, each with its test."""
+    """Statements about the runs, each with its test; of the tier `gpu`, those in `gpu_claims`."""
+    gpu: Tier | None = None
+    """Settings for one GPU, on which all runs take at most 25 minutes; None for an experiment without."""
+    gpu_claims: tuple[Claim, ...] = ()
+    """Statements about the runs of the tier `gpu`, declared before any of them."""
+    gpu_text: str = ""
+    """How that tier differs from the others, where its settings come from, and how long it takes on what ground."""
     derived: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     """Metric name -> function of a final metrics row, which also holds `env` and `label`; NaN where the metric has no
     value (e.g. for an area that was never reached)."""
@@ -220,19 +247,32 @@ class Experiment:
 
     def __post_init__(self) -> None:
         if self.search:
-            for tier in (self.smoke, self.repro, self.paper):
-                self.search.check(tier.agents, self.repro.envs)
-        for claim in self.claims:
-            for tier in (self.repro, self.paper):
-                known = {claim.left, claim.right} - {None} <= set(tier.agents) and claim.env in tier.envs
+            searched = self.tier(self.search.tier)
+            for tier in (searched, self.smoke, self.repro, self.paper):
+                self.search.check(tier.agents, searched.envs)
+        for name in ("repro", "paper", GPU):
+            for claim in self.claims_of(name):
+                tier, agents = self.tier(name), {claim.left, claim.right, claim.unit} - {None}
+                known = agents <= set(tier.agents) and set(claim.envs) <= set(tier.envs)
                 if not known:
                     raise ValueError(f"claim {claim.name!r} of {self.name} names an agent or environment not in a tier")
 
+    @property
+    def tiers(self) -> dict[str, Tier]:
+        """Name -> tier, for those that the experiment has."""
+        return {name: tier for name in TIERS if (tier := getattr(self, name)) is not None}
+
     def tier(self, name: str) -> Tier:
-        """One of the three tiers. Raises ValueError for another name."""
+        """One of the tiers. Raises ValueError for a name that the experiment has no tier of."""
         if name not in TIERS:
             raise unknown("tier", name, TIERS)
-        return getattr(self, name)
+        if name not in self.tiers:
+            raise ValueError(f"{self.name} has no tier {name!r}; it has {', '.join(self.tiers)}")
+        return self.tiers[name]
+
+    def claims_of(self, tier: str) -> tuple[Claim, ...]:
+        """The statements about the runs of a tier."""
+        return self.gpu_claims if tier == GPU else self.claims
 
     @property
     def reference(self) -> str:
@@ -243,10 +283,13 @@ class Experiment:
         """A tier with the single run of a search trial. Raises ValueError if the agent rejects the settings."""
         if (search := self.search) is None:
             raise ValueError(f"{self.name} declares no search")
-        agent, data = self.repro.agents[search.label], self.repro.data_of(search.label, search.env)
+        tier = self.tier(search.tier)
+        agent, data = tier.agents[search.label], tier.data_of(search.label, search.env)
+        fields = {search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}}
         return replace(
-            self.repro, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
+            tier, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
             budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},
+            env_fields=fields,
         )  # fmt: skip
 
 

@@ -62,6 +62,8 @@ class Claim:
         margin: Bound of the difference, in the metric's unit.
         within: Bounds (low, high) of the difference, in the metric's unit.
         better: Which direction of the metric is better.
+        also: Further environments that the claim is about, together with `env`.
+        unit: Label of the agent whose mean in an environment is 1 there, where there are several.
         paper_budget: Budget behind the source's statement, in the unit of the tier's budgets.
         kind: "paper" or "check".
         scores: Distribution of the metric's values.
@@ -96,6 +98,10 @@ class Claim:
     """Bounds (low, high) that the interval must lie inside, in place of a margin."""
     better: Literal["higher", "lower"] = "higher"
     """Whether higher or lower values of the metric are better."""
+    also: tuple[str, ...] = ()
+    """Ids of further environments: a seed's value is then the mean over all of them, each in units of `unit`."""
+    unit: str | None = None
+    """Label of the agent whose mean in an environment is 1 there, for a claim about several environments."""
     paper_budget: int = 0
     """The budget behind the source's statement; verdicts of runs below it are marked `reduced`."""
     kind: Literal["paper", "check"] = field(kw_only=True)
@@ -104,6 +110,13 @@ class Claim:
     """Distribution of the metric's values. Default: what `experiments.metrics` declares for this metric and
     environment; required for a metric that is not registered there."""
 
+    @property
+    def envs(self) -> tuple[str, ...]:
+        """All environments that the claim is about."""
+        return (self.env, *self.also)
+
     def __post_init__(self) -> None:
+        if bool(self.also) != (self.unit is not None):
+            raise ValueError(f"claim {self.name!r} is about several environments: it needs both also and unit")
         if self.scores is None:
             object.__setattr__(self, "scores", Scores.of(self.metric, self.env))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -126,9 +126,9 @@ class Search:
     """
 
     label: str
-    """Label of the agent in the repro tier whose settings are varied."""
+    """Label of the agent in the tier whose settings are varied."""
     env: str
-    """Environment of the repro tier, used with its fields and evaluation episodes."""
+    """Environment of the tier, used with its fields and evaluation episodes."""
     space: Mapping[str, Domain]
     """Field of the agent -> distribution of its values."""
     budget: int
@@ -140,13 +140,19 @@ class Search:
     trials: int = 16
     """Number of trials, including the agent with its own settings. A larger number extends a search."""
     seeds: int = 1
-    """Number of seeds per trial, whose mean is the trial's score. More than one only for agents with `vmap_seeds`."""
+    """Number of seeds per trial, whose mean is the trial's score. More than one only for agents whose seeds can be
+    one program."""
     evals: int = 20
     """Number of metrics rows in a trial, evenly spaced over the budget."""
     grace: int = 2
     """Number of rows before a trial may be stopped."""
     reduction: int = 3
     """Reduction factor of ASHA: the best 1 / reduction of the trials continue."""
+    tier: Literal["repro", "gpu"] = "repro"
+    """Tier whose agent, environment and data the trials have."""
+    env_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Environment field -> value in trials, where it differs from the tier's: for instance levels that no verdict
+    uses."""
     seed: int = 0
     """Seed of the draws: the settings of trial i are a function of this seed and i."""
 
@@ -170,6 +176,8 @@ class Search:
 
     def check(self, agents: Mapping[str, Agent], envs: tuple[str, ...]) -> None:
         """Raise ValueError if a tier with these agents and environments lacks the search's agent, field or env."""
+        from prospect_rl.agents.api import can_share
+
         if self.label not in agents:
             raise unknown("agent of the search", self.label, agents)
         if self.env not in envs:
@@ -181,7 +189,7 @@ class Search:
                 raise unknown(f"field of {type(agent).__name__} in the search's space", name, known)
             for value in domain.ends:
                 replace(agent, **{name: value})  # the agent checks its own bounds
-        if self.seeds > 1 and not agent.vmap_seeds:
+        if self.seeds > 1 and not can_share(agent):
             raise ValueError(f"search: {type(agent).__name__} trains one seed per run, so its trials have one seed")
 
     def draw(self, trial: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from rich.text import Text
 FAILED, BAD_INPUT = 1, 2
 """Exit codes of the commands."""
 WORKERS_HELP = "Number of runs at the same time; 2 or more run under Ray (default: 1)"
+DEVICE_HELP = "Kind of device; auto: a GPU for runs that are faster there, if there is one (default: auto)"
+SHARE_HELP = "Share of a GPU for each run on one, with 2 or more workers (default: by their number, at least .25)"
 SEED_HELP = "Seed to select in a run with several seeds (default: its first)"
 WIDTH = 10_000
 """Width in columns when the output is not a terminal, so that no line is wrapped."""
@@ -67,6 +69,17 @@ def replace_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def share(word: str) -> float:
+    """Parse a share of a GPU, above 0 and at most 1."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise ArgumentTypeError(f"must be above 0 and at most 1, not {word!r}")
+    return value
 
 
 def positive(word: str) -> int:

@@ -158,7 +158,7 @@ def test_rooms_have_one_direction(path: Path):
     used = {name.split(".")[1] for name in imported(path, running=True) if name.startswith("experiments.")}
     if room in ROOMS:
         assert not used & {*ROOMS[ROOMS.index(room) + 1 :], "papers"}
-    elif room in ("api", "metrics", "options", "register", "search_space", "terminal"):
+    elif room in ("api", "metrics", "metrics_page", "options", "register", "search_space", "terminal"):
         assert not used & {*ROOMS, "papers", "bench", "recipes"}
     elif room == "papers":
         assert not used & {*ROOMS, "bench"}, "an experiment is a declaration"

@@ -42,8 +42,8 @@ def test_its_first_lines_print_what_stands_below_them(capsys):
 
 
 def test_its_first_screen_has_what_a_newcomer_looks_for():
-    places = [README.index(words) for words in ("\nmake demo", "pip install .", "jax[cuda", "```python", "| method |",
-              "archive.png", "Why not another library?", "## Use it", "## Speed")]  # fmt: skip
+    places = [README.index(words) for words in ("\nmake demo", "pip install .", ".[cuda]", "```python", "| method |",
+              "archive.png", "Why not another library?", "## Use it", "**On a GPU.**", "## Speed")]  # fmt: skip
     assert places == sorted(places)
     assert all(f"[{name}]" in README for name in ("stable-baselines3", "QDax", "CORL", "JaxGCRL"))
     assert len(re.findall(r"^- ", README[places[-1] :], re.M)) == 4, "four figures of speed"

@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments
+from prospect_rl.agents.api import Agent, Batches, Nothing, Rollouts, Segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,37 @@ class Evolver(Agent):
 
     def report(self, state):
         return {"genomes": state["genomes"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InStep(Evolver):
+    """All seeds of it are in the same phase."""
+
+    vmap_seeds: ClassVar[bool] = True
+    in_step: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer(Evolver):
+    """An evolver that works for five iterations without experience after every third generation."""
+
+    @property
+    def wants(self):
+        return *super().wants, Nothing()
+
+    def init(self, key):
+        return super().init(key) | {"left": jnp.int32(0)}
+
+    def phase(self, state):
+        return jnp.where(state["left"] > 0, 2, super().phase(state))
+
+    def learn(self, state, data, key, phase=0):
+        if phase == 2:
+            assert data is None
+            genomes = state["genomes"] + 0.01 * jax.random.normal(key, state["genomes"].shape)
+            return state | {"genomes": genomes, "left": state["left"] - 1}, {"learn/left": state["left"]}
+        after, metrics = super().learn(state, data, key, phase)
+        return after | {"left": jnp.where(after["turn"] % 3 == 0, 5, 0)}, metrics
 
 
 @dataclass(frozen=True, kw_only=True)

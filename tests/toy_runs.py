@@ -10,17 +10,21 @@ from tests import toy_agents, toy_data, toy_envs
 CASES = {
     # agent, budget, evals, seeds
     "rollouts": (toy_agents.Evolver(), 400, 4, (3,)),
+    "rollouts-seeds": (toy_agents.InStep(), 400, 4, (3, 5)),
     "segments": (toy_agents.Walker(), 21 * 45, 4, (3,)),
     "segments-seeds": (toy_agents.Walker(), 21 * 45, 4, (3, 5)),
     "batches": (toy_agents.Cloner(), 200, 4, (3,)),
 }
+
+MORE = {"nothing": (toy_agents.Trainer(), 400, 4, (3,))}
+"""Cases without kept digests."""
 
 
 def run(case: str, out: Path | None, **options):
     """Train one of the cases."""
     from prospect_rl.experiments import train
 
-    agent, budget, evals, seeds = CASES[case]
+    agent, budget, evals, seeds = (CASES | MORE)[case]
     data = toy_data.dataset() if case == "batches" else None
     settings = {"seeds": seeds, "budget": budget, "evals": evals, "eval_episodes": 2, "dataset": data, **options}
     return train(agent, toy_envs.Point(), out=out, **settings)

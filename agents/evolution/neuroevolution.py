@@ -7,7 +7,6 @@ docs/methods/serene.md). Shapes: G genes, P policies.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +30,6 @@ class Neuroevolution(Agent):
     """Largest absolute value of a network weight (a gene); mutations beyond it are clipped."""
     mutation: float = hyper(0.05, above=0)
     """Standard deviation of the Gaussian noise that a mutation adds to each network weight."""
-
-    vmap_seeds: ClassVar[bool] = False
 
     def misfit(self, spec: Spec) -> str | None:
         """Needs one flat observation vector and bounded real actions."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,8 @@ class State:
 @dataclass(frozen=True, kw_only=True)
 class NoveltySearch(Neuroevolution):
     """Novelty search with an archive of sampled offspring."""
+
+    in_step: ClassVar[bool] = True
 
     population: int = hyper(100, least=2)
     """Number of policies in the population (M in the paper)."""
@@ -75,16 +77,27 @@ class NoveltySearch(Neuroevolution):
         assert self.bound.descriptor is not None
         return self.bound.descriptor.size
 
+    @property
+    def columns(self) -> dict[str, Tree]:
+        """Columns that rows have besides the usual ones, each given by the value of an empty row."""
+        return {}
+
+    def empty_archive(self, capacity: int, **columns: Tree) -> Archive:
+        """An empty archive of the agent's rows, with further columns."""
+        return archives.empty(capacity, self.genes, self.dimensions, **self.columns, **columns)
+
     def empty_rows(self, count: int) -> Rows:
         """Rows of policies that have not been evaluated."""
-        return archives.empty(count, self.genes, self.dimensions).rows
+        return self.empty_archive(count).rows
+
+    def describe(self, state: Tree, data: Episodes) -> Rows:
+        """The evaluated policies as rows; their column `descriptor` is what novelty compares."""
+        return rows_of(data)
 
     def init(self, key: Key) -> State:
         """A population of random genomes and an empty archive."""
         population = self.empty_rows(self.population) | {"genome": self.random_genomes(key, self.population)}
-        return State(
-            population, archives.empty(self.archive_capacity, self.genes, self.dimensions), jnp.zeros((), bool)
-        )
+        return State(population, self.empty_archive(self.archive_capacity), jnp.zeros((), bool))
 
     def phase(self, state: State) -> Array:
         """0 until the first population has been evaluated, then 1."""
@@ -100,9 +113,10 @@ class NoveltySearch(Neuroevolution):
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
         """One generation of novelty search."""
         if phase == 0:
-            state = State(rows_of(data), state.archive, jnp.ones((), bool))
+            state = State(self.describe(state, data), state.archive, jnp.ones((), bool))
         else:
-            population, archive = self.generation(state.population, rows_of(data), state.archive, [], key)
+            children = self.describe(state, data)
+            population, archive = self.generation(state.population, children, state.archive, [], key)
             state = State(population, archive, state.started)
         return state, archive_metrics(self.bound, state.archive)
 
@@ -118,14 +132,23 @@ class NoveltySearch(Neuroevolution):
         novelty = archives.novelty(both["descriptor"], [*references, *more], self.neighbours)
         novelty = jnp.where(jnp.isfinite(both["fitness"]), novelty, -jnp.inf)  # a failed episode is not novel
         archive = self.add_to_archive(archive, children, novelty[-children["fitness"].shape[0] :], key)
-        return take(both, jax.lax.top_k(novelty, self.population)[1]), archive
+        return take(both, self.survivors(both, novelty, key)), archive
+
+    def survivors(self, both: Rows, novelty: Array, key: Key) -> Array:
+        """Which of population and children (`both`) are the next population, [M]."""
+        return jax.lax.top_k(novelty, self.population)[1]
+
+    @property
+    def archived(self) -> int:
+        """Number of children that a generation adds to the archive."""
+        return self.additions
 
     def add_to_archive(self, archive: Archive, children: Rows, novelty: Array, key: Key) -> Archive:
-        """The archive with `additions` of the children; children with a failed episode are never added."""
+        """The archive with some of the children; children with a failed episode are never added."""
         valid, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
         rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty)
-        rank = rank[jnp.argsort(~valid[rank], stable=True)[: self.additions]]
-        return archives.append(archive, {name: children[name][rank] for name in archive.rows}, valid[rank])
+        rank = rank[jnp.argsort(~valid[rank], stable=True)[: self.archived]]
+        return archives.append(archive, take({name: children[name] for name in archive.rows}, rank), valid[rank])
 
     def exploit(self, state: Tree) -> Tree:
         """The archived policy with the highest fitness; while none is archived, a valid one of the population."""

@@ -13,15 +13,13 @@ Shapes: M population, n = population + children, G genes, d descriptor dimension
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Key
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch, State
-from prospect_rl.agents.evolution.rows import Rows, best_genome, join, take
-from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.evolution.rows import Rows, best_genome
 from prospect_rl.agents.ops import pareto
 from prospect_rl.agents.ops.archive import Archive
 
@@ -34,21 +32,10 @@ class NSGA2(NoveltySearch):
     """Whether to repeat a mistake in the crowding distance of SERENE's official code (see
     `agents.ops.pareto.crowding`)."""
 
-    def generation(
-        self, population: Rows, children: Rows, archive: Archive, more: Sequence[tuple[Array, Array]], key: Key
-    ) -> tuple[Rows, Archive]:
-        """The next population, and the archive with some of the children; see `NoveltySearch.generation`."""
-        both = join(population, children)
-        valid = jnp.isfinite(both["fitness"])  # a failed episode is neither novel nor good
-        references = [(both["descriptor"], valid.shape[0]), (archive.rows["descriptor"], archive.count), *more]
-        novelty = archives.novelty(both["descriptor"], references, self.neighbours)
-        novelty = jnp.where(valid, novelty, -jnp.inf)
-        values = jnp.where(valid[:, None], jnp.stack([novelty, both["fitness"]], axis=1), 0.0)
-        rank = pareto.fronts(values, valid, enough=self.population)
-        spread = pareto.crowding(values, rank, official=self.official_crowding)
-        survivors = jnp.lexsort((-spread, rank))[: self.population]
-        archive = self.add_to_archive(archive, children, novelty[-children["fitness"].shape[0] :], key)
-        return take(both, survivors), archive
+    def survivors(self, both: Rows, novelty: Array, key: Key) -> Array:
+        """The first fronts of (novelty, fitness); a failed episode is neither novel nor good."""
+        values = jnp.stack([novelty, both["fitness"]], axis=1)
+        return pareto.best(values, jnp.isfinite(both["fitness"]), self.population, official=self.official_crowding)
 
     def exploit(self, state: State) -> Array:
         """The policy with the highest fitness in the archive or the population [G]."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from prospect_rl.agents.api import Array, Episodes, Spec
+from prospect_rl.agents.api import Array, Episodes, Spec, Tree
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops.archive import Archive
 
-Rows = dict[str, Array]
-"""Evaluated policies: genome [n, G], descriptor [n, d], fitness [n], area [n] int32."""
+Rows = dict[str, Tree]
+"""Evaluated policies: genome [n, G], descriptor [n, d], fitness [n], area [n] int32, and any others."""
 
 
 def rows_of(data: Episodes) -> Rows:

@@ -64,13 +64,21 @@ class ActorCritic(nn.Module):
 
     def setup(self) -> None:
         """Make the parts of the network."""
-        self.encoder = Encoder(self.space, self.encoding, self.activation)
+        self.encoder = self.make_encoder()
         self.cell = nn.GRUCell(self.recurrent) if self.recurrent else None
         self.token = nn.Dense(self.core.width) if self.core else None
-        self.policy = Head((*self.hidden, self.outputs), 0.01, self.activation)
+        self.policy = self.make_policy()
         self.value = Head((*self.hidden, 1), 1.0, self.activation)
         if self.continuous:
             self.log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
+
+    def make_encoder(self) -> nn.Module:
+        """The network from an observation to its features; overridden for others."""
+        return Encoder(self.space, self.encoding, self.activation)
+
+    def make_policy(self) -> nn.Module:
+        """The policy's network, of the features; overridden for another policy."""
+        return Head((*self.hidden, self.outputs), 0.01, self.activation)
 
     def dense_layers(self, params: Tree) -> list[Layer]:
         """Those of the policy behind the encoder, where there is no memory between them."""

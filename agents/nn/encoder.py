@@ -72,22 +72,26 @@ class Encoder(nn.Module):
     """Width of the dense layer after an image of codes."""
     activation: Callable[[Array], Array] = nn.relu
     """Activation function of that dense layer."""
+    embed: bool = True
+    """Whether an image of codes is embedded; its codes are features as they are otherwise, and nothing is learned."""
 
     @nn.compact
     def __call__(self, obs: Tree) -> Array:
         """The features [F] of ONE observation."""
         if isinstance(self.space, Dict):
-            parts = [Encoder(s, self.width, self.activation, name=name)(obs[name]) for name, s in self.space.items]
+            how = self.width, self.activation, self.embed
+            parts = [Encoder(s, *how, name=name)(obs[name]) for name, s in self.space.items]
             return jnp.concatenate(parts)
         if isinstance(self.space, Discrete):
             return jax.nn.one_hot(obs, self.space.n)
         codes = codes_of(self.space)
         if codes is not None:
             cells = one_hot_codes(obs, codes)
-            if len(self.space.shape) == 3:
+            image = self.embed and len(self.space.shape) == 3
+            if image:
                 cells = nn.Dense(CELL_EMBEDDING, use_bias=False, kernel_init=nn.initializers.orthogonal())(cells)
             flat = cells.ravel()
-            if len(self.space.shape) < 3:
+            if not image:
                 return flat
             return self.activation(nn.Dense(self.width, kernel_init=nn.initializers.orthogonal(math.sqrt(2)))(flat))
         scale = scale_of(self.space)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,8 +62,6 @@ class Offline(Continuous):
     """Number of gradient steps in an iteration (U)."""
     normalise: bool = True
     """Whether observations are normalised by the data's mean and standard deviation."""
-
-    vmap_seeds: ClassVar[bool] = True
 
     @property
     def wants(self) -> Batches:

@@ -72,6 +72,11 @@ class CQL(SACUpdates, Offline):
     log_std_offset: float = -1.0
     """Number added to the logarithm of the policy's standard deviation."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.actor_delay != 1:
+            raise ValueError(f"actor_delay must be 1, not {self.actor_delay}: CQL updates everything every time")
+
     @property
     def optimisers(self) -> tuple[optax.GradientTransformation, ...]:
         """The Adam optimisers of actor, critics and temperature."""

@@ -1,15 +1,13 @@
 """MBPO: SAC that learns from short rollouts of a learned model.
 
 Source: Janner et al. 2019, arXiv 1906.08253; conventions (not defaults) of the Hopper runs of MEX's code
-(agentification/MEX, MEX_MB/mbrl: algorithms/mbpo.py, examples/conf), which builds on mbrl-lib. Every `model_every`
-env steps:
+(agentification/MEX, MEX_MB/mbrl), which builds on mbrl-lib. Every `model_every` env steps:
     model P(s' - s, r | s, a): Adam on its negative log-likelihood, until the error of held-out rows stops falling
     `rollouts` rollouts of the scheduled length, from states of the replay buffer and with actions of the policy: each
     step is sampled from one of the best members; they end by the environment's own termination rule
 Every env step: `updates_per_step` updates of SAC on transitions of these rollouts.
 
-Shapes: B rows of a batch, R rollouts, E members, F elites, O observation and A action components, D = O + A inputs and
-K = O + 1 outputs of the model.
+Shapes: B rows of a batch, R rollouts, E members, F elites, O observation, A action components; D = O + A, K = O + 1.
 """
 
 from __future__ import annotations
@@ -54,6 +52,7 @@ class MBPO(SAC):
 
     default_run = DefaultRun("mujoco/reacher", 8_000)
     traces: ClassVar[bool] = False  # a model is trained until it gets no better: all runs would wait for the slowest
+    vmap_seeds: ClassVar[bool] = False  # nor could a loop of no or one trip write to the replay of some of them alone
 
     hidden: tuple[int, ...] = hyper((128, 128), least=1)
     """Number of neurons in each hidden layer of the actor and the critics."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +62,6 @@ class OffPolicy(Continuous):
     """Number of steps in each copy of the environment between two rounds of updates (T)."""
     updates_per_step: float = hyper(1.0, above=0)
     """Number of gradient steps for each environment step; N * T times this must be a whole number."""
-
-    vmap_seeds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

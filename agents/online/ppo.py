@@ -15,7 +15,7 @@ Shapes: T steps, N streams, B rows of a minibatch (streams where recurrent), A a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -105,8 +105,6 @@ class PPO(Agent):
     """Normalised rewards (see normalise_rewards) are clipped to plus and minus this value."""
     greedy: bool = False
     """Whether evaluation and the shipped policy take the most likely action instead of a sample."""
-
-    vmap_seeds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ Shapes: B rows of a batch, O observation and A action components.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
@@ -28,7 +28,8 @@ from prospect_rl.agents.api import Array, DefaultRun, Key, Tree, hyper
 from prospect_rl.agents.continuous import Continuous, Figures
 from prospect_rl.agents.nn.critics import begin_critics, critic_values, squared_error
 from prospect_rl.agents.nn.networks import MLP, Layer, stacked
-from prospect_rl.agents.online.off_policy import OffPolicy
+from prospect_rl.agents.online.off_policy import OffPolicy, fold_in, zeros_like
+from prospect_rl.agents.ops import replay as replays
 from prospect_rl.agents.ops.distributions import LOG_STD, log_normal, log_slope
 from prospect_rl.agents.ops.replay import Experience
 
@@ -71,6 +72,8 @@ class Learner:
     """Optimiser state of both critics."""
     alpha_optimiser: Tree
     """Optimiser state of the temperature."""
+    figures: Tree = struct.field(default=None, kw_only=True)
+    """Metrics of the actor's last update, where it has a delay; None without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,10 @@ class SACUpdates(Continuous):
     tune_alpha: bool = True
     """Whether the temperature is tuned so that the policy's entropy approaches minus the number of action
     dimensions."""
+    actor_delay: int = hyper(1, least=1, later=True)
+    """Number of updates of the critics between two rounds of as many updates of the actor, all on one batch; each is
+    followed by one of the temperature, on new actions. At 1 the temperature is updated on the actions of the actor's
+    loss."""
 
     @property
     def actor_network(self) -> nn.Module:
@@ -105,7 +112,11 @@ class SACUpdates(Continuous):
         actor = self.actor_network.init(k_actor, jnp.zeros(self.sizes[0]))
         critics, log_alpha = begin_critics(self, k_critics), jnp.float32(math.log(self.alpha))
         states = (opt.init(x) for opt, x in zip(self.optimisers, (actor, critics, log_alpha), strict=True))
-        return Learner(actor, critics, critics, log_alpha, *states)
+        learner = Learner(actor, critics, critics, log_alpha, *states)
+        if self.actor_delay == 1:
+            return learner
+        batch = replays.take(replays.empty(2, *self.sizes), jnp.zeros(2, jnp.int32))
+        return replace(learner, figures=zeros_like(jax.eval_shape(self.actor_step, learner, batch, key).figures))
 
     def policy(self, actor: Tree, obs: Array, noise: Array, key: Key) -> Array:
         """A sample of the policy with its spread scaled by `noise`; tanh(mean) where that is 0."""
@@ -119,10 +130,7 @@ class SACUpdates(Continuous):
 
     def sampled(self, actor: Tree, obs: Array, key: Key, each: tuple[int, ...] = ()) -> tuple[Array, Array]:
         """(actions [*each, B, A], their log-probabilities [*each, B]) for observations [B, O]."""
-        mean, log_std = self.distribution(actor, obs)
-        noise = jax.random.normal(key, (*each, *mean.shape))
-        raw = mean + jnp.exp(log_std) * noise
-        return jnp.tanh(raw), log_density(raw, noise, log_std)
+        return drawn(*self.distribution(actor, obs), key, each)
 
     def target(self, learner: Learner, batch: Experience, key: Key) -> Array:
         """The target y [B]; no gradient passes through it."""
@@ -151,27 +159,59 @@ class SACUpdates(Continuous):
     def update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
         """One update of critics, actor, temperature and targets; all use the temperature before the update."""
         k_target, k_actor = jax.random.split(key)
-        actor_adam, critic_adam, alpha_adam = self.optimisers
         alpha, target = jnp.exp(learner.log_alpha), self.target(learner, batch, k_target)
 
         gradient, figures = jax.grad(self.critic_loss, has_aux=True)(learner.critics, batch, target)
-        change, critic_optimiser = critic_adam.update(gradient, learner.critic_optimiser, learner.critics)
+        change, critic_optimiser = self.optimisers[1].update(gradient, learner.critic_optimiser, learner.critics)
         critics = optax.apply_updates(learner.critics, change)
+        learner = replace(learner, critics=critics, critic_optimiser=critic_optimiser)
 
-        gradient, (log_prob, more) = jax.grad(self.actor_loss, has_aux=True)(
-            learner.actor, critics, alpha, batch, k_actor
-        )
-        change, actor_optimiser = actor_adam.update(gradient, learner.actor_optimiser, learner.actor)
-        actor = optax.apply_updates(learner.actor, change)
-
-        log_alpha, alpha_optimiser = learner.log_alpha, learner.alpha_optimiser
-        if self.tune_alpha:
-            gradient = jax.grad(self.alpha_loss)(log_alpha, log_prob)
-            change, alpha_optimiser = alpha_adam.update(gradient, alpha_optimiser)
-            log_alpha = jnp.asarray(optax.apply_updates(log_alpha, change))
+        learner, more = self.improve_actor(learner, batch, k_actor)
         targets = optax.incremental_update(critics, learner.target_critics, self.tau)
-        learner = Learner(actor, critics, targets, log_alpha, actor_optimiser, critic_optimiser, alpha_optimiser)
-        return learner, figures | more | {"learn/alpha": alpha}
+        return replace(learner, target_critics=targets), figures | more | {"learn/alpha": alpha}
+
+    def improve_actor(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Figures]:
+        """(the learner with another actor and temperature, the actor's metrics), after an update of the critics."""
+        if self.actor_delay == 1:
+            learner, log_prob, figures = self.actor_update(learner, batch, key)
+            return self.alpha_update(learner, log_prob), figures
+        # at the first update of the critics, and so on
+        due = (optax.tree_utils.tree_get(learner.critic_optimiser, "count") - 1) % self.actor_delay == 0
+        held = replace(learner, critics=None, target_critics=None, critic_optimiser=None)
+
+        def step(i: Array, parts: Learner) -> Learner:
+            now = self.actor_step(replace(parts, critics=learner.critics), batch, fold_in(key, i))
+            return replace(now, critics=None)
+
+        # a loop of no or several iterations: unlike `cond`, it copies nothing
+        after = jax.lax.fori_loop(0, jnp.where(due, self.actor_delay, 0), step, held)
+        kept = {name: getattr(learner, name) for name in ("critics", "target_critics", "critic_optimiser")}
+        return replace(after, **kept), after.figures
+
+    def actor_step(self, learner: Learner, batch: Experience, key: Key) -> Learner:
+        """One update of the actor, then one of the temperature on new actions; the metrics are kept."""
+        k_actor, k_alpha = jax.random.split(key)
+        learner, _, figures = self.actor_update(learner, batch, k_actor)
+        _, log_prob = self.sampled(learner.actor, batch.obs, k_alpha)
+        return replace(self.alpha_update(learner, log_prob), figures=figures)
+
+    def actor_update(self, learner: Learner, batch: Experience, key: Key) -> tuple[Learner, Array, Figures]:
+        """(the learner with another actor, log pi [B] of the actions in its loss, metrics)."""
+        gradient, (log_prob, figures) = jax.grad(self.actor_loss, has_aux=True)(
+            learner.actor, learner.critics, jnp.exp(learner.log_alpha), batch, key
+        )
+        change, optimiser = self.optimisers[0].update(gradient, learner.actor_optimiser, learner.actor)
+        actor = optax.apply_updates(learner.actor, change)
+        return replace(learner, actor=actor, actor_optimiser=optimiser), log_prob, figures
+
+    def alpha_update(self, learner: Learner, log_prob: Array) -> Learner:
+        """The learner with another temperature, unless that is fixed."""
+        if not self.tune_alpha:
+            return learner
+        gradient = jax.grad(self.alpha_loss)(learner.log_alpha, log_prob)
+        change, optimiser = self.optimisers[2].update(gradient, learner.alpha_optimiser)
+        log_alpha = jnp.asarray(optax.apply_updates(learner.log_alpha, change))
+        return replace(learner, log_alpha=log_alpha, alpha_optimiser=optimiser)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,11 +222,25 @@ class SAC(SACUpdates, OffPolicy):
 
     learning_starts: int = hyper(10_000, least=0)
     """Number of environment steps with uniformly random actions before learning begins."""
+    actor_hidden: tuple[int, ...] = hyper((), least=1, later=True)
+    """Number of neurons in each hidden layer of the actor; empty means those of the critics (`hidden`)."""
 
     @property
     def noise(self) -> float:
         """Scale 1: exploration samples from the policy itself."""
         return 1.0
+
+    @property
+    def actor_network(self) -> nn.Module:
+        """The policy network, with hidden layers of its own where `actor_hidden` names them."""
+        return GaussianActor(self.actor_hidden or self.hidden, self.sizes[1])
+
+
+def drawn(mean: Array, log_std: Array, key: Key, each: tuple[int, ...] = ()) -> tuple[Array, Array]:
+    """(actions [*each, ..., A], log-probabilities [*each, ...]) of the squashed normal of mean and log std [..., A]."""
+    noise = jax.random.normal(key, (*each, *mean.shape))
+    raw = mean + jnp.exp(log_std) * noise
+    return jnp.tanh(raw), log_density(raw, noise, log_std)
 
 
 def log_density(raw: Array, noise: Array, log_std: Array) -> Array:

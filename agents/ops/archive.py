@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.envs.api import Array
+from prospect_rl.envs.api import Array, Tree
 
 BLOCK = 512
 """Number of rows compared at once: a block of distances fits into the processor's cache."""
@@ -26,8 +26,9 @@ BLOCK = 512
 class Archive:
     """A table with a fixed number of rows; every column leads with [C], rows from `count` on are empty."""
 
-    rows: dict[str, Array]
-    """Columns: at least genome [C, G], descriptor [C, d] (infinite in empty rows), fitness [C], area [C] int32."""
+    rows: dict[str, Tree]
+    """Columns: at least genome [C, G], descriptor [C, d] (infinite in empty rows), fitness [C], area [C] int32.
+    A column may be a pytree."""
     count: Array
     """[] int32 number of rows that are filled."""
     overflow: Array
@@ -44,7 +45,7 @@ class Archive:
         return jnp.arange(self.capacity) < self.count
 
 
-def empty(capacity: int, genes: int, dimensions: int, **columns: Array) -> Archive:
+def empty(capacity: int, genes: int, dimensions: int, **columns: Tree) -> Archive:
     """An empty archive; `columns` are more columns, each given by the value of an empty row."""
     rows = {
         "genome": jnp.zeros((capacity, genes)),
@@ -52,14 +53,16 @@ def empty(capacity: int, genes: int, dimensions: int, **columns: Array) -> Archi
         "fitness": jnp.full(capacity, -jnp.inf, jnp.float32),
         "area": jnp.full(capacity, -1, jnp.int32),
     }
-    rows |= {name: jnp.broadcast_to(value, (capacity, *jnp.shape(value))) for name, value in columns.items()}
+    wide = lambda value: jnp.broadcast_to(value, (capacity, *jnp.shape(value)))  # noqa: E731
+    rows |= {name: jax.tree.map(wide, value) for name, value in columns.items()}
     return Archive(rows, jnp.int32(0), jnp.int32(0))
 
 
-def append(archive: Archive, rows: dict[str, Array], mask: Array) -> Archive:
+def append(archive: Archive, rows: dict[str, Tree], mask: Array) -> Archive:
     """Store the rows [n, ...] where `mask` [n] holds, in order; rows beyond the capacity are counted as overflow."""
     place = jnp.where(mask, archive.count + jnp.cumsum(mask) - 1, archive.capacity)
-    stored = {name: column.at[place].set(rows[name], mode="drop") for name, column in archive.rows.items()}
+    put = lambda column, new: column.at[place].set(new, mode="drop")  # noqa: E731
+    stored = {name: jax.tree.map(put, column, rows[name]) for name, column in archive.rows.items()}
     total = archive.count + jnp.sum(mask, dtype=jnp.int32)
     count = jnp.minimum(total, archive.capacity)
     return Archive(stored, count, archive.overflow + total - count)
@@ -121,9 +124,10 @@ def novelty(query: Array, references: Sequence[tuple[Array, Array | int]], k: in
 
 
 def novelty_where(
-    points: Array, mask: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, block: int = 64
-) -> Array:
-    """[C] novelty of the points [C, d] where `mask` [C] holds, -inf elsewhere. The points are among the references.
+    points: Array, mask: Array, references: Sequence[tuple[Array, Array | int]], k: int, *, drop_first: bool = True,
+    block: int = 64,
+) -> Array:  # fmt: skip
+    """[C] novelty of the points [C, d] where `mask` [C] holds, -inf elsewhere.
 
     The cost grows with the number of masked points, not with C.
     """
@@ -134,7 +138,7 @@ def novelty_where(
         i, found = carry
         index = jax.lax.dynamic_slice_in_dim(chosen, i * block, block)
         query = points[jnp.minimum(index, size - 1)]
-        return i + 1, found.at[index].set(novelty(query, references, k), mode="drop")
+        return i + 1, found.at[index].set(novelty(query, references, k, drop_first=drop_first), mode="drop")
 
     count = jnp.sum(mask)
     start = (jnp.int32(0), jnp.full(size, -jnp.inf))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,6 +21,9 @@ import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array
+
+product = partial(jnp.matmul, precision="highest")
+"""A matrix product in full float32: a GPU would round the factors to ten bits, as is meant for networks."""
 
 FLOOR = 1e-8
 """Lower bound of the covariance's eigenvalues: negative weights can make the covariance indefinite."""
@@ -110,7 +114,7 @@ def init(mean: Array, sigma: Array | float) -> CMAES:
 
 def sample(cma: CMAES, noise: Array) -> Array:
     """[P, n] points of the distribution for standard normal noise [P, n] (equation 40)."""
-    return cma.mean[None] + cma.sigma * ((noise * cma.scale[None]) @ cma.basis.T)
+    return cma.mean[None] + cma.sigma * product(noise * cma.scale[None], cma.basis.T)
 
 
 def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
@@ -121,10 +125,10 @@ def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
     n, r = cma.mean.shape[0], rates(cma.mean.shape[0], points.shape[0])
     weights = jnp.asarray(r.weights, points.dtype)
     steps = (points[jnp.argsort(-fitness, stable=True)] - cma.mean[None]) / cma.sigma
-    step = weights[: r.mu] @ steps[: r.mu]
-    white = (steps @ cma.basis / cma.scale[None]) @ cma.basis.T  # C^(-1/2) times each step
+    step = product(weights[: r.mu], steps[: r.mu])
+    white = product(product(steps, cma.basis) / cma.scale[None], cma.basis.T)  # C^(-1/2) times each step
     path_sigma = (1 - r.c_sigma) * cma.path_sigma
-    path_sigma += math.sqrt(r.c_sigma * (2 - r.c_sigma) * r.mu_eff) * (weights[: r.mu] @ white[: r.mu])
+    path_sigma += math.sqrt(r.c_sigma * (2 - r.c_sigma) * r.mu_eff) * product(weights[: r.mu], white[: r.mu])
     length = jnp.linalg.norm(path_sigma)
     sigma = cma.sigma * jnp.exp(r.c_sigma / r.d_sigma * (length / r.chi - 1))
 
@@ -135,7 +139,7 @@ def tell(cma: CMAES, points: Array, fitness: Array) -> CMAES:
     shrink = n / (jnp.sum(white**2, axis=1) + FLOOR)  # keeps negative updates from overshooting
     signed = jnp.where(weights >= 0, weights, weights * shrink)
     keep = 1 + r.c1 * (1 - calm) * r.c_cov * (2 - r.c_cov) - r.c1 - r.c_mu * float(r.weights.sum())
-    rank_mu = (steps * signed[:, None]).T @ steps
+    rank_mu = product((steps * signed[:, None]).T, steps)
     cov = keep * cma.cov + r.c1 * jnp.outer(path_cov, path_cov) + r.c_mu * rank_mu
     return replace(
         cma, mean=cma.mean + cma.sigma * step, sigma=sigma, cov=cov, path_sigma=path_sigma, path_cov=path_cov,
@@ -147,7 +151,7 @@ def decompose(cma: CMAES) -> CMAES:
     """Compute `basis` and `scale` again from `cov`, which is made symmetric and positive."""
     eigenvalues, basis = jnp.linalg.eigh((cma.cov + cma.cov.T) / 2)
     eigenvalues = jnp.maximum(eigenvalues, FLOOR)
-    cov = (basis * eigenvalues[None]) @ basis.T
+    cov = product(basis * eigenvalues[None], basis.T)
     return replace(cma, cov=cov, basis=basis, scale=jnp.sqrt(eigenvalues), decomposed=cma.generation)
 
 

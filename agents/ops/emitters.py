@@ -20,7 +20,7 @@ from flax import struct
 from prospect_rl.agents.ops import cmaes
 from prospect_rl.envs.api import Array, Key, Tree
 
-Rows = dict[str, Array]
+Rows = dict[str, Tree]
 EDGE = 20
 """Number of steps at either end of the window that the stopping rule compares."""
 
@@ -57,6 +57,8 @@ class Emitter:
     """Up to Q members: a uniform sample of those that exceeded the novelty threshold."""
     seen: Array
     """[] int32 number of members offered to the reservoir so far."""
+    record: Rows | None = None
+    """The most novel member so far, for agents whose descriptors change; only its `novelty` is kept otherwise."""
 
 
 class Kind(Protocol):
@@ -84,8 +86,11 @@ class Kind(Protocol):
         """The genomes [C, G] to evaluate next."""
         ...
 
-    def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
-        """The next members and search state, after the children [C] have been evaluated."""
+    def keep(self, emitter: Emitter, children: Rows, merit: Array | None) -> tuple[Rows, Tree]:
+        """The next members and search state, after the children [C] have been evaluated.
+
+        merit [C + E] of children and members is what an elitist population keeps; None stands for the fitness.
+        """
         ...
 
 
@@ -115,10 +120,10 @@ class Elitist:
         """Two mutated copies of each member."""
         return self._mutate(jnp.repeat(emitter.members["genome"], 2, axis=0), emitter.sigma, key)
 
-    def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
+    def keep(self, emitter: Emitter, children: Rows, merit: Array | None) -> tuple[Rows, Tree]:
         """The best E of members and children; children come first and win ties (as in the official reversed sort)."""
         both = jax.tree.map(lambda c, m: jnp.concatenate([c, m]), children, emitter.members)
-        best = jax.lax.top_k(both["fitness"], self.members)[1]
+        best = jax.lax.top_k(both["fitness"] if merit is None else merit, self.members)[1]
         return jax.tree.map(lambda x: x[best], both), ()
 
     def _mutate(self, genomes: Array, sigma: Array, key: Key) -> Array:
@@ -151,7 +156,7 @@ class Cma:
         """The next sample [C, G]."""
         return self._sample(emitter.search, key)
 
-    def keep(self, emitter: Emitter, children: Rows) -> tuple[Rows, Tree]:
+    def keep(self, emitter: Emitter, children: Rows, merit: Array | None) -> tuple[Rows, Tree]:
         """The sample itself as members; the distribution moves towards its best points."""
         return children, cmaes.decompose(cmaes.tell(emitter.search, children["genome"], children["fitness"]))
 
@@ -180,8 +185,8 @@ def sigmas(genomes: Array, wanted: Array, duplicate: float) -> Array:
     return jnp.where(wanted, jnp.where(distance > 0, distance / 3, duplicate), 0.0)
 
 
-def blank(kind: Kind, empty_row: Rows, window: int, reservoir: int) -> Emitter:
-    """An inactive emitter. empty_row: one empty row of an archive (genome [G], ...)."""
+def blank(kind: Kind, empty_row: Rows, window: int, reservoir: int, *, record: bool = False) -> Emitter:
+    """An inactive emitter. empty_row: one empty row of an archive. record: keep the row of the most novel member."""
 
     def repeat(count: int) -> Rows:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), empty_row)
@@ -192,7 +197,7 @@ def blank(kind: Kind, empty_row: Rows, window: int, reservoir: int) -> Emitter:
         members=repeat(kind.members), search=kind.start(empty_row["genome"], jnp.ones(())),
         values=jnp.zeros((window, kind.members)), steps=jnp.int32(0),
         start=jnp.zeros((3, kind.members)), improvement=zero, stored=low,
-        novelty=low, reservoir=repeat(reservoir), seen=jnp.int32(0),
+        novelty=low, reservoir=repeat(reservoir), seen=jnp.int32(0), record=empty_row if record else None,
     )  # fmt: skip
 
 
@@ -201,9 +206,9 @@ def begin(emitter: Emitter, members: Rows) -> Emitter:
     return replace(emitter, members=members, values=emitter.values.at[0].set(members["fitness"]))
 
 
-def step(emitter: Emitter, kind: Kind, children: Rows) -> Emitter:
+def step(emitter: Emitter, kind: Kind, children: Rows, merit: Array | None = None) -> Emitter:
     """The emitter after its children [C] have been evaluated: select, record the fitness, measure the improvement."""
-    members, search = kind.keep(emitter, children)
+    members, search = kind.keep(emitter, children, merit)
     steps = emitter.steps + 1
     window = emitter.values.shape[0]
     values = emitter.values.at[steps % window].set(members["fitness"])
@@ -231,6 +236,10 @@ def offer(emitter: Emitter, novelty: Array, bar: Array, key: Key) -> Emitter:
     """
     slots = emitter.reservoir["fitness"].shape[0]
     fresh = novelty > bar
+    if emitter.record is not None:
+        most = jnp.argmax(jnp.where(fresh, novelty, -jnp.inf))
+        kept = jax.tree.map(lambda x, old: jnp.where(jnp.any(fresh), x[most], old), emitter.members, emitter.record)
+        emitter = replace(emitter, record=kept)
     record = jnp.maximum(emitter.novelty, jnp.max(jnp.where(fresh, novelty, -jnp.inf)))
     if not slots:
         return replace(emitter, novelty=record)

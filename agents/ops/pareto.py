@@ -53,6 +53,16 @@ def fronts(values: Array, valid: Array, *, enough: int | None = None) -> Array:
     return jax.lax.while_loop(unfinished, peel, start)[1]
 
 
+def best(values: Array, valid: Array, count: int, *, official: bool = False) -> Array:
+    """[count] the points that NSGA-II keeps: front by front, those of the last front by their crowding distance.
+
+    values [n, m]; valid [n]: other points come last. `official`: see `crowding`.
+    """
+    values = jnp.where(valid[:, None], values, 0.0)
+    rank = fronts(values, valid, enough=count)
+    return jnp.lexsort((-crowding(values, rank, official=official), rank))[:count]
+
+
 def crowding(values: Array, rank: Array, *, official: bool = False) -> Array:
     """[n] crowding distance of each point within its front; infinite at the ends of each objective.
 

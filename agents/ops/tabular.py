@@ -16,7 +16,7 @@ def plan(transition: Array, reward: Array, horizon: int) -> tuple[Array, Array]:
     """(values [S], policy [H, S] int32) of the best plan for `horizon` undiscounted steps; ties: the first action."""
 
     def back(values: Array, _: None) -> tuple[Array, Array]:
-        returns = reward + transition @ values
+        returns = reward + jnp.matmul(transition, values, precision="highest")
         return jnp.max(returns, axis=1), jnp.argmax(returns, axis=1).astype(jnp.int32)
 
     return jax.lax.scan(back, jnp.zeros(reward.shape[0]), None, length=horizon, reverse=True)
@@ -24,13 +24,13 @@ def plan(transition: Array, reward: Array, horizon: int) -> tuple[Array, Array]:
 
 def discounted_values(transition: Array, reward: Array, policy: Array, gamma: float) -> Array:
     """[S] the values V that solve V = r_pi + gamma P_pi V for a stochastic policy [S, A]."""
-    chain, gain = jnp.einsum("sa,sat->st", policy, transition), jnp.sum(policy * reward, axis=1)
+    chain, gain = jnp.einsum("sa,sat->st", policy, transition, precision="highest"), jnp.sum(policy * reward, axis=1)
     return jnp.linalg.solve(jnp.eye(len(gain)) - gamma * chain, gain)
 
 
 def occupancy(transition: Array, policy: Array, start: Array, gamma: float) -> Array:
     """[S, A] the sum over t of gamma^t P(s_t, a_t), for start states drawn from [S]; it sums to 1 / (1 - gamma)."""
-    chain = jnp.einsum("sa,sat->st", policy, transition)
+    chain = jnp.einsum("sa,sat->st", policy, transition, precision="highest")
     visits = jnp.linalg.solve((jnp.eye(len(start)) - gamma * chain).T, start)
     return visits[:, None] * policy
 

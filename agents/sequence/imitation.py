@@ -70,7 +70,6 @@ class SequenceBC(Cloning):
     sample: bool = False
     """Whether discrete actions are sampled from the policy; otherwise the most likely action is taken."""
 
-    vmap_seeds: ClassVar[bool] = False
     token_names: ClassVar[tuple[str, ...]] = ("obs",)
     """Inputs that become tokens (see `Network.token_names`); the action is predicted from the last one."""
 

@@ -10,6 +10,9 @@ Weights and their description are arrays of one .npz file, written by `prospect 
                                 start, draws, clip (of normalised observations)
     part<i>/embedding, weight, bias       of a part that is an image of category codes
     mean, std                   of observations, if these are normalised
+    router/weight, bias         [in, experts], [experts] of a policy of linear experts, of which the router's first acts
+    expert/weight, bias         [experts, in, out], [experts, out]; `gate` of the description says whether what it gives
+                                is multiplied by its probability
     layer<i>/weight, bias       [in, out], [out]
     low, high, centre, half     of vector actions, which have the type of low; log_std if actions are sampled
 """
@@ -58,10 +61,19 @@ class Policy:
     def output(self, obs: Any) -> np.ndarray:
         """The output [A]: logits of discrete actions, or the (mean) action before it is scaled to its bounds."""
         x = np.concatenate([self._encoded(i, part, obs) for i, part in enumerate(self.about["parts"])])
+        if "router/weight" in self.arrays:
+            x = self._expert(x)
         for i in range(self.layers):
             x = self._times(f"layer{i}", x)
             x = self.activation(x) if i < self.layers - 1 else x
         return np.tanh(x) if self.about["last"] == "tanh" else x
+
+    def _expert(self, x: np.ndarray) -> np.ndarray:
+        """What the expert gives that the router puts first."""
+        a, logits = self.arrays, self._times("router", x)
+        first = logits.argmax()
+        out = x @ a["expert/weight"][first] + a["expert/bias"][first]
+        return out / np.exp(logits - logits[first]).sum() if self.about["gate"] else out
 
     def _times(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.arrays[f"{name}/weight"] + self.arrays[f"{name}/bias"]

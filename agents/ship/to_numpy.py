@@ -31,17 +31,19 @@ def feed_forward(
     clip: float | None = None,
     parts: list[dict[str, Any]] | None = None,
     arrays: Arrays | None = None,
+    gate: bool = False,
 ) -> Policy:
     """The policy of a bound agent: layers with an activation between them, and what comes after the last one.
 
-    draws, clip: see `portable`. parts: how an observation becomes a vector (see `encoder`), flat as it is where none
-    are given. arrays: those of the parts, `mean` and `std` of observations, `log_std` of what is drawn.
+    draws, clip, gate: see `portable`. parts: how an observation becomes a vector (see `encoder`), flat as it is where
+    none are given. arrays: those of the parts, `mean` and `std` of observations, `log_std` of what is drawn, router and
+    experts.
     """
     spec = agent.bound
     about = {
         "agent": type(agent).__name__, "env": spec.id, "activation": activation, "last": last, "draws": draws,
         "clip": clip, "choices": isinstance(spec.action, Discrete), "parts": parts or [part(spec.obs)],
-        "start": getattr(spec.action, "start", 0),
+        "start": getattr(spec.action, "start", 0), "gate": gate,
     }  # fmt: skip
     found = limits(spec.action) | (arrays or {})
     for i, (weight, bias) in enumerate(layers):
@@ -93,7 +95,7 @@ def encoder(space: Any, params: Tree, path: tuple[str, ...] = (), at: int = 0) -
     if codes is None:
         return [part(space, path, scale_of(space))], {}
     one = {"kind": "codes", "path": path, "shape": space.shape, "codes": codes}
-    if len(space.shape) < 3:
+    if len(space.shape) < 3 or not params:  # without an embedding, if it is an image
         return [one], {}
     names = {"embedding": ("Dense_0", "kernel"), "weight": ("Dense_1", "kernel"), "bias": ("Dense_1", "bias")}
     return [one], {f"part{at}/{name}": params[layer][leaf] for name, (layer, leaf) in names.items()}

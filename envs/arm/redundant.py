@@ -7,11 +7,16 @@ Shapes: J = 20 joints, J + 1 nodes (base first, hand last). Speeds are in radian
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.drawing import Colour, disc
+from prospect_rl.envs.product import product
 
 JOINTS = 20
 LINK = 0.05
@@ -30,6 +35,8 @@ START = np.linspace(0.2 * np.pi, 0.05 * np.pi, JOINTS)
 """Initial joint angles (radians)."""
 WALLS = ((0.49, 0.0, 0.02, 0.2), (0.49, 0.8, 0.02, 0.2), (0.0, 0.49, 0.2, 0.02), (0.8, 0.49, 0.2, 0.02))
 """Rectangles: x and y of the lower left corner, width, height."""
+WINDOW, SIDE, CORNER, THICK = 400, 360.52, (20, 5), 3
+"""Of the original's window (px): its side, the side of the unit square and where that begins, the arm's thickness."""
 
 CUMULATE = np.triu(np.ones((JOINTS, JOINTS), np.float32))
 """x @ CUMULATE is the cumulative sum of x [J]; on a CPU this matrix product is several times faster than a scan."""
@@ -87,7 +94,20 @@ class RedundantArm(Env):
             info=("success", "descriptor", "area"),
             descriptor=Box((2,), 0.0, 1.0),
             areas=len(self.goals),
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """Walls and arm in black, goals in red above them, on white, as in the original's window (y downwards)."""
+
+        def marks(state: ArmState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            xy = nodes(state.angles)
+            place = lambda p: (CORNER[0] + SIDE * p[0], CORNER[1] + SIDE * p[1])  # noqa: E731
+            goals = [(disc(x, y, place(goal), int(SIDE * goal[2])), (255, 0, 0)) for goal in self.goals]
+            return [(strokes(x, y, *place(xy)), (0, 0, 0)), *goals]
+
+        return Drawing(*window(), marks)
 
     def reset(self, key: Key) -> tuple[ArmState, Array]:
         """Start from a fixed spiral, at rest."""
@@ -140,8 +160,8 @@ class RedundantArm(Env):
 
 def nodes(angles: Array) -> Array:
     """Return the positions (x, y) of all nodes [..., 2, J + 1] for joint angles [..., J] in radians."""
-    sin, cos = sincos(np.float32(np.pi / 2) + angles @ CUMULATE)
-    return BASE + jnp.stack([cos, sin], -2) @ TO_NODES
+    sin, cos = sincos(np.float32(np.pi / 2) + product(angles, CUMULATE))
+    return BASE + product(jnp.stack([cos, sin], -2), TO_NODES)
 
 
 def sincos(x: Array) -> tuple[Array, Array]:
@@ -184,6 +204,31 @@ def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], .
         here = pays & (distance < radius)
         reward, area = jnp.where(here, (radius - distance) / radius, reward), jnp.where(here, i, area)
     return reward, area
+
+
+@lru_cache(1)
+def window() -> tuple[np.ndarray, ArmState]:
+    """Return the original's window with the walls alone, uint8 [WINDOW, WINDOW, 3], and the shapes of a state."""
+    canvas = np.full((WINDOW, WINDOW, 3), 255, np.uint8)
+    for wall in WALLS:
+        left, top, width, height = (int(SIDE * number) for number in wall)
+        canvas[CORNER[1] + top :, CORNER[0] + left :][:height, :width] = 0
+    zeros = jnp.zeros
+    return canvas, jax.eval_shape(lambda: ArmState(zeros(JOINTS), zeros(JOINTS), zeros(2), jnp.int32(0)))
+
+
+def strokes(x: Array, y: Array, to_x: Array, to_y: Array) -> Array:
+    """Return the pixels of the line through the nodes [J + 1], bool [n, n]; x [1, n], y [n, 1].
+
+    A loop over the segments: in one piece, XLA would compute the line anew for every use of it.
+    """
+
+    def one(i: Array, found: Array) -> Array:
+        dx, dy = to_x[i + 1] - to_x[i], to_y[i + 1] - to_y[i]
+        along = jnp.clip(((x - to_x[i]) * dx + (y - to_y[i]) * dy) / (LINK * SIDE) ** 2, 0, 1)
+        return found | disc(x - along * dx, y - along * dy, (to_x[i], to_y[i]), THICK / 2)
+
+    return jax.lax.fori_loop(0, JOINTS, one, jnp.zeros((y.shape[0], x.shape[1]), bool))
 
 
 def pixels(size: int) -> np.ndarray:

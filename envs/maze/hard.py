@@ -16,11 +16,13 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, Tree, check_goals, static
+from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step, Tree, check_goals, static
+from prospect_rl.envs.drawing import Colour, disc, painted
 from prospect_rl.envs.maze import geometry
 
 WORLD = geometry.SIZE * geometry.UNIT
@@ -77,6 +79,21 @@ def obstacles() -> np.ndarray:
     return geometry.contacts(geometry.bitmap())
 
 
+@lru_cache(1)
+def shapes() -> State:
+    """The shapes and types of a state."""
+    zero = lambda: jnp.zeros(())  # noqa: E731
+    return jax.eval_shape(lambda: State(zero(), zero(), zero(), zero(), jnp.int32(0)))
+
+
+@lru_cache
+def canvas(goals: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    """The map with goals (x, y, radius in shares of the world), uint8 [SIZE, SIZE, 3]."""
+    white = np.where(geometry.bitmap(), 0, 255).astype(np.uint8)
+    discs = [[geometry.SIZE * number for number in goal] for goal in goals]
+    return painted(np.repeat(white[..., None], 3, axis=2), discs, (255, 0, 0))
+
+
 @struct.dataclass
 class HardMaze(Env):
     """Drive a two-wheeled robot through a maze; a reward is paid only at the last step, near one of two goals.
@@ -96,6 +113,10 @@ class HardMaze(Env):
         ((60 / WORLD, 60 / WORLD, 50 / WORLD), (100 / WORLD, 200 / WORLD, 50 / WORLD)), least=0, most=1
     )
     """Position and size (x, y, radius) of each reward area, as shares (0 to 1) of the world's 600 units."""
+    robot_drawn: float = static(0.01, above=0, most=1, later=True)
+    """Radius of the robot in pictures that agents learn from, as a share (0 to 1) of the world's 600 units."""
+    goals_drawn: bool = static(True, later=True)
+    """Whether the reward areas are in pictures that agents learn from."""
     tables: Bank = struct.field(default_factory=bank)
     """Look-up tables of the map."""
 
@@ -118,7 +139,18 @@ class HardMaze(Env):
             descriptor=Box((2,), 0.0, 1.0),
             areas=len(self.goals),
             fixed_length=True,
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """Walls in black and goals in red on white, the robot in blue, as in the original's pictures."""
+        radius = self.robot_drawn * geometry.SIZE
+
+        def marks(state: State, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            return [(disc(x, y, (state.x / geometry.UNIT, state.y / geometry.UNIT), radius), (0, 0, 255))]
+
+        return Drawing(canvas(self.goals if self.goals_drawn else ()), shapes(), marks)
 
     @property
     def discs(self) -> list[tuple[float, ...]]:

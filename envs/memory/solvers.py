@@ -7,6 +7,7 @@ import numpy as np
 
 from prospect_rl.envs.api import Array, Key
 from prospect_rl.envs.memory import bandit, boards, control, pairs, remember_color, tabletop, take_it_back
+from prospect_rl.envs.product import product
 
 HELD = 0.024
 """The magnet holds the cube if it is within this distance of its centre (m)."""
@@ -31,7 +32,7 @@ def fire(env: boards.Battleship, state: boards.BattleshipState, key: Key) -> Arr
     for length in env.ships:
         places = jnp.asarray(boards.placements(env.width, length), jnp.float32)
         weight = jnp.where(places @ missed == 0, 20.0 ** (places @ hit.astype(jnp.float32)), 0.0)
-        score += weight @ places
+        score += product(weight, places)
     return jnp.argmax(jnp.where(state.shot, -1.0, score)).astype(jnp.int32)
 
 
@@ -63,7 +64,7 @@ def pull(env: bandit.MultiarmedBandit, state: bandit.BanditState, key: Key) -> A
 
 def balance(env: control.CartPole, state: control.ControlState, key: Key) -> Array:
     """Solve CartPole: the action is the sign of a linear feedback of the full state."""
-    return (jnp.dot(state.q, np.array([1.0, 1.6, 18.7, 3.5], np.float32)) > 0).astype(jnp.int32)
+    return (product(state.q, np.array([1.0, 1.6, 18.7, 3.5], np.float32)) > 0).astype(jnp.int32)
 
 
 def swing_up(env: control.Pendulum, state: control.ControlState, key: Key) -> Array:

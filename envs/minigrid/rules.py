@@ -32,7 +32,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from prospect_rl.envs import device
 from prospect_rl.envs.api import Array, Key
 from prospect_rl.envs.minigrid.state import (
     BALL,
@@ -108,9 +110,17 @@ def here(state: State) -> Array:
 
 
 def write(cells: Array, cell: Array, new: Array) -> Array:
-    """Return `cells` with one cell replaced; XLA does this in place if the old array is not used elsewhere."""
-    flat = cells.reshape(-1).at[cell]
-    return flat.set(new.astype(cells.dtype), mode="promise_in_bounds", unique_indices=True).reshape(cells.shape)
+    """Return `cells` with one cell replaced; on a CPU in place, if the old array is not used elsewhere."""
+
+    def in_place(cells: Array, cell: Array, new: Array) -> Array:
+        flat = cells.reshape(-1).at[cell].set(new, mode="promise_in_bounds", unique_indices=True)
+        return flat.reshape(cells.shape)
+
+    def everywhere(cells: Array, cell: Array, new: Array) -> Array:
+        number = np.arange(cells.size, dtype=np.int32).reshape(cells.shape)
+        return jnp.where(number == cell, new, cells)  # joins what else is done to all cells, such as a reset
+
+    return device.choose(cells, cell, new.astype(cells.dtype), cpu=in_place, accelerator=everywhere)
 
 
 def act(state: State, action: Array) -> tuple[State, Array]:
@@ -236,7 +246,7 @@ def wander(state: State, key: Key) -> State:
         return write(cells, jnp.maximum(new, 0), jnp.where(goes, code(BALL, BLUE), at(cells, jnp.maximum(new, 0)))), new
 
     uniform = jax.random.uniform(key, state.task.shape)
-    cells, task = jax.lax.scan(one, state.cells, (state.task, uniform))
+    cells, task = device.scan(one, state.cells, (state.task, uniform))
     return replace(state, cells=cells, task=task)
 
 

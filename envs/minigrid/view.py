@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prospect_rl.envs import device
 from prospect_rl.envs.api import Array
 from prospect_rl.envs.minigrid.rules import at, heading
 from prospect_rl.envs.minigrid.state import AGENT, DOOR, OPEN, RED, WALL, WALL_TYPE, State, code, door_of, kind_of
@@ -35,7 +35,7 @@ def window(state: State, size: int) -> Array:
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     cell = jnp.where(inside, x * height + y, 0)
     # in a loop, because otherwise XLA reads every cell once for each channel of an image
-    _, codes = jax.lax.scan(lambda _, column: (None, at(state.cells, column)), None, cell)
+    _, codes = device.scan(lambda _, column: (None, at(state.cells, column)), None, cell)
     return jnp.where(inside, codes.astype(jnp.int32), WALL)
 
 
@@ -71,7 +71,7 @@ def lit(clear: Array) -> Array:
     bits = jnp.asarray(1 << np.arange(size), jnp.int32)[:, None]
     rows = jnp.sum(jnp.where(clear, bits, 0), axis=0)
     # in a loop, because otherwise XLA fuses the computation of all rows into every cell
-    _, seen = jax.lax.scan(partial(sweep, size=size), jnp.int32(1 << size // 2), rows, reverse=True)
+    _, seen = device.scan(partial(sweep, size=size), jnp.int32(1 << size // 2), rows, reverse=True)
     return (seen & bits) != 0
 
 

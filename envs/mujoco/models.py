@@ -17,7 +17,7 @@ import mujoco
 
 from prospect_rl.envs.native import Physics, Read
 
-OWN = ("cartpole.xml", "pendulum.xml", "remember_color.xml", "take_it_back.xml")
+OWN = ("ant_maze.xml", "cartpole.xml", "pendulum.xml", "remember_color.xml", "take_it_back.xml")
 """The models in this folder."""
 
 

@@ -5,11 +5,15 @@ Source: official code GPaolo/SERENE, environments/assets/gym_dummy/envs/walker_2
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step
+from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step
+from prospect_rl.envs.drawing import Colour, disc
 from prospect_rl.envs.terminations import never
 
 SQUARES = ((0.75, 0.75), (-0.98, 0.90), (0.0, -0.75), (-0.75, -0.05))
@@ -54,7 +58,19 @@ class SparsePoint(Env):
             areas=len(SQUARES),
             fixed_length=True,
             termination=never,
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """The squares in red and the point in blue on white; row 0 is the top."""
+        side = 200
+
+        def marks(state: PointState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            column, row = (1 + state.position[0]) * side / 2, (1 - state.position[1]) * side / 2
+            return [(disc(x + 0.5, y + 0.5, (column, row), 0.04 * side), (40, 80, 200))]
+
+        return Drawing(*window(side), marks)
 
     def reset(self, key: Key) -> tuple[PointState, Array]:
         """Start at the origin."""
@@ -95,6 +111,13 @@ class SparsePoint(Env):
         for left, low in SQUARES:
             image[(abs(x - left - SIDE / 2) < reach) & (abs(y - low - SIDE / 2) < reach)] = (220, 50, 40)
         return image, (-1.0, 1.0, -1.0, 1.0)
+
+
+@lru_cache(1)
+def window(side: int) -> tuple[np.ndarray, PointState]:
+    """Return the squares on white, uint8 [side, side, 3], and the shapes of a state."""
+    state = jax.eval_shape(lambda: PointState(jnp.zeros(2), jnp.int32(0), jnp.int32(0)))
+    return SparsePoint().backdrop(side)[0], state
 
 
 def plane(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.core import Tracer
 
 from prospect_rl.envs.api import Array, Discrete, Env, Key, Spec, Step, static
 
@@ -72,7 +73,7 @@ class TextTask(Env):
         super().__post_init__()
         if self.verifier == "strict" and self.forms == 1:
             raise ValueError("a strict verifier needs answers of several forms: set forms to at least 2")
-        count, made_anew = math.prod(self.choices), isinstance(self.held_out, jax.core.Tracer)  # inside a program
+        count, made_anew = math.prod(self.choices), isinstance(self.held_out, Tracer)  # inside a program
         if count <= SMALL and not made_anew:
             every = jnp.asarray(np.stack(np.unravel_index(np.arange(count), self.choices), axis=1), jnp.int32)
             apart = np.asarray(is_held_out(jax.vmap(self.pose)(every)))

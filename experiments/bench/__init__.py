@@ -3,6 +3,9 @@
 A benchmark is a module with `TARGETS` (figure -> ("at least" | "at most", value)), `measure() -> {figure: value}` and,
 if it uses more than one core, `CORES`. Measurements run in child processes on one core with one XLA thread (or two, if
 a benchmark says so), so that figures of different machines and days are comparable. This module does not import JAX.
+
+A benchmark of an accelerator is named `gpu_...`, and its `measure(small)` is told whether there is none. Its targets
+hold on an accelerator alone, whose name is in the file, `gpu/<name>.json`; elsewhere it is small and leaves no file.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,8 @@ BENCHES: dict[str, str] = {
 """Name -> module; imported on first use."""
 
 RESULTS = Path("results/bench")
+ACCELERATOR = "gpu_"
+"""Beginning of the names of benchmarks of an accelerator."""
 
 Targets = dict[str, tuple[str, float]]
 
@@ -46,7 +51,8 @@ Targets = dict[str, tuple[str, float]]
 def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None = None) -> bool:
     """Run one benchmark, or all; writes `out`/<name>.json, prints tables and returns whether every target was met.
 
-    When running all, one that cannot run here (a missing extra) is reported and skipped, and counts as not met.
+    When running all, one that cannot run here (a missing extra) is reported and skipped, and counts as not met. One of
+    an accelerator counts only where there is one.
     """
     if name is not None and name not in BENCHES:
         raise unknown("bench", name, BENCHES)
@@ -56,6 +62,9 @@ def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None
         module = import_module(BENCHES[each])
         try:
             with waiting(f"measuring {each} ..."):
+                if each.startswith(ACCELERATOR):
+                    met &= on_accelerator(each, module, out, console)
+                    continue
                 figures = module.measure()
         except ValueError as error:
             if name is not None:
@@ -68,6 +77,26 @@ def run(name: str | None = None, *, out: Path = RESULTS, console: Console | None
         console.print(table(each, figures, module.TARGETS))
         met &= all(holds(figures[figure], *target) for figure, target in module.TARGETS.items())
     return met
+
+
+def on_accelerator(name: str, module: Any, out: Path, console: Console) -> bool:
+    """Run a benchmark of an accelerator, small where there is none; returns whether no target was missed."""
+    device = start(accelerator).result()
+    figures = module.measure(small=device is None)
+    console.print(table(name, figures, {} if device is None else module.TARGETS))
+    if device is None:
+        console.print(f"{name}: there is no accelerator here: measured small on the processor, which is no verdict")
+        return True
+    path, cores = out / ACCELERATOR.strip("_") / f"{name}.json", len(os.sched_getaffinity(0))
+    write(path, figures, threads=cores, command=f"make bench NAME={name}", device=device)
+    return all(holds(figures[figure], *target) for figure, target in module.TARGETS.items())
+
+
+def accelerator() -> str | None:
+    """The name of this process's accelerator, None if JAX computes on the processor."""
+    import jax
+
+    return None if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
 
 
 def holds(value: float, relation: str, bound: float) -> bool:
@@ -90,16 +119,21 @@ def table(name: str, figures: dict[str, float], targets: Targets) -> Table:
 
 def page(folder: Path = RESULTS) -> list[Path]:
     """Write `folder`/README.md if there are any figures; returns its path in a list."""
-    if not any(folder.glob("*.json")):
+    if not files(folder):
         return []
     durable.write(folder / "README.md", page_text(folder).encode())
     return [folder / "README.md"]
 
 
+def files(folder: Path) -> list[Path]:
+    """The files of figures in a folder, those of an accelerator last."""
+    return [*sorted(folder.glob("*.json")), *sorted(folder.glob(f"{ACCELERATOR.strip('_')}/*.json"))]
+
+
 def page_text(folder: Path = RESULTS) -> str:
     """The text of the page: the figures of all files in `folder` with their targets."""
     parts = ["# Speed and memory", PAGE]
-    for path in sorted(folder.glob("*.json")):
+    for path in files(folder):
         found = durable.read_object(path)
         module = import_module(BENCHES[path.stem]) if path.stem in BENCHES else None
         targets = module.TARGETS if module else {}
@@ -110,6 +144,7 @@ def page_text(folder: Path = RESULTS) -> str:
         ]
         said = ((module and module.__doc__) or "").split("\n\n")[0].strip()
         machine = f"{found['machine']['cpu']}, {found['threads']} of {found['machine']['cores']} cores"
+        machine = f"{device}, {machine}" if (device := found["machine"].get("device")) else machine
         parts += [
             f"## {path.stem}",
             said,
@@ -131,18 +166,30 @@ def _met(value: float, target: tuple[str, float] | None) -> str:
     return said if holds(value, *target) else f"**missed: {said}**"
 
 
-def write(path: Path, figures: dict[str, float], *, threads: int, command: str) -> None:
+PACKAGES = ("prospect-rl", "jax", "jaxlib", "flax", "numpy", "mujoco", "gymnasium")
+"""Packages whose versions are written beside the figures."""
+
+
+def write(path: Path, figures: dict[str, float], *, threads: int, command: str, device: str | None = None) -> None:
     """Write the figures as flat JSON, with machine, threads, versions, date and command."""
     about = {
-        "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))},
+        "machine": {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0))} | ({"device": device} if device else {}),
         "threads": threads,
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("prospect-rl", "jax", "jaxlib", "flax", "numpy", "mujoco", "gymnasium")},
+        | {name: found for name in PACKAGES if (found := version_of(name))},
         "date": datetime.now(UTC).date().isoformat(),
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, (durable.dumps(figures | about, indent=2) + "\n").encode())
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None for one that is imported from its folder, as in a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def cpu_model() -> str:
@@ -169,10 +216,11 @@ class Child:
 
 
 def start(work: Callable[..., Any], *args: Any, core: int = 0, cores: int = 1) -> Child:
-    """Run `work(*args)` in a new process on `cores` cores, starting at number `core` of those available.
+    """Run `work(*args)` in a new process on `cores` cores (0: all), starting at number `core` of those available.
 
     Affinity and NPROC are set before JAX starts, because it counts its cores only once.
     """
+    cores = cores or len(os.sched_getaffinity(0))
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _pin, (core, cores))
     return Child(pool, pool.submit(work, *args))
 

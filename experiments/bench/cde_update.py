@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from prospect_rl.experiments import bench
 from prospect_rl.experiments.bench import loops
+from prospect_rl.experiments.run.compiler import COMPILER
 from prospect_rl.experiments.run.machine import enable_compilation_cache
-from prospect_rl.experiments.run.program import COMPILER
 
 CORES = 2
 TARGETS: bench.Targets = {"ratio_to_torch": ("at least", 1.25), "ratio_to_bare": ("at most", 1.4)}

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.experiments import bench
+from prospect_rl.experiments.run.compiler import COMPILER
 from prospect_rl.experiments.run.machine import enable_compilation_cache
-from prospect_rl.experiments.run.program import COMPILER, Program
+from prospect_rl.experiments.run.program import Program
 
 TASK, THEIRS = "mujoco/half_cheetah", "HalfCheetah-v5"
 WARM_UP = 300

@@ -29,10 +29,12 @@ def measure() -> dict[str, float]:
     return {"steps_per_s": steps, "steps_per_s_12": steps_12, "compile_s": compiling}
 
 
-def rollout(population: int, seconds: float = SECONDS) -> tuple[float, float]:
-    """(steps per second, seconds of compilation) for `population` random policies."""
-    env = envs.make("maze/hard")
-    agent = RandomSearch(population=population).bind(env.spec)
+def rollout(
+    population: int, seconds: float = SECONDS, env_id: str = "maze/hard", hidden: tuple[int, ...] = (5, 5)
+) -> tuple[float, float]:
+    """(steps per second, seconds of compilation) for `population` random policies in an environment of fixed length."""
+    env = envs.make(env_id)
+    agent = RandomSearch(population=population, hidden=hidden).bind(env.spec)
 
     @jax.jit
     def play(env: Env, key: Key) -> tuple[Array, Array]:

@@ -65,8 +65,8 @@ def timed(turn: Callable[[], int]) -> float:
     return steps / seconds
 
 
-def ours(task: str) -> Callable[[], int]:
-    """A function that runs a jitted scan over `SIZE` environments and returns the number of steps."""
+def ours(task: str, size: int = SIZE) -> Callable[[], int]:
+    """A function that runs a jitted scan over `size` environments and returns the number of steps."""
     env = envs.make(f"minigrid/{task}")
     assert isinstance(env, MiniGrid)
 
@@ -74,21 +74,21 @@ def ours(task: str) -> Callable[[], int]:
     def roll(env: MiniGrid, streams: Tree, key: Key) -> tuple[Tree, tuple[Array, Array]]:
         def one(streams: Tree, key: Key) -> tuple[Tree, tuple[Array, Array]]:
             k_action, k_step, k_reset = jax.random.split(key, 3)
-            actions = jax.random.randint(k_action, (SIZE,), 0, env.family.actions)
-            state, step = jax.vmap(env.step)(streams[0], actions, jax.random.split(k_step, SIZE))
+            actions = jax.random.randint(k_action, (size,), 0, env.family.actions)
+            state, step = jax.vmap(env.step)(streams[0], actions, jax.random.split(k_step, size))
             ended = step.terminated | step.truncated
-            fresh = jax.vmap(env.reset_if)(ended, jax.random.split(k_reset, SIZE))
+            fresh = jax.vmap(env.reset_if)(ended, jax.random.split(k_reset, size))
             return select(ended, fresh, (state, step.obs)), (jnp.sum(step.reward), jnp.sum(ended))
 
         return jax.lax.scan(one, streams, jax.random.split(key, LENGTH))
 
-    streams, number = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), SIZE)), 0
+    streams, number = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), size)), 0
 
     def turn() -> int:
         nonlocal streams, number
         number += 1
         streams, _ = jax.block_until_ready(roll(env, streams, jax.random.key(number)))
-        return SIZE * LENGTH
+        return size * LENGTH
 
     return turn
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import prospect_rl
+from prospect_rl.experiments.run.device import Facts, backend, missing, probe
 
 PACKAGES = (
     "prospect-rl", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "mujoco", "gymnasium", "ray", "matplotlib",
@@ -20,7 +21,8 @@ def facts() -> list[tuple[str, str]]:
     from prospect_rl.envs.threads import threads
     from prospect_rl.experiments.run.machine import enable_compilation_cache, runs_root
 
-    cache = enable_compilation_cache()
+    cache, seen = enable_compilation_cache(), probe()
+    used, problem = _devices()
     return [
         ("package", str(Path(prospect_rl.__file__).parent)),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
@@ -30,10 +32,31 @@ def facts() -> list[tuple[str, str]]:
             "threads",
             f"{threads()} (NPROC {os.environ.get('NPROC', 'unset')}, {len(os.sched_getaffinity(0))} cores allowed)",
         ),
-        ("devices", _devices()),
+        ("devices", used),
+        ("gpu", gpu_words(seen, _memory())),
         ("cache", f"{cache} ({_megabytes(cache):.0f} MB)"),
         ("runs", f"{runs_root().resolve()} ({'writable' if _writable(runs_root()) else 'NOT writable'})"),
+        *(("warning", text) for text in filter(None, [problem, gpu_warning(seen)])),
     ]
+
+
+def gpu_words(seen: Facts, memory: int | None) -> str:
+    """The GPUs of a machine, their driver, and the memory [bytes] that a run may use, as far as it is known."""
+    if not seen.nodes:
+        return "none"
+    names = ", ".join(dict.fromkeys(seen.models)) or "of unknown model"
+    driver = f"driver {seen.driver or 'of unknown version'}"
+    plugin = " ".join(seen.plugin) if seen.plugin else "jax without CUDA"
+    room = [f"{memory / 2**30:.0f} GiB for a run"] if memory else []
+    return ", ".join([f"{seen.nodes} x {names}", driver, plugin, *room])
+
+
+def gpu_warning(seen: Facts) -> str | None:
+    """What keeps a GPU, or a jax that is installed for one, from being used; None if nothing does, or there is none."""
+    why = missing(seen)
+    if why is None or (not seen.nodes and not seen.card and not seen.driver and seen.plugin is None):
+        return None
+    return why if seen.nodes or seen.card or seen.driver else f"{seen.plugin[0]} is installed, but {why}"  # type: ignore[index]
 
 
 def version_of(name: str) -> str:
@@ -44,10 +67,26 @@ def version_of(name: str) -> str:
         return "not installed"
 
 
-def _devices() -> str:
+def _devices() -> tuple[str, str | None]:
+    """(the devices that JAX uses, what keeps it from starting)."""
     import jax
 
-    return ", ".join(str(device) for device in jax.devices())
+    try:
+        backend()
+    except ValueError as error:
+        return "none", str(error)
+    return ", ".join(f"{device} ({device.device_kind})" for device in jax.devices()), None
+
+
+def _memory() -> int | None:
+    """Bytes of the first device that a run may use; None where JAX has no GPU."""
+    import jax
+
+    try:
+        facts = jax.devices()[0].memory_stats() if backend() == "gpu" else None
+    except (ValueError, RuntimeError):
+        return None
+    return facts.get("bytes_limit") if facts else None
 
 
 def _megabytes(folder: Path) -> float:

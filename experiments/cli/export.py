@@ -8,7 +8,7 @@ from pathlib import Path
 from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.reports.archive_csv import export
 from prospect_rl.experiments.run import reopen
-from prospect_rl.experiments.run.players import load, write, write_numpy
+from prospect_rl.experiments.run.players import load, write, write_json, write_numpy
 from prospect_rl.experiments.terminal import SEED_HELP, natural, out
 
 
@@ -30,17 +30,19 @@ def export_run(words: Sequence[str]) -> int:
     what.add_argument(
         "--numpy", type=Path, metavar="FOLDER", help="Write the policy in plain NumPy: policy.py and policy.npz."
     )
+    what.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help="Write the policy as coefficients by name, for agents made of linear laws (smose, smose_ppo).",
+    )  # fmt: skip
     parser.add_argument("--seed", type=natural, help=SEED_HELP)
     args = parser.parse_args(list(words))
-    if args.player or args.numpy:
-        player = load(args.run, args.seed)
-        folder = args.player or args.numpy
-        if args.player:
-            write(player, folder)
-        else:
-            write_numpy(player, folder)
-        out().print(f"{player!r}: {folder}")
-        return 0
+    writers = {"player": write, "numpy": write_numpy, "json": write_json}
+    for name, writer in writers.items():
+        if path := getattr(args, name):
+            player = load(args.run, args.seed)
+            writer(player, path)
+            out().print(f"{player!r}: {path}")
+            return 0
     path = args.out or args.run / "archive.csv"
     count = export(reopen.open_run(args.run, args.seed), path)
     out().print(f"{count} entries: {path}")

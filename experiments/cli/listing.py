@@ -14,7 +14,7 @@ from prospect_rl.agents.api import wants_of
 from prospect_rl.envs.api import Spec
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments import terminal
-from prospect_rl.experiments.api import TIERS, Experiment
+from prospect_rl.experiments.api import Experiment
 from prospect_rl.experiments.options import Option, options_of, show
 from prospect_rl.experiments.register import EXPERIMENTS, load
 
@@ -125,17 +125,18 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
             "seeds": ", ".join(dict.fromkeys(str(tier.seeds_of(label)) for label in tier.agents)),
             "budget": ", ".join(f"{tier.budget_of(env):,}" for env in tier.envs),
         }
-        for name, tier in ((name, one.tier(name)) for name in TIERS)
+        for name, tier in one.tiers.items()
     ]  # fmt: skip
     claims = [
         {
             "claim": claim.name, "statement": claim.text, "source": claim.source, "metric": claim.metric,
             "margin": show(claim.margin) if claim.within is None else f"within {show(claim.within)}",
         }
-        for claim in one.claims
+        for claim in (*one.claims, *one.gpu_claims)
     ]  # fmt: skip
     facts: dict[str, str | Rows] = {
-        "name": one.name, "title": one.title, "about": one.text, "source": one.source, "tiers": tiers, "claims": claims,
+        "name": one.name, "title": one.title, "about": one.text, "source": one.source, "tiers": tiers,
+        **({"on a GPU": one.gpu_text} if one.gpu_text else {}), "claims": claims,
     }  # fmt: skip
     if (search := one.search) is not None:
         facts["search"] = f"of {search.label} in {search.env}, {search.trials} trials of {search.budget:,}"

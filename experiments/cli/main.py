@@ -20,7 +20,6 @@ from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.cli.sweep import experiment_parser, run_experiment
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment
 from prospect_rl.experiments.sweeps.child import INTERRUPTED
-from prospect_rl.experiments.sweeps.workers import worker_environment
 from prospect_rl.experiments.terminal import BAD_INPUT, FAILED, err, out, print_json, replace_unencodable
 
 
@@ -106,7 +105,7 @@ def cmd_run(words: list[str]) -> int:
         raise ValueError("run needs a name first: prospect run AGENT, or prospect run EXPERIMENT")
     if is_experiment(words[0]):
         return run_experiment(words[0], words[1:], then_report=True)
-    _pin_process()
+    os.environ.setdefault("NPROC", "1")  # as in the workers, so that results are the same
     from prospect_rl import agents
 
     if words[0] not in agents.AGENTS:
@@ -133,13 +132,6 @@ def cmd_search(words: list[str]) -> int:
     from prospect_rl.experiments.cli.search import search_experiment
 
     return search_experiment(words)
-
-
-def _pin_process() -> None:
-    """Give this process the environment variables of the workers before JAX starts, so that results are the same."""
-    for name, value in worker_environment().items():
-        if name != "PYTHONPATH":
-            os.environ.setdefault(name, value)
 
 
 # --- report ------------------------------------------------------------------------------------------
@@ -215,8 +207,15 @@ def cmd_watch(words: list[str]) -> int:
     return watch_run(words)
 
 
+def cmd_explain(words: list[str]) -> int:
+    """Explain a policy of linear experts in one page: explain RUN [--out FILE] [--depth N] [--oblique]."""
+    from prospect_rl.experiments.cli.explain import explain_run
+
+    return explain_run(words)
+
+
 def cmd_export(words: list[str]) -> int:
-    """Write a run's archive (CSV) or trained agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER]."""
+    """Write a run's archive or its agent: export RUN [--out FILE | --player FOLDER | --numpy FOLDER | --json FILE]."""
     from prospect_rl.experiments.cli.export import export_run
 
     return export_run(words)
@@ -276,8 +275,8 @@ RUN_HELP = (
 )
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": cmd_run, "sweep": cmd_sweep, "search": cmd_search, "report": cmd_report, "list": cmd_list, "show": cmd_show,
-    "play": cmd_play, "watch": cmd_watch, "export": cmd_export, "data": cmd_data, "doctor": cmd_doctor,
-    "defaults": cmd_defaults, "bench": cmd_bench,
+    "play": cmd_play, "watch": cmd_watch, "explain": cmd_explain, "export": cmd_export, "data": cmd_data,
+    "doctor": cmd_doctor, "defaults": cmd_defaults, "bench": cmd_bench,
 }  # fmt: skip
 
 if __name__ == "__main__":

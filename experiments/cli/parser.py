@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.options import Option, options_of, show
+from prospect_rl.experiments.run.device import CHOICES
+from prospect_rl.experiments.terminal import DEVICE_HELP, SHARE_HELP, share
 
 STRANGE = "unrecognized arguments: "
 """Beginning of argparse's message about unknown arguments."""
@@ -46,6 +48,13 @@ class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str, **kwargs: Any) -> None:
         width = min(shutil.get_terminal_size().columns - 2, 120)
         super().__init__(prog, max_help_position=max(24, width // 3), width=width, **kwargs)
+
+
+def add_device(parser: argparse.ArgumentParser, *, shared: bool = False) -> None:
+    """Add --device, and --gpu-share where several runs may share a GPU."""
+    parser.add_argument("--device", default="auto", choices=CHOICES, help=DEVICE_HELP)
+    if shared:
+        parser.add_argument("--gpu-share", type=share, metavar="PART", help=SHARE_HELP)
 
 
 def add_options(parser: argparse.ArgumentParser, cls: type, *, title: str, prefix: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prospect_rl.envs.names import unknown
-from prospect_rl.experiments.api import TIERS
+from prospect_rl.experiments.api import GPU, TIERS
 from prospect_rl.experiments.cli.parser import Parser
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment, load
 from prospect_rl.experiments.terminal import out
@@ -51,15 +51,16 @@ def report_command(words: list[str]) -> int:
         print_report(args.name, tier, from_summary=args.from_summary)
         return 0
     for name in EXPERIMENTS:
-        if tier := reports.tier_of(reports.RESULTS / name):
-            reports.report(load(name), tier, from_summary=True)
+        for folder in (reports.RESULTS / name, reports.RESULTS / GPU / name):
+            if tier := reports.tier_of(folder):
+                reports.report(load(name), tier, from_summary=True)
     from prospect_rl.experiments import bench
-    from prospect_rl.experiments.reports import defaults, undecided
+    from prospect_rl.experiments.reports import defaults, on_gpu, undecided
     from prospect_rl.experiments.reports.overview import overview, write_front
     from prospect_rl.experiments.site.build import write
 
     if (defaults.RESULTS / "summary.csv").exists():
         defaults.write(defaults.collect([]))
-    for path in (overview(), undecided.write(), *bench.page(), *write_front(), *write()):
+    for path in (overview(), undecided.write(), on_gpu.write(), *bench.page(), *write_front(), *write()):
         out().print(str(path))
     return 0

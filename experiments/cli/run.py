@@ -14,25 +14,28 @@ from typing import Any
 import numpy as np
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, wants_of
+from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, can_share, wants_of
 from prospect_rl.envs.api import Spec
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.api import Scores, seeds_name
 from prospect_rl.experiments.cli.display import sweep_display
 from prospect_rl.experiments.cli.outcome import print_outcome
-from prospect_rl.experiments.cli.parser import Parser, add_options, given
+from prospect_rl.experiments.cli.parser import Parser, add_device, add_options, given
 from prospect_rl.experiments.metrics import words_of
 from prospect_rl.experiments.reports.claims import interval
 from prospect_rl.experiments.reports.records import NEVER
+from prospect_rl.experiments.run import device as devices
 from prospect_rl.experiments.run import machine
 from prospect_rl.experiments.run.bar import run_display
 from prospect_rl.experiments.run.callbacks import parse_stop
+from prospect_rl.experiments.run.choice import chosen
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.hooks import Callback
+from prospect_rl.experiments.run.seeds import seeds_together
 from prospect_rl.experiments.run.tracking import TRACKERS
 from prospect_rl.experiments.run.train import EPISODES
-from prospect_rl.experiments.sweeps.job import Job, make_job, resolve
+from prospect_rl.experiments.sweeps.job import Job, make_job, on, resolve
 from prospect_rl.experiments.sweeps.sweep import sweep
 from prospect_rl.experiments.sweeps.workers import Serial
 from prospect_rl.experiments.terminal import err, natural, out, positive, table
@@ -50,6 +53,8 @@ def run_agent(name: str, words: list[str]) -> int:
     usual = cls.default_run
     parser = Parser(prog=f"prospect run {name}", usage=f"prospect run {name} [ENV] [options]", description=_about(cls))
     here = usual.env if usual else None
+    id = next((word for word in words if word in envs.ENVS), here)
+    device = _start(cls, name, words, id)  # before anything uses JAX
     shown = f"default: {here}; " if here else ""
     parser.add_argument(
         "env", metavar="ENV", nargs="?", default=here,
@@ -57,7 +62,6 @@ def run_agent(name: str, words: list[str]) -> int:
     )  # fmt: skip
     add_options(parser, cls, title="hyper-parameters")
     # The flags of an environment or a dataset depend on its name.
-    id = next((word for word in words if word in envs.ENVS), here)
     data = usual.dataset if usual and id == here else None
     if id is not None:
         add_options(parser, type(envs.make(id)), title="environment", prefix="env.")
@@ -74,13 +78,32 @@ def run_agent(name: str, words: list[str]) -> int:
     if args.seeds and args.seeds > MOST_SEEDS:
         raise ValueError(f"--seeds must be at most {MOST_SEEDS}, not {args.seeds}")
     machine.enable_compilation_cache()
-    jobs, watched = _jobs(name, args), bool(_callbacks(args))
+    jobs, watched = _jobs(name, args, device), bool(_callbacks(args))
     if len(jobs) > 1 and not watched:
         return _run_all(jobs)
     rows = [row for job in jobs for row in _run_here(job, _callbacks(args))]  # callbacks need this process
     if len(jobs) > 1:
         _print_seeds(rows, jobs[0].env)
     return 0
+
+
+def _start(cls: type[Agent], name: str, words: list[str], env: str | None) -> str:
+    """Choose the kind of device, and let JAX start on it if this process trains; returns the kind."""
+    first = Parser(prog=f"prospect run {name}", add_help=False)
+    add_options(first, cls, title="hyper-parameters")
+    add_device(first)
+    first.add_argument("--seeds", type=positive, default=1)
+    args, others = first.parse_known_args(words)
+    agent = agents.make(name, **given(args, "hyper-parameters"))
+    asked, several = devices.asked(args.device), args.seeds if can_share(agent) else 1
+    device = chosen(asked, agent, env or "", several, gpus=devices.count())
+    watched = any(word.partition("=")[0] in ("--track", "--stop-at") for word in others)
+    if seeds_together(agent, device) or args.seeds == 1 or watched:
+        devices.start(device)
+        devices.check(device)
+    else:  # several runs, in workers
+        devices.keep_off()
+    return device
 
 
 def _about(cls: type[Agent]) -> str:
@@ -106,6 +129,7 @@ def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str
         "--eval-episodes", type=positive, default=EPISODES, metavar="N",
         help=f"Number of episodes per evaluation (default: {EPISODES})",
     )  # fmt: skip
+    add_device(parser)
     add("--out", type=Path, metavar="FOLDER", help="Folder of the run (default: under results/runs)")
     add("--track", choices=TRACKERS, help="Also log the metrics to TensorBoard or W&B (needs the extra `track`).")
     add(
@@ -127,7 +151,7 @@ def _callbacks(args: argparse.Namespace) -> list[Callback]:
     return [*asked, *([parse_stop(args.stop_at)] if args.stop_at is not None else [])]
 
 
-def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
+def _jobs(name: str, args: argparse.Namespace, device: str) -> list[Job]:
     """One job per seed, or one for all seeds if the agent allows it."""
     seeds = tuple(range(args.seeds)) if args.seeds else (args.seed or 0,)
     agent = agents.make(name, **given(args, "hyper-parameters"))
@@ -138,16 +162,15 @@ def _jobs(name: str, args: argparse.Namespace) -> list[Job]:
     data = _data(args, spec)
     if data is None and isinstance(wants_of(agent)[0], Batches):
         raise ValueError(f"{name} learns from a dataset: add --dataset NAME (see: prospect data list)")
-    together = agent.vmap_seeds and len(wants_of(agent)) == 1
-    batches = [seeds] if together else [(seed,) for seed in seeds]
+    batches = [seeds] if seeds_together(agent, device) else [(seed,) for seed in seeds]
     jobs = []
     for batch in batches:
-        payload: dict[str, Any] = {
+        payload = on({
             "agent": name, "fields": given(args, "hyper-parameters"), "env": args.env,
             "env_fields": given(args, "environment"), "seeds": list(batch), "budget": args.budget, "evals": args.evals,
             "eval_episodes": args.eval_episodes,
             "dataset": data,
-        }  # fmt: skip
+        }, device)  # fmt: skip
         base = machine.runs_root() / "single" / name / args.env.replace("/", "-")
         folder = base / f"{seeds_name(batch)}-{make_job(payload, base).hash[:8]}"
         if args.out:

@@ -8,15 +8,16 @@ import math
 from rich.table import Table
 
 from prospect_rl.envs.names import unknown
-from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.api import GPU, Experiment
 from prospect_rl.experiments.cli.display import sweep_display
 from prospect_rl.experiments.cli.outcome import print_notices
-from prospect_rl.experiments.cli.parser import Parser
+from prospect_rl.experiments.cli.parser import Parser, add_device
 from prospect_rl.experiments.options import show
 from prospect_rl.experiments.register import EXPERIMENTS, is_experiment, load
+from prospect_rl.experiments.run.device import asked
 from prospect_rl.experiments.run.lock import Lock
 from prospect_rl.experiments.searches.study import Study, worth
-from prospect_rl.experiments.sweeps.workers import Ray, connect, worker_environment
+from prospect_rl.experiments.sweeps.workers import Ray, connect, of_pool, on_cluster, worker_environment
 from prospect_rl.experiments.terminal import FAILED, err, out, positive, table
 
 MOST_TRIALS = 10_000
@@ -38,25 +39,30 @@ def search_experiment(words: list[str]) -> int:
     parser.add_argument(
         "--limit", type=positive, metavar="SECONDS", help="Time limit of a trial in seconds (default: none)"
     )
+    add_device(parser, shared=True)
     args = parser.parse_args(words)
     if not is_experiment(args.experiment):
         raise unknown("experiment", args.experiment, EXPERIMENTS)
     if args.trials and args.trials > MOST_TRIALS:
         raise ValueError(f"--trials must be at most {MOST_TRIALS}, not {args.trials}")
+    experiment = load(args.experiment)
+    for_gpu = experiment.search is not None and experiment.search.tier == GPU
+    wanted = asked(GPU if for_gpu else args.device, elsewhere=on_cluster())
     ray = connect(args.workers, runtime_env={"env_vars": worker_environment()})  # before JAX
     try:
-        study = open_study(load(args.experiment), args.trials)
+        pool = Ray(args.workers, args.limit, ray, args.gpu_share)
+        study = open_study(experiment, args.trials, of_pool(wanted, pool))
         with Lock(study.folder), sweep_display(err()) as display:
             from prospect_rl.experiments.searches import together
 
             study.open()
             if together.possible(study):
-                together.run(study, Ray(args.workers, args.limit, ray), nice=args.nice, display=display)
+                together.run(study, pool, nice=args.nice, display=display)
             else:
                 _need_tune()
                 from prospect_rl.experiments.searches.tuning import run
 
-                run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display)
+                run(study, workers=args.workers, nice=args.nice, limit=args.limit, display=display, share=pool.share)
             return conclude(study)
     finally:
         ray.shutdown()
@@ -71,11 +77,11 @@ def _need_tune() -> None:
         raise ValueError(f"this search needs Ray Tune ({error}); {advice}") from None
 
 
-def open_study(experiment: Experiment, trials: int | None = None) -> Study:
+def open_study(experiment: Experiment, trials: int | None = None, device: str = "cpu") -> Study:
     """Open the search of an experiment in its folder among the runs."""
     from prospect_rl.experiments.run.machine import make_folder, runs_root
 
-    study = Study(experiment, runs_root() / experiment.name / "search", trials)
+    study = Study(experiment, runs_root() / experiment.name / "search", trials, device)
     make_folder(study.folder)
     return study
 
@@ -97,7 +103,7 @@ def conclude(study: Study) -> int:
         console.print(f"no trial was better than {study.search.label} with its own settings")
     else:
         console.print(f"to compare the best trial, {best.number}, with {study.search.label} itself on other seeds:")
-        console.print(f"prospect run {path} --tier repro")
+        console.print(f"prospect run {path} --tier {study.search.tier}")
     return FAILED if study.failed or best is None else 0
 
 
@@ -106,7 +112,7 @@ def trials_table(study: Study) -> Table:
     names, best = sorted(study.search.space), study.best()
     made = table("trial", *names, study.search.metric, "rows", "state")
     each = [(trial, *study.last(trial)) for trial in study.trials]
-    base = study.experiment.repro.agents[study.search.label]
+    base = study.experiment.tier(study.search.tier).agents[study.search.label]
     for trial, rows, score in sorted(each, key=lambda one: (-one[1], -worth(study.search, one[2]), one[0].number)):
         values = [show(trial.settings.get(name, getattr(base, name))) for name in names]
         figure = "–" if math.isnan(score) else f"{score:.4g}"

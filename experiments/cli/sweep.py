@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from prospect_rl.experiments.api import TIERS
+from prospect_rl.experiments.api import GPU, TIERS
 from prospect_rl.experiments.cli.outcome import print_outcome
-from prospect_rl.experiments.cli.parser import Parser
+from prospect_rl.experiments.cli.parser import Parser, add_device
 from prospect_rl.experiments.register import load
+from prospect_rl.experiments.run.device import asked
 from prospect_rl.experiments.terminal import WORKERS_HELP, err, positive
 
 
@@ -21,6 +22,7 @@ def experiment_parser(verb: str, name: str) -> Parser:
     parser.add_argument(
         "--limit", type=positive, metavar="SECONDS", help="Time limit of a run in seconds (default: none)"
     )
+    add_device(parser, shared=True)
     return parser
 
 
@@ -30,12 +32,14 @@ def run_experiment(name: str, words: list[str], *, then_report: bool) -> int:
     from prospect_rl.experiments.cli.display import sweep_display
     from prospect_rl.experiments.sweeps.job import plan
     from prospect_rl.experiments.sweeps.sweep import sweep
-    from prospect_rl.experiments.sweeps.workers import pool
+    from prospect_rl.experiments.sweeps.workers import of_pool, on_cluster, pool
 
-    with pool(args.workers, args.limit) as workers:  # before JAX
+    wanted = asked(GPU if args.tier == GPU else args.device, elsewhere=on_cluster())
+    with pool(args.workers, args.limit, args.gpu_share) as workers:  # before JAX
+        device = of_pool(wanted, workers)
         experiment = load(name)
         labels = args.agents.split(",") if args.agents else None
-        jobs = plan(experiment, args.tier, seeds=args.seeds, agents=labels)
+        jobs = plan(experiment, args.tier, seeds=args.seeds, agents=labels, device=device)
         with sweep_display(err()) as display:
             outcome = sweep(jobs, workers, nice=args.nice, display=display)
     code = print_outcome(outcome)

@@ -17,6 +17,7 @@ import numpy as np
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Scores, Tier
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.reports import statistics
+from prospect_rl.experiments.reports.records import devices_in
 from prospect_rl.experiments.reports.statistics import iqm, mann_whitney, present
 
 LEAST_SEEDS = 3
@@ -55,6 +56,8 @@ class Side:
     """[n] values of the runs that have one."""
     planned: int = 0
     """Number of runs that the tier asks for."""
+    devices: str = ""
+    """Which seeds ran where, in words; empty if all ran on the CPU."""
 
     @property
     def missing(self) -> int:
@@ -127,7 +130,31 @@ class Verdict:
 def side(rows: Sequence[Mapping[str, Any]], env: str, label: str, metric: str, planned: int = 0) -> Side:
     """The values of one agent in one environment from the summary rows; `planned` is its planned number of runs."""
     mine = [row for row in rows if row["env"] == env and row["label"] == label]
-    return Side(label, len(mine), present([row.get(metric, math.nan) for row in mine]), max(planned, len(mine)))
+    return Side(
+        label,
+        len(mine),
+        present([row.get(metric, math.nan) for row in mine]),
+        max(planned, len(mine)),
+        devices_in(mine),
+    )
+
+
+def across(rows: Sequence[Mapping[str, Any]], claim: Claim, label: str, planned: int = 0) -> Side:
+    """As `side`, of a claim about several environments: a seed's value is its mean over them, in units of `unit`.
+
+    Seeds are independent, so that those of an agent in different environments may be paired by their numbers; a seed
+    counts where it has a value in all of them. The units count as known. Without a positive unit there is no value.
+    """
+    assert claim.unit is not None
+    units = [side(rows, env, claim.unit, claim.metric).mean for env in claim.envs]
+    found: dict[int, list[float]] = {}
+    for env, unit in zip(claim.envs, units, strict=True):
+        for row in rows:
+            if row["env"] == env and row["label"] == label:
+                value = row.get(claim.metric, math.nan)
+                found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
+    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(claim.envs)]
+    return Side(label, len(whole), present(whole), max(planned, len(whole)))
 
 
 def decide(low: float, high: float, *, margin: float, within: tuple[float, float] | None) -> str:
@@ -168,7 +195,7 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
 
     A metric that is not registered and that no claim is about counts as real.
     """
-    for claim in experiment.claims:
+    for claim in (*experiment.claims, *experiment.gpu_claims):
         if (claim.metric, claim.env) == (metric, env):
             return claim.scores
     try:
@@ -181,7 +208,10 @@ def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier:
     """Test a claim with the summary rows of a tier whose runs had this budget."""
 
     def of(label: str) -> Side:
-        return side(rows, claim.env, label, claim.metric, tier.seeds_of(label) if tier else 0)
+        planned = tier.seeds_of(label) if tier else 0
+        return (
+            across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
+        )
 
     left, right = of(claim.left), of(claim.right) if claim.right is not None else None
     sides = [left] if right is None else [left, right]

@@ -20,8 +20,9 @@ from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.report import markdown
 from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.choice import best
 from prospect_rl.experiments.run.machine import runs_root
-from prospect_rl.experiments.sweeps.job import Job, make_job
+from prospect_rl.experiments.sweeps.job import Job, make_job, on
 
 SEEDS = 3
 EVALS, EPISODES = 20, 20
@@ -36,15 +37,19 @@ def names() -> list[str]:
     return [name for name, kind in agents.AGENTS.items() if kind.default_run]
 
 
-def plan(chosen: Sequence[str], root: Path | None = None) -> list[Job]:
-    """The default runs of these agents, and the runs that measure the floors of their environments."""
+def plan(chosen: Sequence[str], root: Path | None = None, device: str = "cpu") -> list[Job]:
+    """The default runs of these agents, and the runs that measure the floors of their environments.
+
+    device: kind of device of the former; "auto" for the one that each is faster on.
+    """
     base = (root or runs_root()) / "defaults"
     runs = {name: _run_of(name) for name in chosen}
     jobs = [_job(base / "floors", "floor", env, 1, FLOOR_BUDGET, FLOOR_EPISODES, seed=0, action=action)
             for env in dict.fromkeys(run.env for run in runs.values()) for action in FLOORS]  # fmt: skip
     for name, run in runs.items():
+        kind = best(agents.make(name), run.env) if device == "auto" else device
         jobs += [
-            _job(base / name, name, run.env, EVALS, run.budget, EPISODES, seed=seed, dataset=run.dataset)
+            _job(base / name, name, run.env, EVALS, run.budget, EPISODES, seed=seed, dataset=run.dataset, device=kind)
             for seed in range(SEEDS)
         ]
     return jobs
@@ -59,13 +64,13 @@ def _run_of(name: str) -> DefaultRun:
 
 def _job(
     base: Path, agent: str, env: str, evals: int, budget: int, episodes: int, *, seed: int, dataset: str | None = None,
-    **fields: Any,
+    device: str = "cpu", **fields: Any,
 ) -> Job:  # fmt: skip
     payload: dict[str, Any] = {
         "agent": agent, "fields": fields, "env": env, "env_fields": {}, "seeds": [seed], "budget": budget,
         "evals": evals, "eval_episodes": episodes, "dataset": {"name": dataset, "fields": {}} if dataset else None,
     }  # fmt: skip
-    job = make_job(payload, base)
+    job = make_job(on(payload, device), base)
     return replace(job, out=job.out / job.hash)
 
 
@@ -116,7 +121,8 @@ def verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
         passed = len(returns) >= SEEDS and all(x > floor for x in returns for floor in floors)  # NaN never passes
         minutes = sum(row["wall_minutes"] for row in mine) / len(mine) if mine else math.nan
         lines.append({"agent": name, "run": run, "unit": mine[0]["unit"] if mine else "", "returns": returns,
-                      "floors": floors, "minutes": minutes, "passed": passed})  # fmt: skip
+                      "floors": floors, "minutes": minutes, "passed": passed,
+                      "devices": records.devices_in(mine)})  # fmt: skip
     return lines
 
 
@@ -157,5 +163,5 @@ def _line(v: Mapping[str, Any]) -> list[str]:
     run, returns = v["run"], ", ".join(number(x) for x in v["returns"]) or "not run"
     task = run.env + (f" from {run.dataset}" if run.dataset else "")
     verdict = "–" if len(v["returns"]) < SEEDS else "yes" if v["passed"] else "**no**"
-    budget = f"{run.budget:,} {v['unit']}".strip()
+    budget = f"{run.budget:,} {v['unit']}".strip() + (f", on {v['devices']}" if v["devices"] else "")
     return [f"`{v['agent']}`", task, budget, returns, *(number(x) for x in v["floors"]), number(v["minutes"]), verdict]

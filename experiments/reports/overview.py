@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from prospect_rl.experiments.api import Claim
-from prospect_rl.experiments.metrics import number, page, sentence, words_of
+from prospect_rl.experiments.metrics import number, sentence, words_of
+from prospect_rl.experiments.metrics_page import page
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports.report import (
     BEFORE,
@@ -128,16 +129,19 @@ def judged(results: Path = RESULTS) -> list[Judged]:
         path = results / name / "claims.csv"
         if not path.exists():
             continue
-        experiment = load(name)
-        known = {claim.name: claim for claim in experiment.claims}
-        rows = read_claims(path)
-        if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
-            again = f"prospect report {name} --from-summary"
-            raise ValueError(
-                f"{path} contains {', '.join(strangers)}, which {name} does not declare; to rewrite it: {again}"
-            )
-        found += [Judged(name, known[row["claim"]], row) for row in rows]
+        found += judged_in(name, load(name).claims, path)
     return found
+
+
+def judged_in(name: str, claims: Sequence[Claim], path: Path, more: str = "") -> list[Judged]:
+    """The rows of a claims.csv with their claims. `more`: options of the command that rewrites the file."""
+    known, rows = {claim.name: claim for claim in claims}, read_claims(path)
+    if strangers := [row["claim"] for row in rows if row["claim"] not in known]:
+        again = f"prospect report {name} {more}--from-summary"
+        raise ValueError(
+            f"{path} contains {', '.join(strangers)}, which {name} does not declare; to rewrite it: {again}"
+        )
+    return [Judged(name, known[row["claim"]], row) for row in rows]
 
 
 def in_order(claims: Sequence[Judged]) -> list[Judged]:
@@ -165,7 +169,7 @@ def overview_text(results: Path = RESULTS) -> str:
     """The text of the page: each claim as a sentence with its numbers and verdict, failed ones first."""
     every = judged(results)
     parts = {kind: [one for one in every if one.kind == kind] for kind in KINDS}
-    lines = ["# Results", *(f"{title}: {counts(parts[kind])}." for kind, title in KINDS.items()), NOTE]
+    lines = ["# Results", *(f"{title}: {counts(parts[kind])}." for kind, title in KINDS.items()), NOTE, GPU_NOTE]
     if missing := [name for name in EXPERIMENTS if not (results / name / "claims.csv").exists()]:
         lines.append(f"Without committed tables: {', '.join(missing)}.")
     for kind, title in KINDS.items():
@@ -182,6 +186,9 @@ is in favour of the claim, with its 95 % interval; without a rival it is the mea
 were shorter than the source's. An experiment's page has the curves, all scores and the method of its intervals;
 [undecided claims](UNDECIDED.md) says what would decide them, [metrics](../docs/metrics.md) where each figure is
 computed, [the benches](bench/README.md) how fast it goes."""
+GPU_NOTE = (
+    "Claims about runs on a GPU, with settings of their own, are not among these: [they have a page](gpu/README.md)."
+)
 
 
 def _table(claims: Sequence[Judged]) -> str:

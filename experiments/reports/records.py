@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import Experiment
+from prospect_rl.experiments.api import Claim, Experiment
 from prospect_rl.experiments.reports.statistics import bootstrap_interval, iqm, present
 from prospect_rl.experiments.reports.tables_csv import Row, read_csv
 from prospect_rl.experiments.run import durable
@@ -51,6 +51,40 @@ class Record:
 def read(jobs: Iterable[Job], tier: str) -> list[Record]:
     """Read the finished runs among `jobs`, one record per seed."""
     return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
+
+
+def of_one_kind(found: Sequence[Record]) -> list[Record]:
+    """The records without those of another kind of device in the same cell (environment, label).
+
+    A cell has the kind with more seeds, the CPU if there are as many; a warning says which seeds are left out.
+    """
+    kinds: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for record in found:
+        cell = kinds.setdefault((record.job.env, record.job.label), {})
+        cell.setdefault(record.job.device, []).append(record.seed)
+    kept = {cell: max(sorted(seeds), key=lambda kind: len(seeds[kind])) for cell, seeds in kinds.items()}
+    for (env, label), seeds in kinds.items():
+        for kind in sorted(set(seeds) - {kept[env, label]}):
+            numbers = ", ".join(map(str, sorted(seeds[kind])))
+            text = f"{env} {label}: the report has the seeds on {kept[env, label]}, not those on {kind} ({numbers})"
+            warnings.warn(text, stacklevel=3)
+    return [record for record in found if record.job.device == kept[record.job.env, record.job.label]]
+
+
+def device_of(row: Mapping[str, Any]) -> str:
+    """The device of a row of summary.csv, from its versions: `cpu`, or the model of a GPU."""
+    return next((part[7:] for part in str(row.get("versions", "")).split("; ") if part.startswith("device ")), "cpu")
+
+
+def devices_in(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Which seeds ran where, in words: empty if all ran on the CPU."""
+    by_device: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_device.setdefault(device_of(row), []).append(row)
+    if len(by_device) < 2:
+        return "".join(by_device.keys() - {"cpu"})
+    seeds = {device: sorted(int(row["seed"]) for row in mine) for device, mine in sorted(by_device.items())}
+    return "; ".join(f"{device}: seed{'s'[: len(x) - 1]} {', '.join(map(str, x))}" for device, x in seeds.items())
 
 
 def _read_one(job: Job, tier: str) -> list[Record]:
@@ -181,7 +215,7 @@ def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[s
     """The metrics of summary.csv: all metrics of evaluation and ledger, then those that the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
     names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
-    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in _claims(experiment))]
     return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
 
 
@@ -189,8 +223,12 @@ def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
     """Those of `names` that the report's tables and curves show: the declared metrics, or a default selection."""
     names = list(names)
     usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
-    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.claims)]
+    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in _claims(experiment))]
     return [name for name in dict.fromkeys(wanted) if name in names]
+
+
+def _claims(experiment: Experiment) -> tuple[Claim, ...]:
+    return (*experiment.claims, *experiment.gpu_claims)
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:

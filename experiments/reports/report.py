@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import TIERS, Claim, Experiment
+from prospect_rl.experiments.api import GPU, TIERS, Claim, Experiment
 from prospect_rl.experiments.metrics import number, sentence, words_of
 from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.statistics import LEVEL
 from prospect_rl.experiments.run import durable
-from prospect_rl.experiments.sweeps.job import plan
+from prospect_rl.experiments.run.device import KINDS
+from prospect_rl.experiments.sweeps.job import Job, plan
 
 RESULTS = Path("results")
 CLAIM_HEAD = (
@@ -59,8 +60,8 @@ def report(
     """
     folder = out or _folder(experiment, tier, root)
     if not from_summary:
-        jobs = plan(experiment, tier, root=root)
-        found = records.read(jobs, tier)
+        jobs = _planned(experiment, tier, root)
+        found = records.of_one_kind(records.read(jobs, tier))
         if not found:
             command = f"prospect run {experiment.name} --tier {tier}"
             raise ValueError(f"no finished run of {experiment.name} ({tier}); start them with: {command}")
@@ -76,12 +77,22 @@ def report(
     return render(experiment, tier, folder)
 
 
+def _planned(experiment: Experiment, tier: str, root: Path | None) -> list[Job]:
+    """The runs of a tier, on the CPU unless it is for a GPU, and those with a folder for another kind of device."""
+    jobs = plan(experiment, tier, root=root)
+    if tier == GPU:
+        return jobs
+    base = jobs[0].out.parents[2]
+    others = [kind for kind in KINDS if kind != "cpu" and any(base.glob(f"*/*/*-{kind}"))]
+    return jobs + [job for kind in others for job in plan(experiment, tier, root=root, device=kind) if job.out.exists()]
+
+
 def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
     from prospect_rl.experiments.run.machine import runs_root
 
     if tier == "smoke":
         return Path(root or runs_root()) / experiment.name / tier / "report"
-    return RESULTS / experiment.name
+    return RESULTS / GPU / experiment.name if tier == GPU else RESULTS / experiment.name
 
 
 def render(experiment: Experiment, tier: str, folder: Path) -> Report:
@@ -91,10 +102,10 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
-    budgets = {row["env"]: int(row["budget"]) for row in rows}
-    cells = experiment.tier(tier)
-    known = [claim for claim in experiment.claims if claim.env in cells.envs]
-    verdicts = [judge(c, rows, budget=budgets.get(c.env, cells.budget_of(c.env)), tier=cells) for c in known]
+    budgets, cells = {row["env"]: int(row["budget"]) for row in rows}, experiment.tier(tier)
+    known = [claim for claim in experiment.claims_of(tier) if set(claim.envs) <= set(cells.envs)]
+    least = [min(budgets.get(env, cells.budget_of(env)) for env in claim.envs) for claim in known]
+    verdicts = [judge(c, rows, budget=budget, tier=cells) for c, budget in zip(known, least, strict=True)]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())
@@ -154,10 +165,11 @@ def readme(
     cells = experiment.tier(tier)
     parts = [
         f"# {experiment.title}",
-        f"{experiment.text}\n\nSource: {experiment.source}",
+        "\n\n".join(filter(None, [experiment.text, experiment.gpu_text if tier == GPU else ""])),
+        f"Source: {experiment.source}",
         _facts(experiment, tier, rows),
     ]
-    if experiment.claims:
+    if experiment.claims_of(tier):
         parts += ["## Claims", claims_table(verdicts), CLAIMS_NOTE, METHODS_NOTE]
         known = {(experiment.name, v.claim.name): v for v in verdicts}
         changed = verdict_changes({key: v.outcome for key, v in known.items()}, folder.parent / BEFORE)
@@ -230,6 +242,10 @@ def bound_of(claim: Claim) -> str:
     return f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
 
 
+DEVICES_NOTE = (
+    "- Devices: runs were on cores, except where a number of seeds names another device. Seeds on a CPU and on a GPU "
+    "are never in one cell; a comparison of two agents names the devices of both."
+)
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
 
@@ -239,11 +255,13 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
+    where = "" if tier == GPU else ", one core a run"
     lines = [
         f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
         f"- Command: `make {experiment.name} TIER={tier}`",
-        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run.",
+        f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
+        *([DEVICES_NOTE] if records.devices_in(rows) else []),
     ]
     return "\n".join(lines)
 
@@ -253,7 +271,12 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     lines = []
     for v in verdicts:
         claim = v.claim
-        sides = [f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned})" for s in (v.left, v.right) if s]
+        both = [s for s in (v.left, v.right) if s]
+        on = [f", on {s.devices or 'cpu'}" if any(side.devices for side in both) else "" for s in both]
+        sides = [
+            f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned}{device})"
+            for s, device in zip(both, on, strict=True)
+        ]
         if v.right and claim.part != 1:
             sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
         spread = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
@@ -271,7 +294,8 @@ def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row])
     columns = [name for name in rows[0] if name not in records.HEAD]
     names = records.table_metrics(experiment, columns)
     labels = list(experiment.tier(tier).agents)
-    seeds = ["finished seeds", *(str(side(rows, env, label, "used").seeds) for label in labels)]
+    finished = [side(rows, env, label, "used") for label in labels]
+    seeds = ["finished seeds", *(f"{s.seeds} ({s.devices})" if s.devices else str(s.seeds) for s in finished)]
     lines = [[words_of(name, env), *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
     return [markdown(["", *labels], [seeds, *lines]), CELLS_NOTE]
 

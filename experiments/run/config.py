@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from prospect_rl import envs
-from prospect_rl.agents.api import Agent, Batches, cost
+from prospect_rl.agents.api import Agent, Batches, can_share, cost
 from prospect_rl.envs import identity
 from prospect_rl.envs.api import Dataset, Env
 from prospect_rl.envs.threads import threads
 from prospect_rl.experiments.api import Data, Exam
 from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.device import backend
 from prospect_rl.experiments.run.durable import Json
 from prospect_rl.experiments.run.program import check_wants
 
@@ -40,6 +41,7 @@ class Run:
         name: Label in tables; not part of the hash.
         dataset: Name and fields of the dataset, for agents that want `Batches`.
         exams: Exams of the finished agent.
+        device: Kind of device, part of the hash unless it is the CPU; None for the one that JAX uses in this process.
 
     Example:
         >>> run = Run(TD3(), "mujoco/hopper", seeds=(1,), budget=100_000)
@@ -53,7 +55,7 @@ class Run:
     env_fields: tuple[tuple[str, Any], ...] = ()
     """Pairs (field, value) for fields of a registered environment."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the run; more than one only for agents with `vmap_seeds`."""
+    """Seeds of the run; more than one only where they can be one program (`agents.api.can_share`)."""
     budget: int = 0
     """Environment steps, policy evaluations or updates, depending on what the agent wants."""
     evals: int = 20
@@ -66,15 +68,19 @@ class Run:
     """Dataset by name, for an agent that wants `Batches`; a dataset object is passed to `train` instead."""
     exams: tuple[Exam, ...] = ()
     """Exams that the finished agent takes."""
+    device: str | None = None
+    """Kind of device that the run is for, `cpu` or `gpu`; None for the one that JAX uses in this process."""
 
     def config(self) -> dict[str, Json]:
         """Everything that determines the result, as JSON. Raises ValueError for a field that JSON cannot represent."""
+        device = self.device or backend()
         return {
             "agent": {"name": type(self.agent).__name__, **durable.fields_of(self.agent, leave_out=("spec",))},
             "env": self._env_config(), "seeds": list(self.seeds), "budget": self.budget, "evals": self.evals,
             "eval_episodes": self.eval_episodes,
             **({"dataset": durable.fields_of(self.dataset.identity)} if self.dataset else {}),
             **({"exams": [durable.fields_of(exam) for exam in self.exams]} if self.exams else {}),
+            **({"device": device} if device != "cpu" else {}),
         }  # fmt: skip
 
     def _env_config(self) -> dict[str, Json]:
@@ -106,7 +112,7 @@ class Run:
             raise ValueError(f"seeds must differ from each other: {list(self.seeds)}")
         if not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds must lie between 0 and 2**32 - 1: {list(self.seeds)}")
-        if len(self.seeds) > 1 and (not self.agent.vmap_seeds or len(wants) > 1):
+        if len(self.seeds) > 1 and not can_share(self.agent):
             raise ValueError(f"{name} trains one seed per run, not {len(self.seeds)}: start one run per seed")
         if self.budget < cost(first):
             raise ValueError(f"budget {self.budget} is less than one iteration of {name}, which takes {cost(first)}")
@@ -133,7 +139,7 @@ def env_config(env: Any) -> dict[str, Json]:
     """Configuration of an environment object and the environments that it wraps, without arrays (`data_hashes`)."""
     about = {"id": env.spec.id, "class": type(env).__qualname__}
     known = dataclasses.is_dataclass(env)
-    fields = [f for f in dataclasses.fields(env) if f.name != "spec"] if known else []
+    fields = [f for f in durable.told(env) if f.name != "spec"] if known else []
     held = {f.name: getattr(env, f.name) for f in fields} if known else getattr(env, "__dict__", {})
     within = {name: env_config(x) for name, x in held.items() if isinstance(x, Env)}
     if known:

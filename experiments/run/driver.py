@@ -35,8 +35,9 @@ GROWTH = 4
 """A chunk has at most this many times the iterations of the previous one."""
 SAVE_EVERY, SAVE_SHARE = 5.0, 0.1
 """Least seconds between checkpoints, and the share of a run's time that saving may take; the end is always saved."""
-IDLE = 10_000
-"""Number of iterations that use no budget after which a run is considered stuck."""
+IDLE = 100_000
+"""Number of iterations that use no budget after which a run is considered stuck: the training of a model, a phase that
+wants nothing, takes thousands at most."""
 
 
 class Spent(NamedTuple):

@@ -137,9 +137,13 @@ def fields_of(config: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Json
     A field with `later` in its metadata is omitted while it has its default value, so that runs from before it was
     added keep their hash.
     """
-    kept = [f for f in dataclasses.fields(config) if f.name not in leave_out]
-    kept = [f for f in kept if not f.metadata.get("later") or getattr(config, f.name) != f.default]
-    return {f.name: canonical(getattr(config, f.name)) for f in kept}
+    return {f.name: canonical(getattr(config, f.name)) for f in told(config) if f.name not in leave_out}
+
+
+def told(config: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that identify it."""
+    fields = dataclasses.fields(config)
+    return [f for f in fields if not f.metadata.get("later") or getattr(config, f.name) != f.default]
 
 
 def differences(old: Json, new: Json, at: str = "") -> list[str]:

@@ -73,7 +73,9 @@ class Folder:
             before = {name: known[name] for name in (*claims, *where)}
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not readable; move the folder away to start again") from None
-        changed = durable.differences({n: before[n] for n in claims}, json.loads(durable.dumps(claims)))
+        kind = {"device": "cpu"}  # what a configuration that names no device means
+        before["config"], stated = kind | before["config"], {**claims, "config": kind | claims["config"]}
+        changed = durable.differences({n: before[n] for n in claims}, json.loads(durable.dumps(stated)))
         notices = []
         if changed:
             lines = {line.partition(":")[0].removeprefix("config."): line.removeprefix("config.") for line in changed}

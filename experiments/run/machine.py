@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {**found, "device": jax.default_backend()}
+    return {**found, "device": jax.devices()[0].device_kind}  # "cpu", or the model of the GPU
 
 
 def git_commit() -> str | None:

@@ -27,6 +27,8 @@ from prospect_rl.experiments.run.machine import versions
 
 SCHEMA = 1
 FACTS, WEIGHTS = "player.json", "player.safetensors"
+HOST = ("termination", "draw")
+"""Fields of a spec that are functions: a player needs neither."""
 SPACES = {"Box": Box, "Discrete": Discrete, "Dict": Dict}
 
 
@@ -47,7 +49,7 @@ def write(player: Player, folder: Path) -> None:
     """Write a player into a folder. Raises ValueError if the folder contains other files."""
     _make_folder(folder, {FACTS, WEIGHTS})
     named, data = checkpoint.flatten(player.behaviour), checkpoint.packed(player.behaviour)
-    spec = {f.name: getattr(player.spec, f.name) for f in dataclasses.fields(player.spec) if f.name != "termination"}
+    spec = {f.name: getattr(player.spec, f.name) for f in dataclasses.fields(player.spec) if f.name not in HOST}
     facts: dict[str, Json] = {
         "schema": SCHEMA, "seed": player.seed, "spec": durable.canonical(spec), "versions": versions(),
         "agent": {"name": type(player.agent).__name__, **durable.fields_of(player.agent, leave_out=("spec",))},
@@ -103,7 +105,7 @@ def _space(facts: dict[str, Any]) -> Box | Discrete | Dict:
     return SPACES[facts["class"]](**{name: reopen.value_of(x) for name, x in facts.items() if name != "class"})
 
 
-# --- NumPy -------------------------------------------------------------------------------------------
+# --- NumPy and JSON ----------------------------------------------------------------------------------
 
 
 def write_numpy(player: Player, folder: Path) -> None:
@@ -115,3 +117,10 @@ def write_numpy(player: Player, folder: Path) -> None:
     _make_folder(folder, {"policy.py", "policy.npz"})
     policy.save(folder / "policy.npz")
     shutil.copyfile(portable.__file__, folder / "policy.py")
+
+
+def write_json(player: Player, path: Path) -> None:
+    """Write the policy as named coefficients. Raises ValueError for an agent that has none."""
+    data = durable.dumps(player.agent.to_json(player.behaviour), indent=1).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, data)

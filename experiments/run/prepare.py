@@ -11,12 +11,14 @@ from typing import NamedTuple
 from prospect_rl.agents.api import Agent
 from prospect_rl.envs.api import Dataset, Env
 from prospect_rl.envs.data import datasets
+from prospect_rl.experiments.run import device
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder, data_hashes
 from prospect_rl.experiments.run.lock import Lock
-from prospect_rl.experiments.run.machine import make_folder
+from prospect_rl.experiments.run.machine import make_folder, versions
 from prospect_rl.experiments.run.member import Member
 from prospect_rl.experiments.run.program import Program
+from prospect_rl.experiments.run.reading import check_reading
 from prospect_rl.experiments.run.signals import listening
 
 
@@ -41,10 +43,14 @@ def make(run: Run, dataset: Dataset | None, *, quiet: bool) -> Made:
     quiet: do not raise warnings, because the caller reports them as notices of the run.
     """
     run.check(dataset)
+    if run.device:
+        device.check(run.device)
     with warnings.catch_warnings(record=True) as warned:
         env = run.make_env()
         for exam in run.exams:
             run.make_env(**exam.fields)  # so that a mistake shows before training
+            if exam.reads:
+                check_reading(run.agent)
         agent = run.agent.bind(env.spec)
         if dataset is not None:
             datasets.check(dataset)
@@ -64,6 +70,7 @@ def opened(
 ) -> Iterator[Callable[[], bool]]:
     """Open the runs' folders, if any, under locks; yields a function that says whether a signal asks them to stop."""
     with ExitStack() as stack:
+        stack.enter_context(advising(members[0].run, places))
         for member in members:
             stack.enter_context(closing(member.callbacks))
         if places is None:
@@ -85,3 +92,21 @@ def opened(
             return signalled()
 
         yield should_stop
+
+
+SIZES = ("num_envs", "length", "population", "archive_capacity", "capacity", "batch_size", "context", "width")
+"""Fields of agents that decide how much memory a run takes."""
+
+
+@contextmanager
+def advising(run: Run, places: Sequence[Path] | None) -> Iterator[None]:
+    """Turn XLA's error of a device without free memory into one line that says what to reduce."""
+    try:
+        yield
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        sizes = {name: getattr(run.agent, name, None) for name in SIZES} | {"eval_episodes": run.eval_episodes}
+        fields = ", ".join(f"{name} ({value})" for name, value in sizes.items() if isinstance(value, int))
+        kept = f"; what {places[0]} has saved stays" if places else ""
+        raise ValueError(f"the {versions()['device']} has no memory left: reduce one of {fields}{kept}") from error

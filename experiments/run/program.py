@@ -23,21 +23,17 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, Want, cost, wants_of, with_arrays
+from prospect_rl.agents.api import Agent, Batches, Nothing, Rollouts, Segments, Want, cost, wants_of, with_arrays
 from prospect_rl.envs import rollout
 from prospect_rl.envs.api import Array, Dataset, Env, Episodes, Tree
 from prospect_rl.envs.rollout import Streams
 from prospect_rl.experiments.run import ledger as ledgers
+from prospect_rl.experiments.run.compiler import options
 from prospect_rl.experiments.run.keys import INIT, START, TRAIN, evaluation, stream
 from prospect_rl.experiments.run.ledger import Ledger
 
 UNITS = {Segments: "steps", Rollouts: "evaluations", Batches: "updates"}
 """Want -> unit of the budget."""
-COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""On a CPU, use XLA's own calls for matrix products: at the size of these agents' products (256 rows through 256 units)
-they are a fifth faster with two threads than the library into which XLA would fuse them."""
-ONCE = {"xla_backend_optimization_level": 0}
-"""On a CPU, options for programs that run once: they compile in a third of the time."""
 ARCHIVE = "archive/best"
 """The metric [areas] from which the ledger reads the contents of an archive."""
 INVALID = "collect/invalid"
@@ -65,16 +61,13 @@ class RunState:
 def check_wants(agent: Agent) -> tuple[Want, ...]:
     """The agent's wants. Raises ValueError if they cannot be combined in one run."""
     wants, name = wants_of(agent), type(agent).__name__
-    if len({type(want) for want in wants}) > 1:
+    if isinstance(wants[0], Nothing):
+        raise ValueError(f"{name} wants nothing in its first phase: begin with a phase that wants experience")
+    if len({type(want) for want in wants} - {Nothing}) > 1:
         raise ValueError(f"{name} wants experience of several kinds; all phases of an agent must want the same kind")
     if len({want.num_envs for want in wants if isinstance(want, Segments)}) > 1:
         raise ValueError(f"{name} wants different numbers of streams in its phases; they must be the same")
     return wants
-
-
-def cpu_only(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Compiler options that only the CPU knows, or that keep a GPU's compiler from working; None on other devices."""
-    return options if jax.default_backend() == "cpu" else None
 
 
 def split_env(env: Env) -> tuple[Tree, Callable[[Tree], Env]]:
@@ -102,11 +95,14 @@ class Program:
         self.seeds = jnp.asarray(seeds, jnp.uint32) if self.batched else jnp.uint32(seeds[0])
         self.who = (self.seeds, {n: jnp.asarray(x, jnp.float32) for n, x in floats.items()}) if floats else self.seeds
         self._step = jax.jit(self._step_of, static_argnames="phase", inline=True)
-        self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=cpu_only(ONCE))
-        self._evaluate = jax.jit(self._evaluate_of)
-        self._behaviour = jax.jit(self._over_seeds(lambda state, who: self._of(who)[0].exploit(state), 0))
+        self._init = jax.jit(self._over_seeds(self._init_of), compiler_options=options("init"))
+        self._evaluate = jax.jit(self._evaluate_of, compiler_options=options("evaluate"))
+        self._behaviour = jax.jit(
+            self._over_seeds(lambda state, who: self._of(who)[0].exploit(state), 0),
+            compiler_options=options("behaviour"),
+        )
         self._advance = jax.jit(
-            self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=cpu_only(COMPILER)
+            self._advance_of, static_argnames="phase", donate_argnums=0, compiler_options=options("advance")
         )
 
     @cached_property
@@ -132,7 +128,8 @@ class Program:
     def evaluate(self, run: RunState, mark: int) -> dict[str, Array]:
         """Mean return, length and success of whole episodes, each [] or [S]. Does not change the run.
 
-        `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any.
+        `eval/...` uses the training levels; `unseen/...` uses other levels, if the environment has any. Of an agent
+        with other readings of its policy, `eval/<reading>/...` are theirs.
         """
         worlds = {"eval": self.world} | ({} if self.unseen is None else {"unseen": self.unseen})
         found = {name: self._evaluate(run.agent, self.who, world, jnp.int32(mark)) for name, world in worlds.items()}
@@ -144,7 +141,7 @@ class Program:
 
     def phase(self, run: RunState) -> int:
         """The phase of the next iteration."""
-        return int(self.agent.phase(run.agent)) if len(self.wants) > 1 else 0
+        return int(self._phase_of(run))
 
     # --- traced --------------------------------------------------------------------------------------
 
@@ -162,6 +159,13 @@ class Program:
     def _of(self, who: Tree) -> tuple[Agent, Array]:
         """(the agent, the seed []) of one row of `self.who`."""
         return (with_arrays(self.agent, who[1]), who[0]) if isinstance(who, tuple) else (self.agent, who)
+
+    def _phase_of(self, run: RunState) -> Array:
+        """The phase of the next iteration, int32 []: that of the first seed, for several are in step."""
+        if len(self.wants) == 1:
+            return jnp.int32(0)
+        state = jax.tree.map(lambda x: x[0], run.agent) if self.batched else run.agent
+        return jnp.asarray(self.agent.phase(state), jnp.int32)
 
     def _init_of(self, who: Tree, world: Tree) -> RunState:
         agent, seed = self._of(who)
@@ -199,20 +203,21 @@ class Program:
         """(agent state, streams, data, cost, metrics) of one iteration of one seed."""
         env, want, (agent, seed) = self._rebuild(world[0]), self.wants[phase], self._of(who)
         k_explore, k_data, k_learn = jax.random.split(stream(TRAIN, seed, iteration), 3)
-        behaviour, active = agent.explore(state, k_explore, phase)
-        used = jnp.int32(cost(want))
+        used, behaviour, active, data = jnp.int32(cost(want)), None, None, None
+        if not isinstance(want, Nothing):
+            behaviour, active = agent.explore(state, k_explore, phase)
         if isinstance(want, Segments):
             assert streams is not None
             streams, data = rollout.segments(env, agent, behaviour, streams, k_data, length=want.length)
         elif isinstance(want, Rollouts):
-            active = jnp.broadcast_to(active, (want.population,))
+            active = jnp.broadcast_to(jnp.asarray(active), (want.population,))
             data = rollout.episodes(
                 env, agent, behaviour, active, k_data, stream(START, seed), population=want.population,
                 episodes=want.episodes, group=want.group, starts=want.starts, shared=want.shared,
                 keep_steps=want.keep_steps, frames=want.frames,
             )  # fmt: skip
             used = jnp.sum(active, dtype=jnp.int32) * want.episodes
-        else:
+        elif isinstance(want, Batches):
             data = rollout.batches(
                 world[1], k_data, size=want.size, updates=want.updates, length=want.length, whole=want.whole,
                 starts=want.starts,
@@ -225,8 +230,7 @@ class Program:
     def _iterate(self, run: RunState, who: Tree, world: Tree, *, phase: int) -> tuple[RunState, dict[str, Array]]:
         state, streams, data, used, metrics = self._step(run.agent, run.streams, world, who, run.iteration, phase=phase)
         ledger, want = run.ledger, self.wants[phase]
-        if ledger is not None:
-            assert isinstance(want, Rollouts)
+        if ledger is not None and isinstance(want, Rollouts):
             ledger = ledgers.update(ledger, self.spec, data, run.used, phase=phase, covers=want.covers)
             if ARCHIVE in metrics:
                 ledger = ledgers.update_stored(ledger, metrics[ARCHIVE], run.used + used)
@@ -243,7 +247,7 @@ class Program:
         def going(carry: tuple[RunState, Array, dict[str, Array]]) -> Array:
             run, count, _ = carry
             on = (count < limit) & (jnp.min(run.used) < mark) & ~over(run.broken)
-            return on & (jnp.asarray(self.agent.phase(run.agent)) == phase) if len(self.wants) > 1 else on
+            return on & (self._phase_of(run) == phase) if len(self.wants) > 1 else on
 
         def body(carry: tuple[RunState, Array, dict[str, Array]]) -> tuple[RunState, Array, dict[str, Array]]:
             run, count, before = carry
@@ -255,18 +259,20 @@ class Program:
         before = self._over_seeds(partial(self._figures, phase=phase))
         figures = before(run.agent, run.streams, who, run.iteration, world)
         run, count, figures = jax.lax.while_loop(going, body, (run, jnp.int32(0), figures))
-        following = jnp.asarray(self.agent.phase(run.agent), jnp.int32) if len(self.wants) > 1 else jnp.int32(0)
-        status = jnp.stack([count, jnp.min(run.used), following, over(run.broken).astype(jnp.int32)])
+        status = jnp.stack([count, jnp.min(run.used), self._phase_of(run), over(run.broken).astype(jnp.int32)])
         return run, status, figures
 
     def _evaluate_of(self, state: Tree, who: Tree, world: Tree, mark: Array) -> dict[str, Array]:
         def one(state: Tree, who: Tree, world: Tree) -> dict[str, Array]:
             agent, seed = self._of(who)
-            data = rollout.episodes(
-                self._rebuild(world[0]), agent, agent.exploit(state), jnp.ones(1, bool),
-                population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
-            )  # fmt: skip
-            figures = {"return": data.returns, "length": data.length, "success": data.info["success"]}
+            shipped, figures = agent.exploit(state), {}
+            for before, behaviour in {"": shipped, **agent.readings(shipped)}.items():
+                data = rollout.episodes(
+                    self._rebuild(world[0]), agent, behaviour, jnp.ones(1, bool),
+                    population=1, episodes=self.eval_episodes, shared=True, **evaluation(agent, seed, mark),
+                )  # fmt: skip
+                found = {"return": data.returns, "length": data.length, "success": data.info["success"]}
+                figures |= {f"{before}/{name}".lstrip("/"): x for name, x in found.items()}
             return {name: jnp.mean(x.astype(jnp.float32)) for name, x in figures.items()}
 
         return self._over_seeds(one)(state, who, world)

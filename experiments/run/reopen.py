@@ -75,6 +75,7 @@ def rebuild(config: dict[str, Any]) -> Run:
         agent, config["env"]["id"], env_fields, tuple(config["seeds"]), config["budget"], config["evals"],
         config["eval_episodes"], name, Data(named["name"], values_of(named["fields"])) if named else None,
         tuple(Exam(**exam | {"fields": values_of(exam["fields"])}) for exam in config.get("exams", ())),
+        config.get("device", "cpu"),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from prospect_rl.agents.api import Agent, Segments, wants_of
 from prospect_rl.envs.api import Dataset, Env, Spec
 from prospect_rl.envs.data import datasets
 from prospect_rl.envs.names import unknown
+from prospect_rl.experiments.run.choice import placed
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.hooks import Callback, Progress
@@ -35,6 +36,7 @@ def train(
     progress: Progress | bool | None = None,
     callbacks: Sequence[Callback] = (),
     chunk_s: float = 5.0,
+    device: str = "auto",
 ) -> Result:
     """Train an agent in an environment until the budget is used.
 
@@ -56,6 +58,8 @@ def train(
         callbacks: See `experiments.run.hooks`. If one fails, the run is saved and the error names the callback. A run
             that a callback ended is not finished: the same call without that callback continues to the full budget.
         chunk_s: Target duration of a chunk in seconds; signals and callbacks are handled between chunks.
+        device: "cpu", "gpu", or "auto", by what is faster (`experiments.run.choice`). A process uses one kind of
+            device: what the first use of JAX has chosen stays, and "auto" then means that one.
 
     Returns:
         The final agent state, the behaviour to deploy and the metrics rows.
@@ -70,7 +74,8 @@ def train(
     """
     agent = agent_of(agent)
     env = env_of(env, agent)
-    run = Run(agent, env, (), (seed,) if seeds is None else tuple(seeds), budget, evals, eval_episodes)
+    numbers = (seed,) if seeds is None else tuple(seeds)
+    run = Run(agent, env, (), numbers, budget, evals, eval_episodes, device=placed(device, agent, env, len(numbers)))
     if isinstance(dataset, str):
         dataset = datasets.make(dataset)
     with shown(progress, run) as report:

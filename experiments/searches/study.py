@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import Experiment, seeds_name
+from prospect_rl.experiments.api import GPU, Experiment, seeds_name
 from prospect_rl.experiments.reports.records import value_of
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.search_space import Search
-from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, read_lines
+from prospect_rl.experiments.sweeps.job import Job, Outcome, cell, make_job, on, read_lines
 from prospect_rl.experiments.sweeps.sweep import Progress
 
 if TYPE_CHECKING:
@@ -75,12 +75,21 @@ def worth(search: Search, score: float) -> float:
 class Study:
     """A search and its folder. Only to be used while holding the folder's `Lock`."""
 
-    def __init__(self, experiment: Experiment, folder: Path, trials: int | None = None) -> None:
-        """`trials`: number of trials, by default as declared. Raises ValueError if a trial's settings are invalid."""
+    def __init__(self, experiment: Experiment, folder: Path, trials: int | None = None, device: str = "cpu") -> None:
+        """`trials`: number of trials, by default as declared. Raises ValueError if a trial's settings are invalid.
+
+        device: kind of device of all trials; "auto" for the one that the agent is faster on.
+        """
         if experiment.search is None:
             raise ValueError(f"{experiment.name} declares no search")
         self.experiment, self.search, self.folder = experiment, experiment.search, folder.resolve()
-        base = cell(experiment.trial({}), self.search.label, self.search.env, self._seeds)
+        tier = experiment.trial({})
+        self.device = GPU if self.search.tier == GPU else device
+        if self.device == "auto":
+            from prospect_rl.experiments.run.choice import best
+
+            self.device = best(tier.agents[self.search.label], self.search.env, self.search.seeds)
+        base = cell(tier, self.search.label, self.search.env, self._seeds, self.device)
         self._base, self._spec = base, base.make_env().spec
         self.trials = [self._trial(number) for number in range(trials or self.search.trials)]
         self.stopped: dict[int, int] = {}
@@ -94,15 +103,15 @@ class Study:
     def _trial(self, number: int) -> Trial:
         search, settings = self.search, self.search.draw(number)
         try:
-            run = cell(self.experiment.trial(settings), search.label, search.env, self._seeds)
+            run = cell(self.experiment.trial(settings), search.label, search.env, self._seeds, self.device)
             run.check(None)
             run.agent.bind(self._spec)
         except ValueError as error:
             raise ValueError(f"trial {number} ({shown(settings)}) cannot be: {error}") from None
-        payload = {
+        payload = on({
             "experiment": self.experiment.reference, "trial": settings, "label": search.label, "env": search.env,
             "seeds": list(self._seeds),
-        }  # fmt: skip
+        }, self.device)  # fmt: skip
         out = self.folder / f"trial-{number:03}-{run.hash[:8]}" / seeds_name(self._seeds)
         return Trial(number, settings, replace(make_job(payload, out, run), label=f"trial {number}"), run)
 
@@ -111,7 +120,8 @@ class Study:
 
         Raises ValueError, listing every differing key, if the folder belongs to another search.
         """
-        declared = {"base": self._base.config(), **durable.fields_of(self.search, leave_out=("trials",))}
+        told = durable.fields_of(self.search, leave_out=("trials", "tier", "env_fields"))  # these are in the base
+        declared = {"base": self._base.config(), **told}
         path = self.folder / "search.json"
         if not path.exists():
             durable.write(path, durable.dumps(declared, indent=1).encode())

@@ -99,9 +99,9 @@ def _bring(
     study: Study, trials: Sequence[Trial], row: int, pool: Pool, nice: bool, tell: Callable[[], None]
 ) -> None:  # fmt: skip
     """Run trials up to a row; those that do not reach it have failed."""
-    waiting, crashes = batches(trials, pool.capacity), Counter[int]()
+    waiting, crashes = batches(trials, pool.capacity(study.device)), Counter[int]()
     while waiting or pool.running:
-        while waiting and len(pool.running) < pool.capacity:
+        while waiting and pool.room(study.device):
             batch = waiting.popleft()
             study.running |= {trial.number for trial in batch}
             pool.start(batch, message(study, batch, row, nice))
@@ -120,7 +120,7 @@ def message(study: Study, batch: Batch, row: int, nice: bool) -> dict[str, objec
     """What a worker is sent."""
     return {
         "together": [trial.job.message for trial in batch], "fields": sorted(study.search.space), "rows": row,
-        "nice": nice,
+        "nice": nice, "device": study.device,
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from prospect_rl.experiments.run.signals import listening
 from prospect_rl.experiments.searches.study import Study, scores, worth
 from prospect_rl.experiments.sweeps.child import Child, End
 from prospect_rl.experiments.sweeps.sweep import CRASHES, Progress
+from prospect_rl.experiments.sweeps.workers import worker_environment
 
 PULSE = 1.0
 """Seconds after which a step returns without a new row; only then can Tune stop a trial."""
@@ -45,7 +46,7 @@ class Runner(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Start or resume the run."""
         self._trial = json.loads(config["trial"])
-        self._child, self._end = Child({}, self._trial["limit"]), None
+        self._child, self._end = Child(self._trial["environment"], self._trial["limit"]), None
         self._told, self._crashes = 0, 0
         self._child.start(self._trial["message"])
 
@@ -157,11 +158,12 @@ def folder_of(trial: Any) -> str:
 
 def run(
     study: Study, *, workers: int | None, nice: bool = False, limit: float | None = None,
-    display: Callable[[Progress], None] | None = None,
+    display: Callable[[Progress], None] | None = None, share: float = 1.0,
 ) -> None:  # fmt: skip
     """Run the trials that have not ended, `workers` at once (None: as many as the cluster has CPUs).
 
-    Ray must be connected. Raises KeyboardInterrupt after SIGINT or SIGTERM, once the trials have saved.
+    share: of a GPU for each trial, if the search is for one. Ray must be connected. Raises
+    KeyboardInterrupt after SIGINT or SIGTERM, once the trials have saved.
     """
     waiting, begun = [trial for trial in study.trials if not study.over(trial)], study.progress()
 
@@ -173,14 +175,21 @@ def run(
     if not waiting:
         return
     search, storage = study.search, study.folder / ".tune"
-    facts = {"limit": limit, "metric": search.metric, "seeds": search.seeds, "evals": search.evals}
+    needs = {"cpu": 1} | ({"gpu": share} if study.device == "gpu" else {})
+    facts = {
+        "limit": limit,
+        "environment": worker_environment(study.device, share),
+        "metric": search.metric,
+        "seeds": search.seeds,
+        "evals": search.evals,
+    }
     each = [{"number": t.number, "message": {**t.job.message, "nice": nice}, **facts} for t in waiting]
     os.environ.update(QUIET)
     shutil.rmtree(storage, ignore_errors=True)
     try:
         with listening() as stopped:
             tuner = tune.Tuner(
-                tune.with_resources(Runner, {"cpu": 1}),
+                tune.with_resources(Runner, needs),
                 param_space={"trial": tune.grid_search([json.dumps(one) for one in each])},
                 tune_config=tune.TuneConfig(
                     scheduler=Judge(study, tell), max_concurrent_trials=workers, trial_dirname_creator=folder_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from prospect_rl.experiments.api import TIERS, Claim, Experiment, Tier
+from prospect_rl.experiments.api import GPU, Claim, Experiment, Tier
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.reports.claims import scores_of
 from prospect_rl.experiments.run import durable
@@ -44,16 +44,17 @@ def compare(
 
     Tiers, seeds and budgets are those of `base`. Raises ValueError if it lacks the agent, or the agent rejects them.
     """
+    searched = base.tier(base.search.tier if base.search else "repro")
 
     def tier(name: str) -> Tier:
         one = base.tier(name)
         agent, budgets = one.agents[label], one.budget
-        data = one.data_of(label, env) or base.repro.data_of(label, env)
+        data = one.data_of(label, env) or searched.data_of(label, env)
         return replace(
             one, agents={"default": agent, "tuned": replace(agent, **settings)}, envs=(env,),
             seeds=one.seeds_of(label), exams={}, datasets={env: data} if data else {},
             budget=budgets if isinstance(budgets, int) else budgets.get(env, max(budgets.values())),
-            env_fields={env: one.env_fields.get(env, base.repro.env_fields.get(env, {}))},
+            env_fields={env: one.env_fields.get(env, searched.env_fields.get(env, {}))},
         )  # fmt: skip
 
     claim = Claim(
@@ -63,7 +64,8 @@ def compare(
     )  # fmt: skip
     return Experiment(
         name=f"{base.name}_best", title=f"{base.title}: {label} as it was and tuned", text=text, source=base.source,
-        smoke=tier("smoke"), repro=tier("repro"), paper=tier("paper"), claims=(claim,), derived=base.derived,
+        smoke=tier("smoke"), repro=tier("repro"), paper=tier("paper"), gpu=tier(GPU) if base.gpu else None,
+        claims=(claim,), gpu_claims=(claim,) if base.gpu else (), derived=base.derived,
         metrics=tuple(dict.fromkeys((metric, *base.metrics))), pictures=("curves",),
     )  # fmt: skip
 
@@ -92,8 +94,9 @@ def write(study: Study) -> tuple[Trial | None, Path | None]:
         settings=pprint.pformat(dict(best.settings), width=100, sort_dicts=False),
     )  # fmt: skip
     durable.write(path, source.encode())
-    for tier in TIERS:
-        plan(load(str(path)), tier)
+    made = load(str(path))
+    for tier in made.tiers:
+        plan(made, tier)
     return best, path
 
 

@@ -23,17 +23,18 @@ def write(results: Path = RESULTS, out: Path | None = None) -> list[Path]:
     every = [read(load(name), results / name) for name in EXPERIMENTS if (results / name / "claims.csv").exists()]
     out.mkdir(parents=True, exist_ok=True)
     return [
-        _save(out / "index.html", "Prospect: results", front.page(every, results / "bench")),
+        save(out / "index.html", "Prospect: results", front.page(every, results / "bench")),
         *(_page(one, out) for one in every),
     ]
 
 
 def _page(results: Results, out: Path) -> Path:
     name = results.experiment.name
-    return _save(out / f"{name}.html", f"{results.experiment.title} - Prospect", experiment.page(results))
+    return save(out / f"{name}.html", f"{results.experiment.title} - Prospect", experiment.page(results))
 
 
-def _save(path: Path, title: str, body: Html) -> Path:
+def save(path: Path, title: str, body: Html) -> Path:
+    """Write a page with all of its style and script inside."""
     parts = {
         name: files("prospect_rl.experiments.site").joinpath(name).read_text("utf-8")
         for name in ("page.html", "style.css", "sort.js")

@@ -123,7 +123,9 @@ def claims(results: Results) -> Html | None:
     for one in results.claims:
         claim = one.claim
         place = claim.source.removeprefix(results.experiment.source).strip("; :,")  # the header names the source
-        where = "; ".join(part for part in (place, f"{words_of(claim.metric, claim.env)}, {claim.env}") if part)
+        where = "; ".join(
+            part for part in (place, f"{words_of(claim.metric, claim.env)}, {' and '.join(claim.envs)}") if part
+        )
         said = cell([prose(one.text), element("small", where)], kind="words")
         badge, p = cell(verdict(one), kind="badge"), sortable(one.figure("p"))
         lines.append([claim.name, badge, said, difference(one), bound_of(claim), p, claim.kind, _sides(one)])

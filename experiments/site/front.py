@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from prospect_rl.experiments.bench import BENCHES, holds
+from prospect_rl.experiments.bench import BENCHES, files, holds
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.reports.overview import KINDS, ORDER
 from prospect_rl.experiments.site.experiment import difference, listed, section, sortable, verdict, with_interval
@@ -130,7 +130,7 @@ def _score(column: Mapping[str, Point], label: str) -> Html:
 def _benches(folder: Path) -> Html:
     """The benchmark figures with targets; other figures and the machines are collapsed."""
     promised, others, facts = [], [], []
-    for path in sorted(folder.glob("*.json")):
+    for path in files(folder):
         found = json.loads(path.read_bytes())
         facts.append((path.stem, _taken(found)))
         targets = import_module(BENCHES[path.stem]).TARGETS if path.stem in BENCHES else {}

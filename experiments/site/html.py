@@ -45,6 +45,16 @@ def prose(text: str) -> Html:
     return markup(element("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
 
 
+def note(*words: Any) -> Html:
+    """A remark under a heading."""
+    return element("p", *words, class_="note")
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as an enumeration: a, b and c."""
+    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+
+
 def slug(*names: str) -> str:
     """An id for links, made of letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-")

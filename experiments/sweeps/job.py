@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prospect_rl.experiments.api import Data, Experiment, Tier, seeds_name
+from prospect_rl.experiments.api import GPU, Data, Experiment, Tier, seeds_name
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.run import durable
 
@@ -25,7 +25,8 @@ class Job:
     """One run of a sweep, as a worker receives it."""
 
     payload: dict[str, Any]
-    """JSON values: {experiment, tier or trial, label, env, seeds} or {agent, fields, env, env_fields, seeds, ...}."""
+    """JSON values: {experiment, tier or trial, label, env, seeds} or {agent, fields, env, env_fields, seeds, ...}; and
+    {device} for a run that is not on the CPU."""
     out: Path
     """Absolute path of the run's folder."""
     env: str
@@ -43,6 +44,11 @@ class Job:
     def title(self) -> str:
         """A human-readable title, e.g. `maze/hard SERENE seed 3`."""
         return f"{self.env} {self.label} {seeds_name(self.seeds).replace('-', ' ', 1)}"
+
+    @property
+    def device(self) -> str:
+        """The kind of device that the run is for."""
+        return self.payload.get("device", "cpu")
 
     @property
     def message(self) -> dict[str, Any]:
@@ -96,28 +102,28 @@ def resolve(payload: dict[str, Any]) -> Run:
     from prospect_rl import agents
     from prospect_rl.experiments.run.config import Run
 
-    seeds = tuple(payload["seeds"])
+    seeds, device = tuple(payload["seeds"]), payload.get("device", "cpu")
     if "experiment" in payload:
         experiment = load(payload["experiment"])
         settings = payload.get("trial")
         tier = experiment.tier(payload["tier"]) if settings is None else experiment.trial(dict(_pairs(settings)))
-        return cell(tier, payload["label"], payload["env"], seeds)
+        return cell(tier, payload["label"], payload["env"], seeds, device)
     return Run(
         agent=agents.make(payload["agent"], **dict(_pairs(payload["fields"]))), env=payload["env"],
         env_fields=_pairs(payload["env_fields"]), seeds=seeds, budget=payload["budget"], evals=payload["evals"],
         eval_episodes=payload["eval_episodes"], name=payload["agent"],
-        dataset=Data(**payload["dataset"]) if payload.get("dataset") else None,
+        dataset=Data(**payload["dataset"]) if payload.get("dataset") else None, device=device,
     )  # fmt: skip
 
 
-def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...]) -> Run:
-    """The run of one agent in one environment of a tier, with these seeds."""
+def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...], device: str = "cpu") -> Run:
+    """The run of one agent in one environment of a tier, with these seeds, on a kind of device."""
     from prospect_rl.experiments.run.config import Run
 
     return Run(
-        agent=tier.agents[label], env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
+        agent=tier.agent_of(label, env), env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
         budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
-        dataset=tier.dataset_of(label, env, seeds), exams=tier.exams.get(label, ()),
+        dataset=tier.dataset_of(label, env, seeds), exams=tier.exams.get(label, ()), device=device,
     )  # fmt: skip
 
 
@@ -139,6 +145,16 @@ def make_job(payload: dict[str, Any], out: Path, run: Run | None = None) -> Job:
     return Job(payload, out.resolve(), run.env, run.name, tuple(run.seeds), run.budget, run.hash)
 
 
+def on(payload: dict[str, Any], device: str) -> dict[str, Any]:
+    """A payload with its kind of device, which is left out for the CPU."""
+    return payload if device == "cpu" else payload | {"device": device}
+
+
+def folder_name(seeds: Sequence[int], device: str) -> str:
+    """The name of a run's folder in a tier: its seeds, and the kind of device unless that is the CPU."""
+    return seeds_name(seeds) + ("" if device == "cpu" else f"-{device}")
+
+
 def plan(
     experiment: Experiment,
     tier: str,
@@ -146,17 +162,20 @@ def plan(
     root: Path | None = None,
     seeds: int | None = None,
     agents: Sequence[str] | None = None,
+    device: str = "cpu",
 ) -> list[Job]:
     """List all runs of a tier, ordered by environment, then seed, then agent, so that a partial sweep is balanced.
 
-    Agents with `vmap_seeds` get one run for all their seeds, unless each seed has its own data.
+    An agent whose seeds are one program (`experiments.run.seeds`) gets one run, unless each seed has its own data.
 
     Args:
         experiment: The experiment.
-        tier: "smoke", "repro" or "paper".
+        tier: "smoke", "repro", "paper" or "gpu".
         root: Folder of all runs; by default $PROSPECT_RUNS or results/runs.
         seeds: Largest number of seeds per agent; by default as declared.
         agents: Labels to include; by default all.
+        device: Kind of device; "auto" gives each run the one that it is faster on, where there is a GPU. The runs of
+            the tier "gpu" are always for one.
 
     Returns:
         One job per run.
@@ -168,9 +187,11 @@ def plan(
         >>> jobs = plan(load("serene_maze"), "repro", seeds=3)
         >>> outcome = sweep(jobs, workers)
     """
-    from prospect_rl.agents.api import wants_of
+    from prospect_rl.agents.api import can_share
     from prospect_rl.envs.names import unknown
+    from prospect_rl.experiments.run.choice import best
     from prospect_rl.experiments.run.machine import runs_root
+    from prospect_rl.experiments.run.seeds import seeds_together
 
     cells = experiment.tier(tier)
     for label in agents or ():
@@ -179,15 +200,20 @@ def plan(
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     base, listed = Path(root or runs_root()) / experiment.name / tier, []
+    device = GPU if tier == GPU else device
     for e, env in enumerate(cells.envs):
         for a, (label, agent) in enumerate(cells.agents.items()):
             if agents and label not in agents:
                 continue
             numbers = tuple(range(min(cells.seeds_of(label), seeds or cells.seeds_of(label))))
-            together = agent.vmap_seeds and len(wants_of(agent)) == 1 and not callable(cells.data_of(label, env))
+            able = can_share(agent) and not callable(cells.data_of(label, env))
+            kind = best(agent, env, len(numbers) if able else 1) if device == "auto" else device
+            together = able and seeds_together(agent, kind)
             for batch in [numbers] if together else [(s,) for s in numbers]:
-                of = {"experiment": experiment.reference, "tier": tier, "label": label, "env": env}
-                out = base / env.replace("/", "-") / label / seeds_name(batch)
-                job = make_job(of | {"seeds": list(batch)}, out, cell(cells, label, env, batch))
+                payload = on({
+                    "experiment": experiment.reference, "tier": tier, "label": label, "env": env, "seeds": list(batch)
+                }, kind)  # fmt: skip
+                out = base / env.replace("/", "-") / label / folder_name(batch, kind)
+                job = make_job(payload, out, cell(cells, label, env, batch, kind))
                 listed.append(((e, batch[0], a), job))
     return [job for _, job in sorted(listed, key=lambda pair: pair[0])]

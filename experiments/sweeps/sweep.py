@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from prospect_rl.experiments.sweeps.job import Job, Outcome
@@ -87,8 +88,8 @@ def sweep(
     progress = Progress(len(jobs), outcome)
     try:
         while waiting or pool.running:
-            while waiting and len(pool.running) < pool.capacity:
-                job = waiting.popleft()
+            while (job := _next(waiting, pool)) is not None:
+                waiting.remove(job)
                 pool.start(job, {**job.message, "nice": nice})
             for job, error, crashed in pool.wait(1.0):
                 if error is None:
@@ -109,6 +110,12 @@ def sweep(
     outcome.finished.sort(key=lambda job: place[job.out])
     outcome.failed.sort(key=lambda pair: place[pair[0].out])
     return outcome
+
+
+def _next(waiting: Iterable[Job], pool: Pool) -> Job | None:
+    """The first waiting job whose kind of device has room; None if there is none."""
+    room = cache(pool.room)
+    return next((job for job in waiting if room(job.device)), None)
 
 
 def _split_duplicates(jobs: Iterable[Job]) -> tuple[deque[Job], dict[str, list[Job]]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import prospect_rl
+from prospect_rl.experiments.run import device as devices
 from prospect_rl.experiments.sweeps.child import PATIENCE, Child, End, last_line
 
 HERE = Path(prospect_rl.__file__).resolve().parents[1]
@@ -29,23 +30,34 @@ PULSE, SILENCE = 3.0, 30.0
 """Seconds between two checks of a cluster's head node, and seconds without an answer after which it counts as lost."""
 
 
-def worker_environment() -> dict[str, str]:
-    """Environment variables of every worker; results depend on them bit for bit, so all pools use the same."""
+def worker_environment(device: str = "cpu", share: float = 1.0) -> dict[str, str]:
+    """Environment variables of every worker; results depend on them bit for bit, so all pools use the same.
+
+    device: the kind of device of its runs. share: their share of a GPU.
+    """
     chosen = {
         "NPROC": "1",
-        "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+        **devices.environment(device, share),
     }
     carried = ("PROSPECT_CACHE", "PROSPECT_RUNS", "JAX_COMPILATION_CACHE_DIR", "XLA_PYTHON_CLIENT_MEM_FRACTION")
-    return chosen | {name: os.environ[name] for name in carried if name in os.environ}
+    return {name: os.environ[name] for name in carried if name in os.environ} | chosen
 
 
 class Pool(Protocol):
     """The interface of a worker pool that `sweep` uses."""
 
     @property
-    def capacity(self) -> int:
-        """The number of jobs that can run at once."""
+    def gpus(self) -> float:
+        """The number of GPUs for runs."""
+        ...
+
+    def capacity(self, device: str = "cpu") -> int:
+        """The number of jobs that can run at once on a kind of device."""
+        ...
+
+    def room(self, device: str = "cpu") -> bool:
+        """Whether one more job can start now on a kind of device."""
         ...
 
     @property
@@ -67,12 +79,24 @@ class Pool(Protocol):
 
 
 class Serial:
-    """A pool that runs one job at a time in one worker process."""
-
-    capacity = 1
+    """A pool that runs one job at a time in one worker process, which is replaced for another kind of device."""
 
     def __init__(self, limit: float | None = None) -> None:
-        self._child, self._job = Child(worker_environment(), limit), None
+        self._limit, self._device, self._job = limit, "cpu", None
+        self._child = Child(worker_environment(), limit)
+
+    @property
+    def gpus(self) -> float:
+        """The number of GPUs of this machine that can be used."""
+        return devices.count()
+
+    def capacity(self, device: str = "cpu") -> int:
+        """One job runs at once."""
+        return 1
+
+    def room(self, device: str = "cpu") -> bool:
+        """Whether no job is running."""
+        return self._job is None
 
     @property
     def running(self) -> list[Any]:
@@ -81,6 +105,9 @@ class Serial:
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
         """Start a job."""
+        if (device := message.get("device", "cpu")) != self._device:
+            self._child.close()
+            self._child, self._device = Child(worker_environment(device), self._limit), device
         self._child.start(message)
         self._job = job
 
@@ -126,8 +153,9 @@ class Worker:
 def connect(workers: int | None, **options: Any) -> Any:
     """Connect to the cluster at RAY_ADDRESS, or start a local one; returns the module `ray`.
 
-    workers: number of CPUs of a local cluster, None for all. options: passed to `ray.init`. Call it before JAX is
-    imported. Raises ValueError if no cluster answers, or if the temporary folder's path is too long for sockets.
+    workers: number of CPUs of a local cluster, None for all; it has the GPUs that runs can use. options: passed to
+    `ray.init`. Call it before JAX is imported. Raises ValueError if no cluster answers, or if the temporary folder's
+    path is too long for sockets.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices to JAX_PLATFORMS
@@ -136,7 +164,7 @@ def connect(workers: int | None, **options: Any) -> Any:
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         # "local": never join a cluster that another process has started on this machine
-        options |= {"address": "local", "include_dashboard": False, "num_cpus": workers}
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": workers, "num_gpus": devices.count()}
         options["object_store_memory"] = 80 << 20
     try:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
@@ -157,56 +185,86 @@ def connect(workers: int | None, **options: Any) -> Any:
 
 
 class Ray:
-    """A pool of Ray actors with one CPU each; an actor runs one job after another as long as jobs are waiting."""
+    """A pool of Ray actors with one CPU each, and a share of a GPU for runs on one.
 
-    def __init__(self, workers: int | None, limit: float | None = None, connected: Any = None) -> None:
-        """`connected`: what `connect` gave, where that was called before."""
+    An actor runs one job after another as long as jobs for its kind of device are waiting.
+    """
+
+    def __init__(
+        self, workers: int | None, limit: float | None = None, connected: Any = None, share: float | None = None
+    ) -> None:
+        """`connected`: what `connect` gave, where that was called before. `share`: of a GPU; None: from `workers`."""
         self._ray, self._workers = connected or connect(workers), workers
         from ray.exceptions import RayError
 
-        self._lost = RayError
-        actor: dict[str, Any] = {"runtime_env": {"env_vars": worker_environment()}, "max_concurrency": 2}
-        self._actor = self._ray.remote(num_cpus=1, max_restarts=0, **actor)(Worker)
-        self._limit, self._idle = limit, list[Any]()
-        self._jobs: dict[Any, tuple[Any, Any]] = {}
+        self._lost, self._limit = RayError, limit
+        self.share: float = share or devices.share_of(workers, self.gpus)
+        self._idle: list[tuple[str, Any]] = []
+        self._jobs: dict[Any, tuple[Any, str, Any]] = {}
 
     @property
-    def capacity(self) -> int:
-        """The current number of CPUs of the cluster, limited to the requested number of workers."""
+    def gpus(self) -> float:
+        """The current number of GPUs of the cluster."""
+        return self._ray.cluster_resources().get("GPU", 0)
+
+    def capacity(self, device: str = "cpu") -> int:
+        """The current number of CPUs of the cluster, or of shares of its GPUs; at most the number of workers."""
         cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        return min(cpus, self._workers or cpus)
+        most = min(cpus, self._workers or cpus)
+        return most if device != "gpu" else min(most, max(1, int(self.gpus / self.share + 1e-6)))
+
+    def room(self, device: str = "cpu") -> bool:
+        """Whether a CPU is free for one more job, and for one on a GPU a share of that."""
+        mine = sum(kind == device for _, kind, _ in self._jobs.values())
+        return len(self._jobs) < self.capacity() and mine < self.capacity(device)
 
     @property
     def running(self) -> list[Any]:
         """The jobs that have been started and have not ended."""
-        return [job for job, _ in self._jobs.values()]
+        return [job for job, _, _ in self._jobs.values()]
 
     def start(self, job: Any, message: dict[str, Any]) -> None:
         """Start a job in an idle or new actor."""
-        actor = self._idle.pop() if self._idle else self._actor.remote(self._limit)
-        self._jobs[actor.run.remote(message)] = (job, actor)
+        device = message.get("device", "cpu")
+        if (idle := next((one for one in self._idle if one[0] == device), None)) is not None:
+            self._idle.remove(idle)
+            actor = idle[1]
+        else:
+            actor = self._actor(device)
+        self._jobs[actor.run.remote(message)] = (job, device, actor)
+
+    def _actor(self, device: str) -> Any:
+        """A new actor, once those that are idle have given their CPUs back."""
+        self._end_idle()
+        needs = {"num_cpus": 1, "num_gpus": self.share if device == "gpu" else 0, "max_restarts": 0}
+        variables = worker_environment(device, self.share)
+        options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "max_concurrency": 2, **needs}
+        return self._ray.remote(**options)(Worker).remote(self._limit)
+
+    def _end_idle(self) -> None:
+        while self._idle:
+            self._ray.kill(self._idle.pop()[1])
 
     def wait(self, seconds: float) -> list[Done]:
         """Wait at most this many seconds for a job to end; returns the jobs that ended."""
-        while self._idle:  # no job is waiting, and each idle actor holds a CPU
-            self._ray.kill(self._idle.pop())
+        self._end_idle()  # no job is waiting for them, and each holds a CPU
         if not self._jobs:
             return []
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
         return [self._collect(reference) for reference in ready]
 
     def _collect(self, reference: Any) -> Done:
-        job, actor = self._jobs.pop(reference)
+        job, device, actor = self._jobs.pop(reference)
         try:
             end = self._ray.get(reference)
         except self._lost as lost:
             return job, f"{type(lost).__name__}: {last_line(str(lost))}", True
-        self._idle.append(actor)
+        self._idle.append((device, actor))
         return job, end.error, end.crashed
 
     def interrupt(self) -> None:
         """Ask all children to save and stop."""
-        for _, actor in self._jobs.values():
+        for _, _, actor in self._jobs.values():
             actor.interrupt.remote()
         until = time.monotonic() + PATIENCE
         while self._jobs and time.monotonic() < until:
@@ -233,17 +291,34 @@ def watch_head(host: str, port: int) -> None:
     os._exit(1)
 
 
+def on_cluster() -> bool:
+    """Whether runs are on the cluster at RAY_ADDRESS, and not on this machine."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def of_pool(asked: str, pool: Pool) -> str:
+    """The kind of device for a pool's runs, or "auto"; also keeps this process, which runs none, from taking a GPU.
+
+    asked: what `device.asked` gave. Raises ValueError, in one line, if the pool has no GPU for it.
+    """
+    devices.keep_off()
+    if asked == "gpu" and not pool.gpus:
+        why = "the cluster has none" if on_cluster() else devices.missing(devices.probe())
+        raise ValueError(f"no GPU can be used: {why}")
+    return "cpu" if asked == "auto" and not pool.gpus else asked
+
+
 @contextmanager
-def pool(workers: int | None = 1, limit: float | None = None) -> Iterator[Pool]:
+def pool(workers: int | None = 1, limit: float | None = None, share: float | None = None) -> Iterator[Pool]:
     """Open a worker pool: serial for one worker, otherwise Ray with this many workers (None: one per CPU).
 
-    If RAY_ADDRESS is set, that cluster is used even for one worker. `limit`: time limit of a job in seconds. Call it
-    before JAX is imported.
+    If RAY_ADDRESS is set, that cluster is used even for one worker. `limit`: time limit of a job in seconds. `share`:
+    of a GPU for each job on one, under Ray; None derives it from `workers`. Call it before JAX is imported.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    here = workers == 1 and not os.environ.get("RAY_ADDRESS")
-    made = Serial(limit) if here else Ray(workers, limit)
+    here = workers == 1 and not on_cluster()
+    made = Serial(limit) if here else Ray(workers, limit, share=share)
     try:
         yield made
     finally:

@@ -19,6 +19,9 @@ def spec(obs, action) -> Spec:
     return Spec("test/spaces", obs, action, horizon=9)
 
 
+REACH_SPEC = spec(Box((3,)), Box((2,), (-1.0, 0.0), (3.0, 0.5)))
+
+
 def untrained(agent: Agent, obs, action, seed: int = 0) -> Player:
     """A player with random weights throughout, biases too, as if trained; nothing is compiled for it."""
     bound, generator = agent.bind(spec(obs, action)), np.random.default_rng(1)

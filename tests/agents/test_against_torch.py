@@ -1,4 +1,4 @@
-"""CDE, TD3+BC and IQL against the PyTorch of their benches: the same weights, batches and noise, the same losses.
+"""CDE, TD3+BC, IQL and SMoSE against the PyTorch of their benches: same weights, batches and noise, same losses.
 
 Needs torch, which the extra `sb3` brings.
 """
@@ -10,7 +10,8 @@ import pytest
 from prospect_rl.agents.offline.cde.cde import CDE
 from prospect_rl.agents.offline.iql import IQL
 from prospect_rl.agents.offline.td3_bc import TD3BC
-from prospect_rl.experiments.bench import cde_torch, cde_update, offline_torch
+from prospect_rl.agents.online.smose.smose import Smose
+from prospect_rl.experiments.bench import cde_torch, cde_update, offline_torch, smose_torch
 from tests.agents.off_policy import SPEC, batch
 
 torch = pytest.importorskip("torch", reason="the extra sb3 is not installed")
@@ -120,3 +121,43 @@ def test_iql():
     log_std = learner.networks.actor["params"]["log_std"]
     np.testing.assert_allclose(theirs.actor.log_std.detach().numpy(), log_std, atol=2e-6)
     assert np.abs(log_std).min() > 1e-4
+
+
+def test_smose():
+    agent = Smose(**SMALL, experts=3).bind(SPEC)
+    learner, update = jax.jit(agent.begin)(jax.random.key(0)), jax.jit(agent.update)
+    learner.actor["params"]["log_std"]["bias"] -= 2  # far out, the released density is cut off
+    theirs = smose_torch.Learner(agent)
+    normal, (obs, action) = jax.random.normal, agent.sizes
+
+    def networks(learner):
+        layers = learner.actor["params"]
+        yield theirs.router, {"params": {"router": layers["router"]}}
+        for name, experts in (("mean", theirs.mean), ("log_std", theirs.log_std)):
+            kernel, bias = (layers[name][part].reshape(*shape, 3, action) for part, shape in
+                            (("kernel", (obs,)), ("bias", ())))  # fmt: skip
+            for m, expert in enumerate(experts):
+                yield expert, {"params": {name: {"kernel": kernel[:, m], "bias": bias[m]}}}
+        yield from zip((*theirs.twins, *theirs.target_twins), (*learner.critics, *learner.target_critics), strict=True)
+
+    for network, params in networks(learner):
+        write(network, params)
+    for i in range(UPDATES):
+        k_target, k_actor = jax.random.split(jax.random.key(i))
+        drawn = {"next": normal(k_target, (16, action)), "shift": [], "action": [], "alpha": []}
+        for turn in range(2):
+            k_loss, k_alpha = jax.random.split(jax.random.fold_in(k_actor, turn))
+            k_action, k_router = jax.random.split(k_loss)
+            drawn["shift"].append(normal(k_router, (1, 3))[0] / 3)
+            drawn["action"].append(normal(k_action, (16, action)))
+            drawn["alpha"].append(normal(k_alpha, (16, action)))
+        learner, figures = update(learner, batch(16, i), jax.random.key(i))
+        losses = theirs.update(
+            jax.tree.map(tensor, batch(16, i)), {name: tensor(np.stack(x)) for name, x in drawn.items()}
+        )
+        for name, loss in losses.items():
+            assert loss.item() == pytest.approx(float(figures[name]), rel=1e-4, abs=1e-5), name
+    for network, params in networks(learner):
+        for linear, layer in pairs(network, params):
+            np.testing.assert_allclose(linear.weight.detach().numpy().T, layer["kernel"], atol=1e-5)
+    assert theirs.log_alpha.item() == pytest.approx(float(learner.log_alpha), abs=1e-5)

@@ -19,7 +19,7 @@ import pytest
 
 from prospect_rl import agents, envs
 from prospect_rl.agents import Player
-from prospect_rl.agents.api import Agent, Batches, Rollouts, Segments, cost, hyper, wants_of
+from prospect_rl.agents.api import Agent, Batches, Nothing, Rollouts, Segments, cost, hyper, wants_of
 from prospect_rl.agents.online.sac import GaussianActor
 from prospect_rl.envs.api import Dataset
 from prospect_rl.envs.rollout import episodes, first_inputs, next_inputs
@@ -44,10 +44,10 @@ KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
 COVERED = (
     "bc_gru", "bc_lstm", "bc_transformer", "dt", "icm", "latch", "linoss", "mbpo", "ppo_elmur", "rate", "rmt", "rnd",
-    "trxl",
+    "stax_untrained", "taxons", "trxl",
 )  # fmt: skip
-"""Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), and `elmur` for the
-agents that learn from whole episodes."""
+"""Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), `stax` for its
+variants, and `elmur` for the agents that learn from whole episodes."""
 
 
 def small(name: str) -> Agent:
@@ -133,7 +133,8 @@ def test_an_agent_is_a_frozen_value(name):
 
 def test_wants_are_readable_before_an_environment_is_known(name):
     for want in wants_of(small(name)):
-        assert isinstance(want, Segments | Rollouts | Batches) and cost(want) > 0
+        assert isinstance(want, Segments | Rollouts | Batches | Nothing)
+        assert (cost(want) > 0) != isinstance(want, Nothing)
 
 
 def test_hyper_parameters_have_bounds_and_help(name):

@@ -20,7 +20,7 @@ SIZES = {
     "reacher": (10, 2), "cheetah_vel_sparse": (20, 6), "hopper_vel_sparse": (11, 3), "walker_vel_sparse": (17, 6),
     "half_cheetah_sparse": (17, 6), "hopper_sparse": (11, 3), "walker2d_sparse": (17, 6), "ant_sparse": (27, 8),
     "half_cheetah_far": (17, 6), "hopper_far": (11, 3), "walker2d_far": (17, 6), "ant_far": (27, 8),
-    "cartpole_swingup_sparse": (5, 1), "pendulum_swingup_sparse": (3, 1),
+    "cartpole_swingup_sparse": (5, 1), "pendulum_swingup_sparse": (3, 1), "ant_maze": (29, 8),
 }  # fmt: skip
 
 

@@ -77,15 +77,17 @@ def roll(p: Physics, count: int = COUNT, bad: int | None = None) -> tuple[np.nda
         rows, read, failed = jax.vmap(p.step)(rows, control, jnp.arange(count) != 1)
         return rows, (rows, read, failed)
 
-    def program(key):
-        q, v, u = p.model.nq, p.model.nv, p.model.nu
-        noise = jax.random.uniform(key, (count, q + v), minval=-0.1, maxval=0.1)
+    def program(noise, controls):
         start = jax.vmap(p.reset)(noise[:, :q], noise[:, q:], jnp.arange(count) != 2)
-        controls = jax.random.uniform(key, (STEPS, count, u), minval=-1, maxval=1)
-        controls = controls if bad is None else controls.at[STEPS // 2, bad].set(jnp.nan)
         return start, jax.lax.scan(one, start[0], controls)
 
-    return tuple(map(np.asarray, jax.tree.leaves(jax.jit(program)(jax.random.key(3)))))
+    q, v, u = p.model.nq, p.model.nv, p.model.nu
+    draws = np.random.default_rng(3)  # on the host, because a GPU rounds sums of products otherwise than a CPU
+    noise = draws.uniform(-0.1, 0.1, (count, q + v)).astype(np.float32)
+    controls = draws.uniform(-1, 1, (STEPS, count, u)).astype(np.float32)
+    if bad is not None:
+        controls[STEPS // 2, bad] = np.nan
+    return tuple(map(np.asarray, jax.tree.leaves(jax.jit(program)(noise, controls))))
 
 
 def same(left: tuple[np.ndarray, ...], right: tuple[np.ndarray, ...]) -> None:

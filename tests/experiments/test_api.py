@@ -214,7 +214,7 @@ def test_registered_experiments(name):
     from prospect_rl.envs.data import datasets
 
     one = register.load(name)
-    for tier in (one.smoke, one.repro, one.paper):
+    for tier in one.tiers.values():
         for env in tier.envs:
             spec = envs.make(env, **tier.env_fields.get(env, {})).spec
             for label, agent in tier.agents.items():
@@ -222,5 +222,6 @@ def test_registered_experiments(name):
                 data = tier.dataset_of(label, env, (0,))
                 assert (data is not None) == isinstance(wants_of(agent)[0], Batches)
                 assert data is None or datasets.recipe(data.name, **data.fields)
-    assert len({c.name for c in one.claims}) == len(one.claims)
-    assert all(c.source and c.text for c in one.claims)
+    for claims in (one.claims, one.gpu_claims):
+        assert len({c.name for c in claims}) == len(claims)
+        assert all(c.source and c.text.endswith(".") for c in claims)

@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from prospect_rl.experiments import bench
-from prospect_rl.experiments.bench import cde_update, maze_rollout, serene_500k, start_up
-from prospect_rl.experiments.run.program import COMPILER
+from prospect_rl.experiments.bench import cde_update, gpu_env, gpu_ppo, maze_rollout, serene_500k, start_up
+from prospect_rl.experiments.run.compiler import COMPILER
 
 
 def quiet() -> Console:
@@ -147,3 +147,51 @@ def test_start_up_tells_why_there_is_no_row(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(start_up, "COMMAND", ("run", "serine", "maze/hard"))
     with pytest.raises(RuntimeError, match="serine"):
         start_up.first_row(str(tmp_path))
+
+
+@pytest.fixture
+def accelerated(fake: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """The bench of three figures as one of an accelerator."""
+    fake.measure = lambda small: {"speed": 1.0 if small else 20.0, "seconds": 1.5}
+    monkeypatch.setattr(bench, "BENCHES", {"gpu_fake": "fake_bench"})
+    return fake
+
+
+def test_a_bench_of_an_accelerator_gives_no_verdict_without_one(accelerated: types.ModuleType, tmp_path: Path):
+    console = quiet()
+    assert bench.run(out=tmp_path, console=console), "nothing is missed"
+    assert "no verdict" in console.file.getvalue() and "at least" not in console.file.getvalue()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bench_of_an_accelerator_says_which(
+    accelerated: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bench, "start", lambda work: types.SimpleNamespace(result=lambda: "NVIDIA H200"))
+    assert bench.run("gpu_fake", out=tmp_path, console=quiet())
+    written = json.loads((tmp_path / "gpu" / "gpu_fake.json").read_text())
+    assert written["machine"]["device"] == "NVIDIA H200" and written["speed"] == 20.0
+    assert bench.page(tmp_path) and "NVIDIA H200" in (tmp_path / "README.md").read_text()
+    accelerated.measure = lambda small: {"speed": 9.9, "seconds": 1.5}
+    assert not bench.run("gpu_fake", out=tmp_path, console=quiet())
+
+
+def test_a_curve_is_kept_up_to_its_end():
+    found = gpu_ppo.curves([{1: 0.5, 2: 0.96}, {1: 0.1, 2: 0.2, 3: 0.4}], 8)
+    assert found == {
+        "solved_8": 1.0, "steps_8_seed_0": 2.0, "steps_8_seed_1": float("inf"),
+        "unseen_8_at_1": 0.3, "unseen_8_at_2": pytest.approx(0.58), "unseen_8_at_3": pytest.approx(0.68),
+    }  # fmt: skip
+
+
+def test_each_rule_of_minigrid_has_an_id_in_gpu_env():
+    assert gpu_env.MULTI_ROOM in gpu_env.largest() and len(gpu_env.largest()) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", [name for name in bench.BENCHES if name.startswith(bench.ACCELERATOR)])
+def test_a_bench_of_an_accelerator_runs_small(name: str):
+    module = import_module(bench.BENCHES[name])
+    figures = module.measure(small=True)
+    assert figures and all(isinstance(x, float) and x >= 0 for x in figures.values())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prospect_rl import agents
+from prospect_rl import agents, envs
 from prospect_rl.experiments import options
 from prospect_rl.experiments.cli import main as cli
 
@@ -86,7 +86,7 @@ def run(capsys, *words):
         ("run td3 mujoco/reacher --budget 20000", "budget 20000 ends before TD3 begins to learn: use at least"),
         ("run random_search point/sparse --seeds 3 --budget 5", "budget 5 is less than one iteration"),
         ("sweep serene_maze --teir repro", "did you mean '--tier'?"),
-        ("list agents --fits qq", "the nearest of 158 is"),
+        ("list agents --fits qq", f"the nearest of {len(envs.ENVS)} is"),
         ("list envs --family mujco", "unknown family 'mujco'; did you mean 'mujoco'?"),
         ("list envs --grep nope", "no environment id contains 'nope'"),
         ("list agents --grep maze", "--grep can only be used with `list envs`"),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.api import TIERS
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports import defaults
 from prospect_rl.experiments.reports.tables_csv import read_csv
@@ -24,7 +23,9 @@ def test_tables_are_of_experiments_that_there_are():
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name != "defaults"])
 def test_the_runs_of_an_experiment_keep_their_hashes(name, tmp_path):
-    planned = {(job.env, job.label, job.hash) for tier in TIERS for job in plan(load(name), tier, root=tmp_path)}
+    planned = {
+        (job.env, job.label, job.hash) for tier in load(name).tiers for job in plan(load(name), tier, root=tmp_path)
+    }
     assert committed(name) <= planned
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from prospect_rl.experiments.api import Scores
-from prospect_rl.experiments.metrics import METRICS, PLACES, metric_of, page, words_of
+from prospect_rl.experiments.metrics import METRICS, PLACES, metric_of, words_of
+from prospect_rl.experiments.metrics_page import page
 from prospect_rl.experiments.register import EXPERIMENTS, load
 
 ROOT = Path(__file__).parents[2]

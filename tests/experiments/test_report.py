@@ -45,7 +45,7 @@ def root(experiment, tmp_path):
     return tmp_path / "runs"
 
 
-def write_run(job, coverage):
+def write_run(job, coverage, device=None):
     """A finished run of two marks; area 0 first paid at 100, and at .9 at 400 (seed 0: never)."""
     job.out.mkdir(parents=True)
     seed = job.seeds[0]
@@ -58,7 +58,8 @@ def write_run(job, coverage):
         for i, mark in ((1, 500), (2, 1000))
     ]  # fmt: skip
     (job.out / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (job.out / "run.json").write_text(json.dumps({"hash": job.hash, "versions": {"jax": "1.2", "numpy": "3.4"}}))
+    versions = {"jax": "1.2", "numpy": "3.4"} | ({"device": device} if device else {})
+    (job.out / "run.json").write_text(json.dumps({"hash": job.hash, "versions": versions}))
     timing = {"iteration": 9, "seconds": 80.0, "save_seconds": 10.0, "used": 1000}
     (job.out / "timing.jsonl").write_text(json.dumps(timing) + "\n")
     points = np.linspace(-0.9, 0.9, 8, dtype=np.float32).reshape(4, 2)
@@ -223,3 +224,46 @@ def test_sums_over_tasks(experiment):
     table, note = report.sums_table(summed, "repro", rows)
     assert table.splitlines()[-1] == "| return of an evaluation | 17 [-47.8, 81.8] | – (1 of 2) |"
     assert f"{hopper}, mujoco/walker2d" in note
+
+
+# --- devices -----------------------------------------------------------------------------------------
+
+
+def on_gpus(experiment, root, label, models):
+    """Finished runs of an agent on GPUs of these models, one per seed."""
+    jobs = [job for job in plan(experiment, "repro", root=root, device="gpu") if job.label == label]
+    for job, model in zip(jobs, models, strict=False):
+        write_run(job, COVERAGE[label][job.seeds[0]], model)
+
+
+def page_of(experiment, root, tmp_path):
+    return (report.report(experiment, "repro", root=root, out=tmp_path / "out").folder / "README.md").read_text()
+
+
+def test_a_page_of_runs_on_cores_says_nothing_of_devices(experiment, root, tmp_path):
+    text = page_of(experiment, root, tmp_path)
+    assert "Devices" not in text and "| finished seeds | 3 | 3 |" in text
+
+
+def test_a_page_says_which_seeds_ran_where(experiment, root, tmp_path):
+    for job in plan(experiment, "repro", root=root):
+        if job.label == "novelty":
+            shutil.rmtree(job.out)
+    on_gpus(experiment, root, "novelty", ["A100", "H200", "H200"])
+    text = page_of(experiment, root, tmp_path)
+    assert "| finished seeds | 3 (A100: seed 0; H200: seeds 1, 2) | 3 |" in text
+    assert "novelty: 0.6 (3 of 3, on A100: seed 0; H200: seeds 1, 2); random: 0.2 (3 of 3, on cpu)" in text
+    assert "- Devices: " in text
+
+
+def test_seeds_on_cores_and_on_a_gpu_are_never_in_one_cell(experiment, root, tmp_path):
+    on_gpus(experiment, root, "novelty", ["H200"])
+    with pytest.warns(UserWarning, match=r"point/sparse novelty: the report has the seeds on cpu, not .* gpu \(0\)"):
+        assert "Devices" not in page_of(experiment, root, tmp_path)
+    for job in plan(experiment, "repro", root=root, seeds=1):
+        shutil.rmtree(job.out)  # two seeds on cores are left
+    shutil.rmtree(plan(experiment, "repro", root=root, device="gpu")[0].out)
+    on_gpus(experiment, root, "novelty", ["H200"] * 3)
+    with pytest.warns(UserWarning, match=r"has the seeds on gpu, not those on cpu \(1, 2\)"):
+        text = page_of(experiment, root, tmp_path)
+    assert "| finished seeds | 3 (H200) | 3 |" in text  # the other agent's are kept from the tables beside it

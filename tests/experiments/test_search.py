@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from prospect_rl.agents import TD3, MAPElites
+from prospect_rl.agents import MBPO, MAPElites
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.search_space import Choice, IntUniform, LogUniform, Search, Uniform
@@ -87,15 +87,18 @@ def test_a_wrong_declaration_is_one_line(make, line):
 
 
 def test_seeds_of_an_agent_that_takes_one():
-    tier = Tier({"td3": TD3()}, ("mujoco/hopper",), seeds=1, budget=1000)
-    search = Search("td3", "mujoco/hopper", {"gamma": Uniform(0.9, 0.99)}, 1000, seeds=2)
-    with pytest.raises(ValueError, match="TD3 trains one seed per run"):
+    tier = Tier({"mbpo": MBPO()}, ("mujoco/hopper",), seeds=1, budget=1000)
+    search = Search("mbpo", "mujoco/hopper", {"gamma": Uniform(0.9, 0.99)}, 1000, seeds=2)
+    with pytest.raises(ValueError, match="MBPO trains one seed per run"):
         Experiment("toy", "t", "t", "s", tier, tier, tier, search=search)
 
 
+SEARCHED = ("mex_eta", "minigrid_basics", "minigrid_exploration", "mex_velocity", "elmur_popgym", "elmur_tmaze")
+
+
 def test_the_registered_searches_can_be(tmp_path):
-    declared = [one for one in map(load, ("mex_eta", "minigrid_basics")) if one.search]
-    assert len(declared) == 2
+    declared = [one for one in map(load, SEARCHED) if one.search]
+    assert len(declared) == len(SEARCHED)
     for one in declared:
         assert len(Study(one, tmp_path).trials) == one.search.trials, "no draw is refused"
 
@@ -263,11 +266,11 @@ def test_where_the_agent_as_it_is_wins_there_is_nothing_to_compare(study):
 
 
 def test_winners_of_the_registered_searches_plan_all_tiers():
-    for name in ("mex_eta", "minigrid_basics"):
+    for name in SEARCHED:
         base = load(name)
         search = base.search
         made = compare(base, label=search.label, env=search.env, settings=search.draw(1), metric=search.metric)
-        assert made.smoke.envs == (search.env,) and all(plan(made, tier) for tier in ("smoke", "repro", "paper"))
+        assert made.smoke.envs == (search.env,) and all(plan(made, tier) for tier in base.tiers)
 
 
 # --- what Tune is told -------------------------------------------------------------------------------

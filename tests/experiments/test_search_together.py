@@ -57,7 +57,13 @@ class Here:
     """A pool in this process: `does` is called with each message."""
 
     def __init__(self, does, capacity=2):
-        self.capacity, self.running, self.does, self.sent, self._ended = capacity, [], does, [], []
+        self.most, self.running, self.does, self.sent, self._ended = capacity, [], does, [], []
+
+    def capacity(self, device):
+        return self.most
+
+    def room(self, device):
+        return len(self.running) < self.most
 
     def start(self, batch, message):
         self.sent.append((len(batch), message["rows"]))

@@ -32,10 +32,13 @@ class Fake:
     """A pool whose jobs end at once, with outcomes from a script: seed -> list of (error, crashed)."""
 
     def __init__(self, script, capacity=2):
-        self.script, self.capacity, self.running, self.started, self.stopped = script, capacity, [], [], False
+        self.script, self.most, self.running, self.started, self.stopped = script, capacity, [], [], False
+
+    def room(self, device="cpu"):
+        return len(self.running) < self.most
 
     def start(self, job, message):
-        assert len(self.running) < self.capacity
+        assert len(self.running) < self.most
         self.running.append(job)
         self.started.append(message)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.api import Batches, Rollouts, Segments, hyper
+from prospect_rl.agents.api import Batches, Nothing, Rollouts, Segments, hyper
 from prospect_rl.experiments import Run, train
 from prospect_rl.experiments.run import driver, member
 from prospect_rl.experiments.run import train as door
@@ -217,6 +217,23 @@ def test_an_agent_that_evaluates_nothing_is_stopped(monkeypatch):
     monkeypatch.setattr(driver, "IDLE", 20)
     with pytest.raises(ValueError, match="nothing was evaluated in the last 20 iterations"):
         train(Idle(), toy_envs.Point(), budget=100, evals=1)
+
+
+def test_a_phase_that_wants_nothing_costs_nothing():
+    told = []
+    result = train(toy_agents.Trainer(), toy_envs.Point(), budget=200, evals=2, progress=told.append)
+    ledger = result.ledger.per_phase.tolist()
+    assert ledger[2] == 0 and sum(ledger) == result.rows[-1]["used"] >= 200
+    assert told[-1]["iteration"] == result.rows[-1]["iteration"] > 200 / 8 + 5, "iterations without experience count"
+    assert "learn/left" in result.rows[-1]
+
+
+def test_nothing_is_no_first_want():
+    class Empty(toy_agents.Evolver):
+        wants = (Nothing(), Rollouts(8))
+
+    with pytest.raises(ValueError, match="Empty wants nothing in its first phase"):
+        train(Empty(), toy_envs.Point(), budget=100, evals=1)
 
 
 class Mixed(toy_agents.Evolver):

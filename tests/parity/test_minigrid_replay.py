@@ -11,39 +11,22 @@ from functools import lru_cache, partial
 import jax
 import numpy as np
 import pytest
-from flax import struct
 
 pytest.importorskip("minigrid")
 
 from prospect_rl.envs.minigrid import bank, state  # noqa: E402
-from prospect_rl.envs.minigrid.env import Bank, MiniGrid  # noqa: E402
-from prospect_rl.envs.minigrid.table import FAMILIES, TASKS, Task  # noqa: E402
+from prospect_rl.envs.minigrid.env import MiniGrid  # noqa: E402
+from prospect_rl.envs.minigrid.table import TASKS  # noqa: E402
 from tests.parity.minigrid_bridge import to_farama  # noqa: E402
 from tests.parity.minigrid_replay import busy, careful, compiled, furnish, late, play, solver, theirs_of, uniform  # noqa: E402
+from tests.parity.minigrid_sized import LARGEST, roll, rule_of  # noqa: E402
 
 LANES, CHUNK = 64, 50
 """Episodes are padded to a multiple of so many, and played so many steps at a time: then few programs do."""
-LARGEST = max(max(task.width, task.height) for task in TASKS.values())
 CELLS = {"unlock": [0], "red_blue": [0, 1], "memory": [0, 1], "put_near": [1], "go_to": [0], "obstacles": range(8)}
 """Which numbers of a task are cells, by rule."""
 SEEDS, STEPS = 20, 100
 """Levels of an id in the slow test, and the steps on most of them; the first one is played to its end."""
-
-
-@struct.dataclass
-class Sized(MiniGrid):
-    """Several tasks of one rule at once: the map is as large as it is, the limit is an argument."""
-
-    limit: jax.Array = struct.field(pytree_node=True, default=None)
-
-    @property
-    def task(self):
-        return Task(TASKS[self.name].family, 0, 0, self.limit)
-
-
-def rule_of(name):
-    family = FAMILIES[TASKS[name].family]
-    return family.rule, family.see_through
 
 
 def size_of(name):
@@ -87,19 +70,7 @@ def furnished(seed, limit):
 @lru_cache
 def program(rule, size):
     """The compiled scan over lists of actions, for the tasks of a rule with maps of one size."""
-    template = next(name for name in TASKS if rule_of(name) == rule)
-
-    def roll(limit, start, actions, moved):
-        env = Sized(template, bank=Bank(lambda: start), limit=limit)
-
-        def body(before, inputs):
-            action, world = inputs
-            after, step = env.resolve(before, before.replace(**world), action)
-            return after, (after, step)
-
-        return env.observe(start), jax.lax.scan(body, start, (actions, moved))
-
-    return (compiled if size == (LARGEST, LARGEST) else jax.jit)(jax.vmap(roll))
+    return (compiled if size == (LARGEST, LARGEST) else jax.jit)(jax.vmap(partial(roll, rule)))
 
 
 def replayed(rule, size, names, episodes):

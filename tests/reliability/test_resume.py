@@ -62,7 +62,7 @@ def end(folder, digest):
     return digest, (folder / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("case", toy_runs.CASES)
+@pytest.mark.parametrize("case", (*toy_runs.CASES, *toy_runs.MORE))
 def test_resumed_equals_uninterrupted(case, calm, fine, tmp_path):
     # After 13 segments of seven steps episodes of ten are under way; after 29 generations the climbing phase is next.
     progress = crash_at([13, 29])

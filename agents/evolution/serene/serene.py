@@ -24,14 +24,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
-from prospect_rl.agents.evolution.rows import Rows, best_genome, full_notice, join, rows_of, take
+from prospect_rl.agents.evolution.rows import Rows, best_genome, full_notice, join, take
 from prospect_rl.agents.evolution.serene import state as states
 from prospect_rl.agents.evolution.serene.state import (
     EMITTER_STEP,
@@ -51,6 +51,8 @@ from prospect_rl.agents.ops.emitters import Cma, Elitist, Emitter
 class Serene(NoveltySearch):
     """SERENE: novelty search and emitters that share the budget in chunks."""
 
+    in_step: ClassVar[bool] = False  # emitters begin and end when they do
+
     chunk: int = hyper(1000, least=1)
     """Number of evaluations that novelty search and emitters each get before the other continues (K in the paper)."""
     emitter: Literal["elitist", "cmaes"] = "elitist"
@@ -67,6 +69,9 @@ class Serene(NoveltySearch):
     compat: Literal["sane", "official"] = "sane"
     """`official` repeats a mistake of the original code: the novelty of an emitter's members leaves out their nearest
     neighbour."""
+
+    keeps_records: ClassVar[bool] = False
+    """Whether emitters keep the row of their most novel member, because descriptors change."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,11 +117,9 @@ class Serene(NoveltySearch):
     def init(self, key: Key) -> State:
         """The state of novelty search, with an empty R and no emitters."""
         base = super().init(key)
-        rewards = archives.empty(
-            self.reward_capacity, self.genes, self.dimensions, candidate=jnp.zeros((), bool), sigma=jnp.zeros(())
-        )
+        rewards = self.empty_archive(self.reward_capacity, candidate=jnp.zeros((), bool), sigma=jnp.zeros(()))
         empty_row = take(self.empty_rows(1), jnp.int32(0))
-        blank = emitters.blank(self.kind, empty_row, self.window, self.additions)
+        blank = emitters.blank(self.kind, empty_row, self.window, self.additions, record=self.keeps_records)
         zero = jnp.int32(0)
         return State(
             population=states.unflagged(base.population),
@@ -148,7 +151,7 @@ class Serene(NoveltySearch):
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, dict[str, Array]]:
         """One iteration of the phase, and the choice of the next phase."""
-        rows = rows_of(data)
+        rows = self.describe(state, data)
         state = replace(state, chunk=state.chunk - jnp.sum(data.active, dtype=jnp.int32))
         if phase == START:
             state = replace(state, population=states.unflagged(rows), phase=jnp.int32(EXPLORE))
@@ -189,8 +192,8 @@ class Serene(NoveltySearch):
     def _generation(self, state: State, children: Rows, key: Key) -> State:
         """A generation of novelty search; policies that are rewarded for the first time become candidates."""
         both = join(state.population, children)
-        fresh = (both["fitness"] > 0) & ~both["flagged"]
-        rows = {k: both[k] for k in ("genome", "descriptor", "fitness", "area")}
+        fresh = self._fresh(both)
+        rows = {name: both[name] for name in state.archive.rows}
         sigma = emitters.sigmas(both["genome"], jnp.any(fresh), self.mutation)
         rewards = archives.append(state.rewards, {**rows, "candidate": fresh, "sigma": sigma}, fresh)
         flagged = both["flagged"] | fresh
@@ -201,21 +204,32 @@ class Serene(NoveltySearch):
         # the same key as NoveltySearch passes: without reward the two must give the same bits
         population, archive = self.generation(old, young, state.archive, more, key)
         state = replace(state, population=population, children=young, archive=archive, rewards=rewards)
-        over = self._explore_over(state)
-        state = replace(state, chunk=jnp.where(over, self.chunk, state.chunk))
-        state = self._begin_trials(state, over)
-        idle = over & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
-        return self._next_emitter(states.freeze_references(state), idle, jax.random.fold_in(key, 1))
+        return self._end_explore(state, self._explore_over(state), key)
+
+    def _fresh(self, both: Rows) -> Array:
+        """The policies that become candidates: those rewarded for the first time."""
+        return (both["fitness"] > 0) & ~both["flagged"]
 
     def _explore_over(self, state: State) -> Array:
         """Whether EXPLORE has spent its chunk."""
         return state.chunk <= 0
+
+    def _end_explore(self, state: State, over: Array, key: Key) -> State:
+        """What comes after a generation; `over`: the chunk of EXPLORE is spent."""
+        return self._exploit(state, over, key)
 
     def _trials_over(self, trials: Emitter) -> Array:
         """Whether the trials are over (all of them step together)."""
         return trials.steps[0] == TRIAL_STEPS
 
     # --- EXPLOIT: trials ---
+
+    def _exploit(self, state: State, go: Array, key: Key) -> State:
+        """If `go`, a new chunk of EXPLOIT: trials, or an emitter if no candidate waits; EXPLORE without either."""
+        state = replace(state, chunk=jnp.where(go, self.chunk, state.chunk))
+        state = self._begin_trials(state, go)
+        idle = go & ~jnp.any(state.trials.active) & jnp.any(state.table.active)
+        return self._next_emitter(states.freeze_references(state), idle, jax.random.fold_in(key, 1))
 
     def _begin_trials(self, state: State, go: Array) -> State:
         """If `go`, start trials from the most novel candidates (against R) and clear their flags on R's rows."""
@@ -229,7 +243,8 @@ class Serene(NoveltySearch):
         trials = replace(
             blank, active=active, ancestor=row, descriptor=rewards.rows["descriptor"][row], sigma=sigma,
             search=jax.vmap(self.kind.start)(genomes, sigma), members=state.trials.members,
-            reservoir=state.trials.reservoir, stored=blank.stored - jnp.inf, novelty=blank.novelty - jnp.inf,
+            reservoir=state.trials.reservoir, record=state.trials.record,
+            stored=blank.stored - jnp.inf, novelty=blank.novelty - jnp.inf,
         )  # fmt: skip
         columns = rewards.rows | {"candidate": candidate.at[row].min(~active)}
         phase = jnp.where(jnp.any(active), TRIAL, state.phase)
@@ -240,16 +255,25 @@ class Serene(NoveltySearch):
         each = jax.tree.map(lambda x: x.reshape(self.trials, -1, *x.shape[1:]), rows)
         if phase == TRIAL:
             return replace(state, trials=jax.vmap(emitters.begin)(state.trials, each), phase=jnp.int32(TRIAL_STEP))
-        trials = jax.vmap(emitters.step, (0, None, 0))(state.trials, self.kind, each)
+        merit = self._merit(state, each, state.trials.members)
+        trials = jax.vmap(emitters.step, (0, None, 0, 0))(state.trials, self.kind, each, merit)
         mask, trials = jax.vmap(emitters.to_store)(trials)
         found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trials.members)
         state = states.store(state, found, (mask & trials.active[:, None]).reshape(-1))
         over = self._trials_over(trials)
         promoted = trials.active & (trials.improvement > 0) & over
         state = states.admit(replace(state, trials=trials), promoted)
-        return self._next_emitter(states.freeze_references(state), over, key)
+        return self._next_emitter(self._after_trials(state), over, key)
+
+    def _after_trials(self, state: State) -> State:
+        """The state with the references of the emitters' novelty, which are frozen now."""
+        return states.freeze_references(state)
 
     # --- EXPLOIT: emitters ---
+
+    def _merit(self, state: State, children: Rows, members: Rows) -> Array | None:
+        """[..., C + E] by what emitters keep children [..., C] and members [..., E]; None for the reward."""
+        return None
 
     def _next_emitter(self, state: State, go: Array, key: Key) -> State:
         """If `go`, select the next emitter; back to EXPLORE where there is none or the chunk is spent."""
@@ -275,7 +299,8 @@ class Serene(NoveltySearch):
     def _step_emitter(self, state: State, rows: Rows, key: Key) -> State:
         """A step of the running emitter, which ends where it stagnates."""
         k_offer, k_turn = jax.random.split(key)
-        emitter = emitters.step(states.emitter_at(state.table, state.current), self.kind, rows)
+        emitter = states.emitter_at(state.table, state.current)
+        emitter = emitters.step(emitter, self.kind, rows, self._merit(state, rows, emitter.members))
         mask, emitter = emitters.to_store(emitter)
         state = states.store(state, emitter.members, mask)
         official = self.compat == "official"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,9 @@ class State:
     """[] int32 number of emitters dropped because the table was full."""
 
 
+S = TypeVar("S", bound=State)
+
+
 def unflagged(rows: Rows) -> Rows:
     """Rows that have not been considered as candidates."""
     return rows | {"flagged": jnp.zeros(rows["fitness"].shape[0], bool)}
@@ -65,7 +69,7 @@ def emitter_at(table: Emitter, index: Array) -> Emitter:
     return jax.tree.map(lambda x: x[index], table)
 
 
-def freeze_references(state: State) -> State:
+def freeze_references(state: S) -> S:
     """Record the archive sizes: novelty is measured against these rows until the next EXPLOIT."""
     return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))
 

@@ -15,26 +15,32 @@ COVERAGES = "the official repository GPaolo/SERENE, analysis/archive analysis.ip
 CLIMBS = "the official repository GPaolo/SERENE, analysis/archive analysis.ipynb, maximum reward by area in Curling"
 OWN = f"our reading of {SOURCE}: until something pays, SERENE is novelty search"
 OWN_CLIMB = f"our reading of {CLIMBS}: novelty search's archive holds a fortieth of what it evaluates"
+PLACES = {
+    "maze/hard": "on the hard maze",
+    "arm/redundant": "on the redundant arm",
+    "arm/curling": "in curling",
+    "mujoco/ant_maze": "in the ant maze",
+}
 FACTOR_TWO = math.log10(2.0)
 
 Row = Mapping[str, float]
 
 
-def agents() -> dict[str, Agent]:
-    """Label -> agent: SERENE and the methods its paper compares."""
+def agents(hidden: tuple[int, ...] = (5, 5)) -> dict[str, Agent]:
+    """Label -> agent: SERENE and the methods its paper compares, with policies of these hidden layers."""
     return {
-        "serene": Serene(),
-        "novelty_search": NoveltySearch(),
-        "map_elites": MAPElites(),
-        "cma_me": CMAME(),
-        "nsga2": NSGA2(),
-        "random_search": RandomSearch(),
+        "serene": Serene(hidden=hidden),
+        "novelty_search": NoveltySearch(hidden=hidden),
+        "map_elites": MAPElites(hidden=hidden),
+        "cma_me": CMAME(hidden=hidden),
+        "nsga2": NSGA2(hidden=hidden),
+        "random_search": RandomSearch(hidden=hidden),
     }
 
 
-def some(*labels: str) -> dict[str, Agent]:
+def some(*labels: str, hidden: tuple[int, ...] = (5, 5)) -> dict[str, Agent]:
     """The agents with these labels."""
-    return {label: agent for label, agent in agents().items() if label in labels}
+    return {label: agent for label, agent in agents(hidden).items() if label in labels}
 
 
 def climb(area: int, prefix: str) -> Callable[[Row], float]:
@@ -83,7 +89,7 @@ def metrics(areas: int) -> tuple[str, ...]:
 
 def claims(env: str, areas: int, paper_budget: int) -> tuple[Claim, ...]:
     """Claims on coverage, time to the first reward, and time from there to .9, in one environment."""
-    place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm"}[env]
+    place = PLACES[env]
 
     def claim(name: str, text: str, source: str, metric: str, **test: Any) -> Claim:
         sides: dict[str, Any] = {"left": "serene", "right": "novelty_search"} | test

@@ -1,0 +1,51 @@
+"""By what STAX selects its population, and what its network gets to see: the arm, the same budget for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from prospect_rl.agents import Stax
+from prospect_rl.agents.api import Agent
+from prospect_rl.experiments.api import Claim, Experiment, Tier
+from prospect_rl.experiments.papers.stax.common import OWN, PAPER, SMOKE, SOURCE, derived, metrics
+
+ENV = "arm/redundant"
+NOVELTY = Stax(criterion="novelty")
+AGENTS = {
+    "fronts": Stax(),
+    "drawn": Stax(criterion="drawn"),
+    "novelty": NOVELTY,
+    "surprise": Stax(criterion="surprise"),
+    "fronts_raw": Stax(input="raw"),
+    "novelty_raw": replace(NOVELTY, input="raw"),
+}
+
+
+def sized(*labels: str, **fields: Any) -> dict[str, Agent]:
+    """The agents with these labels, or all, with other fields."""
+    return {label: replace(agent, **fields) for label, agent in AGENTS.items() if label in (labels or AGENTS)}
+
+
+EXPERIMENT = Experiment(
+    name="stax_criteria",
+    title="STAX's criteria and input",
+    text=(
+        "The population is selected by Pareto fronts of novelty and surprise, by one of the two as drawn in each "
+        "generation, by novelty alone or by surprise alone. Pictures are centred by their mean and scaled by their "
+        "spread, or raw as in the official code; from raw pictures the network may learn no more than their mean, "
+        "which the spread of the features and the unexplained share show."
+    ),
+    source=SOURCE,
+    smoke=Tier(sized("fronts", "novelty", **SMOKE), (ENV,), seeds=1, budget=3000, evals=3),
+    repro=Tier(sized(), (ENV,), seeds=5, budget=100_000, evals=50),
+    paper=Tier(sized(**{name: x for name, x in PAPER.items() if name != "input"}), (ENV,), seeds=15, budget=500_000),
+    claims=(
+        Claim(
+            "S6", "On the arm STAX covers more by fronts of novelty and surprise than by novelty alone.", OWN,
+            "ledger/coverage", ENV, left="fronts", right="novelty", paper_budget=500_000, kind="check",
+        ),
+    ),
+    derived=derived(3),
+    metrics=metrics(3),
+)  # fmt: skip
