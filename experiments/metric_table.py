@@ -61,7 +61,7 @@ NEW_IN = "agents/online/exploration/"
 NEW = tuple(f"{NEW_IN}{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
 GROUPS = ("agents/language/grpo.py: GRPO.group_figures",)
 HERO = ("agents/language/hero.py: HERO.rewards",)
-GRPO = ("agents/language/grpo.py: GRPO.loss",)
+GRPO = ("agents/language/grpo.py: GRPO.losses",)
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
 DATA = ("experiments/run/member.py: Member", "envs/data/datasets.py: count")
@@ -194,7 +194,7 @@ ALL: tuple[Metric, ...] = (
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
     Metric("learn/loss_model", "loss of the model", "loss",
            (f"{NEW_IN}rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED,
-         "agents/language/hero.py: HERO.fitted")),
+         "agents/language/hero.py: HERO.learn")),
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
     # models of the environment, and MEX

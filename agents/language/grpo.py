@@ -35,7 +35,7 @@ from prospect_rl.agents.api import (
     hyper,
     not_bounded_vector,
 )
-from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State
+from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
 from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
 from prospect_rl.agents.nn.decoder import Cache, Decoder
 from prospect_rl.agents.nn.encoder import blank
@@ -241,7 +241,7 @@ class GRPO(Agent):
         cold = self.text and self.cold > 0 and phase == 0
         reward, variant, figures = self.rewards(state, data, k_rewards)
         advantage = group_advantage(reward, by_std=self.norm_adv_by_std)
-        rows, loss = self.rows(data, advantage), self.imitation if cold else self.loss
+        rows, loss = rows_of(data, advantage, text=self.text), self.imitation if cold else self.loss
 
         def update(learner: tuple[Tree, Tree], rows: Rows) -> tuple[tuple[Tree, Tree], Figures]:
             params, optimiser = learner
@@ -265,32 +265,12 @@ class GRPO(Agent):
             "groups/reward": jnp.mean(reward), "groups/success": jnp.mean(data.info["success"]),
         }  # fmt: skip
 
-    def rows(self, data: Episodes, advantage: Array) -> Rows:
-        """The steps of all episodes, [B, T]."""
-        assert data.steps is not None
-        steps = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), data.steps)
-        mine = steps.info["mine"] if self.text else steps.live
-        expert = steps.info["expert"] if self.text else jnp.zeros(())
-        expert = jnp.broadcast_to(expert, mine.shape)
-        played = steps.extras
-        return Rows(
-            steps.inputs.obs, steps.inputs.first, played.choice, played.log_prob, mine.astype(jnp.float32), expert,
-            advantage.reshape(-1),
-        )  # fmt: skip
-
-    def mean(self, x: Array, rows: Rows) -> Array:
-        """The mean [] of x [B, T] over the steps that count, by `mean_over`."""
-        if self.mean_over == "tokens":
-            return jnp.sum(x * rows.mine) / jnp.maximum(jnp.sum(rows.mine), 1)
-        each = jnp.sum(x * rows.mine, axis=1) / jnp.maximum(jnp.sum(rows.mine, axis=1), 1)
-        return jnp.mean(each)
-
     def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(cross-entropy [] on the expert's tokens, metrics)."""
         policy = Categorical(self.outputs(params, rows.obs, rows.first))
-        loss = -self.mean(policy.log_prob(rows.expert), rows)
+        loss = -self._mean(policy.log_prob(rows.expert), rows)
         zero = jnp.zeros(())
-        return loss, self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        return loss, self.losses(loss, self._mean(policy.entropy(), rows), zero, zero)
 
     def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(loss [], metrics) of a minibatch."""
@@ -299,23 +279,21 @@ class GRPO(Agent):
         change = jnp.where(rows.mine > 0, change, 0.0)  # the probability of what counts for nothing may overflow
         ratio, advantage = jnp.exp(change), rows.advantage[:, None]
         near = jnp.clip(ratio, 1 - self.clip_low, 1 + self.clip_high)
-        loss = -self.mean(jnp.minimum(ratio * advantage, near * advantage), rows)
-        entropy = self.mean(policy.entropy(), rows)
+        loss = -self._mean(jnp.minimum(ratio * advantage, near * advantage), rows)
+        entropy = self._mean(policy.entropy(), rows)
         total = loss - self.entropy * entropy
         if self.kl:
             before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)).log_prob(rows.choice)
             away = jnp.where(rows.mine > 0, before - change - rows.log_prob, 0.0)
-            total += self.kl * self.mean(jnp.exp(away) - away - 1, rows)
-        clipped = self.mean((near != ratio).astype(jnp.float32), rows)
-        return total, self.losses(loss, entropy, clipped, self.mean(ratio - 1 - change, rows))
+            total += self.kl * self._mean(jnp.exp(away) - away - 1, rows)
+        clipped = self._mean((near != ratio).astype(jnp.float32), rows)
+        return total, self.losses(loss, entropy, clipped, self._mean(ratio - 1 - change, rows))
+
+    def _mean(self, x: Array, rows: Rows) -> Array:
+        return mean_over(x, rows.mine, self.mean_over)
 
     def losses(self, loss: Array, entropy: Array, clipped: Array, kl: Array) -> Figures:
         """Metrics of a gradient step."""
         return {
             "learn/loss_policy": loss, "learn/entropy": entropy, "learn/clipped": clipped, "learn/kl": kl,
         }  # fmt: skip
-
-
-def speaks(spec: Spec) -> bool:
-    """Whether an environment is a text task."""
-    return isinstance(spec.obs, Discrete) and isinstance(spec.action, Discrete) and {"mine", "expert"} <= {*spec.info}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Array, Tree
+from prospect_rl.agents.api import Array, Discrete, Episodes, Spec, Tree
 
 
 @struct.dataclass
@@ -57,3 +61,27 @@ class Rows:
     """The expert's action in a text task."""
     advantage: Array
     """[B] advantages of the episodes."""
+
+
+def speaks(spec: Spec) -> bool:
+    """Whether an environment is a text task."""
+    return isinstance(spec.obs, Discrete) and isinstance(spec.action, Discrete) and {"mine", "expert"} <= {*spec.info}
+
+
+def rows_of(data: Episodes, advantage: Array, *, text: bool) -> Rows:
+    """The steps of all episodes, [B, T], with the advantages [P, N] of the episodes."""
+    assert data.steps is not None
+    steps = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), data.steps)
+    mine = steps.info["mine"] if text else steps.live
+    expert = jnp.broadcast_to(steps.info["expert"] if text else jnp.zeros(()), mine.shape)
+    return Rows(
+        steps.inputs.obs, steps.inputs.first, steps.extras.choice, steps.extras.log_prob, mine.astype(jnp.float32),
+        expert, advantage.reshape(-1),
+    )  # fmt: skip
+
+
+def mean_over(x: Array, mine: Array, kind: Literal["tokens", "episodes"]) -> Array:
+    """The mean [] of x [B, T] over the steps that count (`mine` [B, T], 1 or 0), or over episodes of their means."""
+    if kind == "tokens":
+        return jnp.sum(x * mine) / jnp.maximum(jnp.sum(mine), 1)
+    return jnp.mean(jnp.sum(x * mine, axis=1) / jnp.maximum(jnp.sum(mine, axis=1), 1))

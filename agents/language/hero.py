@@ -22,8 +22,8 @@ import optax
 from flax import struct
 
 from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Rollouts, Spec, Tree, hyper
-from prospect_rl.agents.language.grpo import GRPO, Figures, speaks
-from prospect_rl.agents.language.grpo_data import State
+from prospect_rl.agents.language.grpo import GRPO, Figures
+from prospect_rl.agents.language.grpo_data import State, speaks
 from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.ops import groups
 
