@@ -17,6 +17,8 @@ from prospect_rl.agents.evolution.serene.serene import Serene
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
 from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
+from prospect_rl.agents.language.grpo import GRPO
+from prospect_rl.agents.language.hero import HERO
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.bc import BC
 from prospect_rl.agents.offline.cde.cde import CDE
@@ -60,6 +62,8 @@ __all__ = [
     "CMAME",
     "CQL",
     "DT",
+    "GRPO",
+    "HERO",
     "ICM",
     "IQL",
     "MBPO",
@@ -118,6 +122,8 @@ AGENTS: dict[str, type[Agent]] = {
     "elmur": Elmur,
     "emitter_study": EmitterStudy,
     "floor": Floor,
+    "grpo": GRPO,
+    "hero": HERO,
     "icm": ICM,
     "iql": IQL,
     "latch": LatchBC,

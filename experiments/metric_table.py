@@ -59,6 +59,9 @@ DICE_POLICY = ("agents/offline/cde/optidice.py: OptiDICE.update",)
 ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
 NEW_IN = "agents/online/exploration/"
 NEW = tuple(f"{NEW_IN}{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
+GROUPS = ("agents/language/grpo.py: GRPO.group_figures",)
+HERO = ("agents/language/hero.py: HERO.rewards",)
+GRPO = ("agents/language/grpo.py: GRPO.losses",)
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
 DATA = ("experiments/run/member.py: Member", "envs/data/datasets.py: count")
@@ -157,7 +160,7 @@ ALL: tuple[Metric, ...] = (
         ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, SMOSE, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
-    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, SMOSE, *PPO)),
+    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, SMOSE, *PPO, *GRPO)),
     Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
            ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),
@@ -166,18 +169,32 @@ ALL: tuple[Metric, ...] = (
     Metric("learn/gap", "gap between values of the policy's and of the data's actions", "reward", (MEX, CQL)),
     Metric("learn/price", "multiplier of the conservative loss", "", (CQL_UPDATE,)),
     # PPO
-    Metric("learn/loss_policy", "loss of the policy", "loss", (*PPO, *DICE_POLICY)),
+    Metric("learn/loss_policy", "loss of the policy", "loss", (*PPO, *GRPO, *DICE_POLICY)),
     Metric("learn/loss_value", "loss of the value", "loss", PPO),
-    _share("learn/clipped", "share of clipped ratios", PPO),
-    Metric("learn/kl", "divergence from the policy that played", "nats", PPO),
+    _share("learn/clipped", "share of clipped ratios", (*PPO, *GRPO)),
+    Metric("learn/kl", "divergence from the policy that played", "nats", (*PPO, *GRPO)),
     Metric("learn/rate", "learning rate", "", ("agents/online/ppo.py: PPO.learn",)),
+    # groups of episodes from the same start, and the reward model that orders them
+    _share("groups/wrong", "share of groups without a right answer", GROUPS),
+    _share("groups/right", "share of groups with right answers alone", GROUPS),
+    _share("groups/success", "success rate of the groups' episodes", GROUPS),
+    Metric("groups/advantage", "size of the advantages", "reward", GROUPS),
+    Metric("groups/reward", "reward that is learned from", "reward", GROUPS),
+    _share("groups/verified_wrong", "share of groups without an accepted answer", HERO),
+    _share("groups/verified_right", "share of groups with accepted answers alone", HERO),
+    Metric("groups/weight", "relative change of advantages by the groups' weights", "ratio", HERO),
+    _share("rm/auroc", "reward model: right answers above wrong ones", HERO),
+    Metric("rm/rank", "reward model: rank correlation with progress where all are wrong", "correlation", HERO),
+    _share("rm/hacked", "share of answers that never end", HERO),
+    Metric("rm/dropped", "scores of the reward model that are not finite", "answers", HERO),
     # bonuses for exploring
     Metric("bonus/mean", "bonus for exploring, mean over steps", "reward", BONUS),
     Metric("bonus/weight", "weight of the bonus", "", BONUS),
     _share("bonus/new", "share of steps to a state new in its episode", NEW),
     _share("bonus/used", "share of the table of counts in use", NEW[:1]),
     Metric("learn/loss_model", "loss of the model", "loss",
-           (f"{NEW_IN}rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED)),
+           (f"{NEW_IN}rnd.py: RND.model_loss", "agents/online/mbpo.py: MBPO.model_loss", *MODEL_BASED,
+         "agents/language/hero.py: HERO.learn")),
     Metric("learn/loss_forward", "error of the forward model", "loss", ICM),
     Metric("learn/loss_inverse", "error of the inverse model", "loss", ICM),
     # models of the environment, and MEX

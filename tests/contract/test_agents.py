@@ -32,7 +32,10 @@ from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.program import Program
 from tests.contract import bad
 
-ENVS = ("point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0")
+ENVS = (
+    "point/sparse", "probe/bandit", "probe/memory", "probe/target", "lock/combination", "minigrid/Empty-5x5-v0",
+    "text/reverse",
+)  # fmt: skip
 """Small environments: an agent is tested in the first that it fits."""
 SMALL = 4
 """What counts and widths of an agent come down to, or as near to it as it takes them."""

@@ -1,0 +1,1 @@
+"""Agents for texts: policies that speak one token a step."""

@@ -1,0 +1,299 @@
+"""GRPO: a policy gradient without a value function; rollouts from the same start are each other's baseline.
+
+Source: Shao et al. 2024 (arXiv 2402.03300), eq. 3, with the changes of Yu et al. 2025 (DAPO, arXiv 2503.14476): two
+clipping ranges and a mean over tokens; and of Liu et al. 2025 (arXiv 2503.20783): no division by the deviation.
+    from each of P starts play N episodes;  r = rewards(...)    <- THE HOOK: subclasses override `rewards`
+    A_i = r_i - mean of the group     [/ the group's deviation], the same for all steps of an episode
+    minibatch steps of Adam on
+        - mean min(rho A, clip(rho, 1 - low, 1 + high) A)  +  kl D(pi || pi_cold)  -  entropy H(pi)
+In a text task the policy is a decoder, the steps are the tokens that were the agent's own, and learning may begin with
+a cold start: cross-entropy on the tokens of the task's expert, while the agent speaks. Elsewhere the policy is that of
+PPO. Shapes: P starts, N members of a group, B episodes, T steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from prospect_rl.agents.api import (
+    Agent,
+    Array,
+    Box,
+    DefaultRun,
+    Discrete,
+    Episodes,
+    Inputs,
+    Key,
+    Rollouts,
+    Spec,
+    Tree,
+    hyper,
+    not_bounded_vector,
+)
+from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
+from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
+from prospect_rl.agents.nn.decoder import Cache, Decoder
+from prospect_rl.agents.nn.encoder import blank
+from prospect_rl.agents.nn.networks import ACTIVATIONS
+from prospect_rl.agents.nn.trunk import emptied
+from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.groups import group_advantage, shares
+from prospect_rl.agents.ops.minibatches import passes
+
+Figures = dict[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRPO(Agent):
+    """Group-relative policy optimisation. A subclass with other rewards overrides `rewards` (and `begin`)."""
+
+    default_run = DefaultRun("text/sort", 150_000)
+    vmap_seeds: ClassVar[bool] = False
+
+    prompts: int = hyper(32, least=1)
+    """Number of different starts (problems) in an iteration (P)."""
+    group: int = hyper(8, least=2)
+    """Number of episodes from each start, which are compared with each other (N)."""
+    cold: int = hyper(100, least=0)
+    """Number of iterations of cold start, in which a text task's expert is imitated; there is none in other tasks."""
+    learning_rate: float = hyper(1e-3, above=0)
+    """Step size of the Adam optimiser."""
+    minibatches: int = hyper(4, least=1)
+    """Number of gradient steps in an iteration, each on its own part of the episodes."""
+    clip_low: float = hyper(0.2, least=0, below=1)
+    """How far below 1 the ratio of new to old probability may go before its gradient stops."""
+    clip_high: float = hyper(0.28, least=0)
+    """How far above 1 the ratio of new to old probability may go before its gradient stops."""
+    norm_adv_by_std: bool = False
+    """Whether advantages are divided by their group's standard deviation. Then groups with one right answer and groups
+    with none count alike."""
+    mean_over: Literal["tokens", "episodes"] = "tokens"
+    """Whether all steps of a minibatch count alike, or all episodes whatever their length."""
+    kl: float = hyper(0.0, least=0)
+    """Weight of the divergence from the policy after the cold start; 0 leaves it out."""
+    entropy: float = hyper(0.0, least=0)
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = hyper(1.0, above=0)
+    """Largest norm of a gradient; longer gradients are scaled down to it."""
+    layers: int = hyper(4, least=1)
+    """Number of layers of the decoder, in text tasks."""
+    width: int = hyper(128, least=2)
+    """Numbers in a token's vector in the decoder."""
+    heads: int = hyper(4, least=1)
+    """Number of attention heads of the decoder."""
+    kv_heads: int = hyper(2, least=1)
+    """Number of heads with keys and values of their own; the others share them."""
+    ffn: int = hyper(384, least=1)
+    """Number of hidden units in each layer of the decoder."""
+    context: int = hyper(256, least=2)
+    """The most tokens in a text."""
+    products: Literal["float32", "bfloat16"] = "float32"
+    """Type of the decoder's matrix products; bfloat16 is for accelerators."""
+    hidden: tuple[int, ...] = hyper((64, 64), least=1)
+    """Number of neurons in each hidden layer of the policy, outside text tasks."""
+    encoding: int = hyper(128, least=1)
+    """Number of features of the encoder's dense layer, for observations that are images of codes."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation function of the policy's layers, outside text tasks."""
+    recurrent: int = hyper(0, least=0)
+    """Number of units of the policy's GRU, outside text tasks; 0 means no memory."""
+    greedy: bool = False
+    """Whether evaluation and the shipped policy take the most likely action instead of a sample."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (rows := self.prompts * self.group) % self.minibatches:
+            raise ValueError(f"minibatches must divide the {rows} episodes of an iteration, {self.minibatches} do not")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"heads must divide width {self.width} into even parts, {self.heads} do not")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads must divide the {self.heads} heads, {self.kv_heads} do not")
+
+    def misfit(self, spec: Spec) -> str | None:
+        """Needs a text, a discrete action or a bounded vector."""
+        if speaks(spec):
+            fits = spec.horizon <= self.context
+            return None if fits else f"a text has {spec.horizon} tokens, but context is {self.context}"
+        return None if isinstance(spec.action, Discrete) else not_bounded_vector(spec.action)
+
+    @property
+    def wants(self) -> Rollouts | tuple[Rollouts, ...]:
+        """Groups of whole episodes with all their steps, in two phases if there is a cold start."""
+        want = Rollouts(
+            self.prompts * self.group, group=self.group, starts="fresh", shared=True, keep_steps=True, covers=True
+        )
+        return (want, want) if self.cold else want
+
+    # --- for subclasses to override ------------------------------------------------------------------
+
+    def begin(self, key: Key) -> Tree:
+        """The initial state of a subclass's reward hook; empty here."""
+        return ()
+
+    def rewards(self, state: State, data: Episodes, key: Key) -> tuple[Array, Tree, Figures]:
+        """(rewards [P, N] to learn from, the new `state.variant`, metrics). Here the episodes' returns."""
+        return self.grouped(data.returns), state.variant, {}
+
+    def grouped(self, x: Array) -> Array:
+        """[P, N, ...] from [P * N, 1, ...], one episode each."""
+        return x.reshape(self.prompts, self.group, *x.shape[2:])
+
+    # --- the policy ----------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> bool:
+        """Whether the environment is a text task."""
+        return speaks(self.bound)
+
+    @property
+    def network(self) -> Decoder | ActorCritic:
+        """The decoder, or the network of PPO (whose value is not used)."""
+        action: Any = self.bound.action
+        if self.text:
+            return Decoder(
+                action.n, self.bound.horizon, self.layers, self.width, self.heads, self.kv_heads, self.ffn,
+                dtype=self.products,
+            )  # fmt: skip
+        discrete = isinstance(action, Discrete)
+        return ActorCritic(
+            self.bound.obs, action.n if discrete else action.size, not discrete, self.encoding, self.hidden,
+            self.recurrent, ACTIVATIONS[self.activation],
+        )  # fmt: skip
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the policy has a memory."""
+        return self.text or self.recurrent > 0
+
+    def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
+        """The action distribution for outputs of the network [..., A]."""
+        discrete = isinstance(self.bound.action, Discrete)
+        return Categorical(outputs) if discrete else Gaussian(outputs, params["params"]["log_std"])
+
+    def outputs(self, params: Tree, obs: Tree, first: Array) -> Array:
+        """The network's outputs [B, T, A] at all steps of whole episodes [B, T]."""
+        network: Any = self.network
+        if self.text:
+            return jax.vmap(lambda tokens: network.apply(params, tokens)[0])(obs)
+        if not self.recurrent:
+            return jax.vmap(jax.vmap(lambda obs: network.apply(params, (), obs)[1]))(obs)
+        opened = network.apply(params, method="open")
+        memory = jax.tree.map(lambda x: jnp.broadcast_to(x, (first.shape[0], *x.shape)), opened)
+        return replay(network, params, memory, obs, first)[0]
+
+    def init(self, key: Key) -> State:
+        """A network with random weights."""
+        k_params, k_variant = jax.random.split(key)
+        network: Any = self.network
+        given = (jnp.zeros(1, jnp.int32),) if self.text else (None, blank(self.bound.obs))
+        params = network.init(k_params, *given)
+        cold = params if self.kl else ()
+        return State(params, self.optimiser.init(params), cold, jnp.int32(0), self.begin(k_variant))
+
+    def phase(self, state: State) -> Array | int:
+        """0 during the cold start, then 1; always 0 if `cold` is."""
+        return (state.updates >= (self.cold if self.text else 0)).astype(jnp.int32) if self.cold else 0
+
+    def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
+        """The policy with sampled actions."""
+        return Behaviour(state.params, jnp.zeros((), bool)), jnp.ones((), bool)
+
+    def exploit(self, state: State) -> Behaviour:
+        """The policy, greedy if the field `greedy` says so."""
+        return Behaviour(state.params, jnp.bool_(self.greedy))
+
+    def memory(self, behaviour: Behaviour, key: Key) -> Tree:
+        """The memory at the start of an episode: an empty cache, or a GRU's zeros."""
+        return self.network.apply(behaviour.params, method="open")
+
+    def fresh_memory(self, behaviour: Behaviour, memory: Tree, ended: Array, key: Key) -> Tree:
+        """Of a cache the count alone."""
+        if isinstance(memory, Cache):
+            return memory.replace(count=jnp.where(ended, 0, memory.count))  # type: ignore[attr-defined]
+        return emptied(self.memory(behaviour, key), memory, ended)
+
+    def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Extras]:
+        """A sampled action, or the most likely one."""
+        network: Any = self.network
+        method = {"method": "step"} if self.text else {}
+        memory, outputs, _ = network.apply(behaviour.params, memory, inputs.obs, **method)
+        policy = self.policy(behaviour.params, outputs)
+        choice = jnp.where(behaviour.greedy, policy.mode(), policy.sample(key))
+        space = self.bound.action
+        action = space.scale(choice) if isinstance(space, Box) else choice
+        return action, memory, Extras(choice, policy.log_prob(choice))
+
+    # --- learning ------------------------------------------------------------------------------------
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """Adam with gradient clipping."""
+        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)))
+
+    def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, Figures]:
+        """One pass over the episodes in minibatches; of the cold start on what the expert says, else on advantages."""
+        k_rewards, k_passes = jax.random.split(key)
+        cold = self.text and self.cold > 0 and phase == 0
+        reward, variant, figures = self.rewards(state, data, k_rewards)
+        advantage = group_advantage(reward, by_std=self.norm_adv_by_std)
+        rows, loss = rows_of(data, advantage, text=self.text), self.imitation if cold else self.loss
+
+        def update(learner: tuple[Tree, Tree], rows: Rows) -> tuple[tuple[Tree, Tree], Figures]:
+            params, optimiser = learner
+            gradient, found = jax.grad(lambda params: loss(params, state.cold, rows), has_aux=True)(params)
+            change, optimiser = self.optimiser.update(gradient, optimiser, params)
+            return (optax.apply_updates(params, change), optimiser), found
+
+        (params, optimiser), found = passes(
+            update, (state.params, state.optimiser), rows, k_passes, epochs=1, minibatches=self.minibatches
+        )
+        figures |= found | self.group_figures(data, reward)
+        held = params if cold and self.kl else state.cold
+        return State(params, optimiser, held, state.updates + 1, variant), figures
+
+    def group_figures(self, data: Episodes, reward: Array) -> Figures:
+        """Metrics of the groups of an iteration."""
+        wrong, right = shares(self.grouped(data.info["success"]))
+        advantage = group_advantage(reward, by_std=self.norm_adv_by_std)
+        return {
+            "groups/wrong": wrong, "groups/right": right, "groups/advantage": jnp.mean(jnp.abs(advantage)),
+            "groups/reward": jnp.mean(reward), "groups/success": jnp.mean(data.info["success"]),
+        }  # fmt: skip
+
+    def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
+        """(cross-entropy [] on the expert's tokens, metrics)."""
+        policy = Categorical(self.outputs(params, rows.obs, rows.first))
+        loss = -self._mean(policy.log_prob(rows.expert), rows)
+        zero = jnp.zeros(())
+        return loss, self.losses(loss, self._mean(policy.entropy(), rows), zero, zero)
+
+    def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
+        """(loss [], metrics) of a minibatch."""
+        policy = self.policy(params, self.outputs(params, rows.obs, rows.first))
+        change = policy.log_prob(rows.choice) - rows.log_prob
+        change = jnp.where(rows.mine > 0, change, 0.0)  # the probability of what counts for nothing may overflow
+        ratio, advantage = jnp.exp(change), rows.advantage[:, None]
+        near = jnp.clip(ratio, 1 - self.clip_low, 1 + self.clip_high)
+        loss = -self._mean(jnp.minimum(ratio * advantage, near * advantage), rows)
+        entropy = self._mean(policy.entropy(), rows)
+        total = loss - self.entropy * entropy
+        if self.kl:
+            before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)).log_prob(rows.choice)
+            away = jnp.where(rows.mine > 0, before - change - rows.log_prob, 0.0)
+            total += self.kl * self._mean(jnp.exp(away) - away - 1, rows)
+        clipped = self._mean((near != ratio).astype(jnp.float32), rows)
+        return total, self.losses(loss, entropy, clipped, self._mean(ratio - 1 - change, rows))
+
+    def _mean(self, x: Array, rows: Rows) -> Array:
+        return mean_over(x, rows.mine, self.mean_over)
+
+    def losses(self, loss: Array, entropy: Array, clipped: Array, kl: Array) -> Figures:
+        """Metrics of a gradient step."""
+        return {
+            "learn/loss_policy": loss, "learn/entropy": entropy, "learn/clipped": clipped, "learn/kl": kl,
+        }  # fmt: skip

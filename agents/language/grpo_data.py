@@ -1,0 +1,87 @@
+"""The data of GRPO: how it acts, what it learns, what acting leaves for learning (see grpo.py for the shapes)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from prospect_rl.agents.api import Array, Discrete, Episodes, Spec, Tree
+
+
+@struct.dataclass
+class Behaviour:
+    """Weights and how to act with them."""
+
+    params: Tree
+    """Weights of the policy."""
+    greedy: Array
+    """[] bool whether to take the most likely action instead of a sample."""
+
+
+@struct.dataclass
+class State:
+    """Weights, optimiser, and the state of the reward hook."""
+
+    params: Tree
+    """Weights of the policy."""
+    optimiser: Tree
+    """State of the Adam optimiser."""
+    cold: Tree
+    """Weights after the cold start, if the policy is held near them."""
+    updates: Array
+    """[] int32 number of iterations so far."""
+    variant: Tree
+    """State of a subclass's reward hook (see `GRPO.begin`)."""
+
+
+@struct.dataclass
+class Extras:
+    """Values stored while acting, for learning."""
+
+    choice: Array
+    """Sampled action: [A] before it is scaled and clipped to its bounds, or a discrete action []."""
+    log_prob: Array
+    """[] log probability of the sampled action."""
+
+
+@struct.dataclass
+class Rows:
+    """The episodes of an iteration, leading [B], steps [B, T]."""
+
+    obs: Tree
+    first: Array
+    choice: Array
+    log_prob: Array
+    mine: Array
+    """Whether the step's action counted."""
+    expert: Array
+    """The expert's action in a text task."""
+    advantage: Array
+    """[B] advantages of the episodes."""
+
+
+def speaks(spec: Spec) -> bool:
+    """Whether an environment is a text task."""
+    return isinstance(spec.obs, Discrete) and isinstance(spec.action, Discrete) and {"mine", "expert"} <= {*spec.info}
+
+
+def rows_of(data: Episodes, advantage: Array, *, text: bool) -> Rows:
+    """The steps of all episodes, [B, T], with the advantages [P, N] of the episodes."""
+    assert data.steps is not None
+    steps = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), data.steps)
+    mine = steps.info["mine"] if text else steps.live
+    expert = jnp.broadcast_to(steps.info["expert"] if text else jnp.zeros(()), mine.shape)
+    return Rows(
+        steps.inputs.obs, steps.inputs.first, steps.extras.choice, steps.extras.log_prob, mine.astype(jnp.float32),
+        expert, advantage.reshape(-1),
+    )  # fmt: skip
+
+
+def mean_over(x: Array, mine: Array, kind: Literal["tokens", "episodes"]) -> Array:
+    """The mean [] of x [B, T] over the steps that count (`mine` [B, T], 1 or 0), or over episodes of their means."""
+    if kind == "tokens":
+        return jnp.sum(x * mine) / jnp.maximum(jnp.sum(mine), 1)
+    return jnp.mean(jnp.sum(x * mine, axis=1) / jnp.maximum(jnp.sum(mine, axis=1), 1))
