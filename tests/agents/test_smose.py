@@ -17,6 +17,8 @@ from prospect_rl.agents.online.smose.coefficients import policy_of, read
 from prospect_rl.agents.online.smose.names import names_of
 from prospect_rl.agents.online.smose.network import linear, squash, top_one
 from prospect_rl.agents.online.smose.policy import act_linear, act_trained, law_of, probabilities, route
+from prospect_rl.experiments.cli.export import export_run
+from prospect_rl.experiments.run import players
 from tests.agents.off_policy import SPEC, batch, return_on_target, updated
 from tests.agents.players import REACH_SPEC, observations, untrained
 
@@ -187,7 +189,7 @@ def test_a_permutation_of_experts_changes_nothing():
     )  # fmt: skip
     for obs in batch().obs:
         for act in (act_trained, act_linear):
-            np.testing.assert_allclose(act(mixed, obs), act(law, obs), rtol=1e-6)
+            np.testing.assert_allclose(act(mixed, obs), act(law, obs), atol=1e-6)
 
 
 # --- sizes ---------------------------------------------------------------------------------------------
@@ -261,6 +263,19 @@ def test_json_is_exact():
     broken = player.behaviour.replace(actor=jax.tree.map(lambda x: x * jnp.nan, player.behaviour.actor))
     with pytest.raises(ValueError, match="the law of this Smose has coefficients that are not finite numbers"):
         player.agent.to_json(broken)
+
+
+def test_prospect_export_writes_it(tmp_path):
+    """Of a player's folder, as of a run; what it says is in the file, and an agent without a law is one line."""
+    player, file = shipped(), tmp_path / "deep" / "law.json"
+    players.write(player, tmp_path / "player")
+    assert export_run([str(tmp_path / "player"), "--json", str(file)]) == 0
+    facts = json.loads(file.read_text())
+    jax.tree.map(np.testing.assert_array_equal, read(facts), player.agent.law(player.behaviour))
+    players.write(untrained(SAC(hidden=(4,)), REACH_SPEC.obs, REACH_SPEC.action), tmp_path / "sac")
+    with pytest.raises(ValueError, match="the policy of SAC has no coefficients: it is not made of linear laws"):
+        export_run([str(tmp_path / "sac"), "--json", str(tmp_path / "none.json")])
+    assert not (tmp_path / "none.json").exists()
 
 
 def test_a_law_by_hand():
