@@ -204,8 +204,8 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
         return REAL
 
 
-def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
-    """Test a claim with the summary rows of a tier whose runs had this budget."""
+def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None = None) -> list[Side]:
+    """The values of the agent that a claim is about and, where it has one, of its rival."""
 
     def of(label: str) -> Side:
         planned = tier.seeds_of(label) if tier else 0
@@ -213,8 +213,13 @@ def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier:
             across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
         )
 
-    left, right = of(claim.left), of(claim.right) if claim.right is not None else None
-    sides = [left] if right is None else [left, right]
+    return [of(label) for label in (claim.left, claim.right) if label is not None]
+
+
+def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
+    """Test a claim with the summary rows of a tier whose runs had this budget."""
+    sides = sides_of(claim, rows, tier)
+    left, right = sides[0], sides[1] if len(sides) > 1 else None
     reduced, level = budget < claim.paper_budget, statistics.LEVEL
     if tier and 0 < tier.seen < max(s.seeds for s in sides):
         level = statistics.LEVEL_OF_TWO_LOOKS

@@ -16,7 +16,7 @@ from prospect_rl.experiments.api import Claim, Experiment
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.reports import records, statistics
-from prospect_rl.experiments.reports.claims import Side, decide, difference_interval, interval, side
+from prospect_rl.experiments.reports.claims import Side, decide, difference_interval, interval, sides_of
 from prospect_rl.experiments.reports.overview import Judged, judged
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.report import RESULTS, markdown, tier_of
@@ -82,10 +82,10 @@ def page(results: Path = RESULTS) -> str:
 def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Path) -> tuple[float, list[str]]:
     """(cost, cells of the table) of a claim."""
     claim = one.claim
-    labels = [claim.left, *([claim.right] if claim.right is not None else [])]
-    sides = [side(rows, claim.env, label, claim.metric) for label in labels]
-    needed = seeds_needed(claim, sides)
-    cost = sum(minutes_a_seed(rows, claim.env, label) for label in labels) * needed if needed else math.inf
+    sides = sides_of(claim, rows)
+    labels, needed = [one.label for one in sides], seeds_needed(claim, sides)
+    each = [minutes_a_seed(rows, env, label) for env in claim.envs for label in labels]
+    cost = sum(each) * needed if needed else math.inf
     bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
     tier = tier_of(results / one.experiment)
     command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}`"

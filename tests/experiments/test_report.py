@@ -245,7 +245,13 @@ def test_a_page_of_runs_on_cores_says_nothing_of_devices(experiment, root, tmp_p
     assert "Devices" not in text and "| finished seeds | 3 | 3 |" in text
 
 
-def test_a_page_says_which_seeds_ran_where(experiment, root, tmp_path):
+@pytest.fixture
+def apart(monkeypatch):
+    """Each seed is a run of its own on a GPU too, so that they may have run on several."""
+    monkeypatch.setattr("prospect_rl.experiments.run.seeds.seeds_together", lambda agent, device: False)
+
+
+def test_a_page_says_which_seeds_ran_where(experiment, root, tmp_path, apart):
     for job in plan(experiment, "repro", root=root):
         if job.label == "novelty":
             shutil.rmtree(job.out)
@@ -256,7 +262,7 @@ def test_a_page_says_which_seeds_ran_where(experiment, root, tmp_path):
     assert "- Devices: " in text
 
 
-def test_seeds_on_cores_and_on_a_gpu_are_never_in_one_cell(experiment, root, tmp_path):
+def test_seeds_on_cores_and_on_a_gpu_are_never_in_one_cell(experiment, root, tmp_path, apart):
     on_gpus(experiment, root, "novelty", ["H200"])
     with pytest.warns(UserWarning, match=r"point/sparse novelty: the report has the seeds on cpu, not .* gpu \(0\)"):
         assert "Devices" not in page_of(experiment, root, tmp_path)
