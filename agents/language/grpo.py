@@ -147,8 +147,8 @@ class GRPO(Agent):
 
     @property
     def text(self) -> bool:
-        """Whether the environment is a text task."""
-        return speaks(self.bound)
+        """Whether the environment is a text task; False while there is none."""
+        return self.spec is not None and speaks(self.spec)
 
     @property
     def network(self) -> Decoder | ActorCritic:

@@ -75,11 +75,14 @@ def mixed(right: Array) -> Array:
 
 
 def auroc(right: Array, scores: Array) -> Array:
-    """Probability [] that a right member scores above a wrong one of its group, ties half; mean over mixed groups."""
+    """Probability [] that a right member scores above a wrong one of its group, ties half; mean over mixed groups.
+
+    Without any mixed group it is a half, as by chance.
+    """
     above = (scores[:, :, None] > scores[:, None, :]) + 0.5 * (scores[:, :, None] == scores[:, None, :])
     pairs = right[:, :, None] & ~right[:, None, :]
     each = jnp.sum(above * pairs, axis=(1, 2)) / jnp.maximum(jnp.sum(pairs, axis=(1, 2)), 1)
-    return over(each, mixed(right))
+    return over(each, mixed(right), 0.5)
 
 
 def rank_correlation(x: Array, y: Array) -> Array:
@@ -94,6 +97,7 @@ def rank_correlation(x: Array, y: Array) -> Array:
     return jnp.sum(a * b, axis=1) / jnp.where(size > 0, size, 1.0)
 
 
-def over(x: Array, groups: Array) -> Array:
-    """Mean [] of x [P] over the chosen groups (bool [P]); NaN if there are none."""
-    return jnp.sum(jnp.where(groups, x, 0.0)) / jnp.where(jnp.any(groups), jnp.sum(groups), jnp.nan)
+def over(x: Array, groups: Array, otherwise: float = 0.0) -> Array:
+    """Mean [] of x [P] over the chosen groups (bool [P]); `otherwise` if there are none."""
+    mean = jnp.sum(jnp.where(groups, x, 0.0)) / jnp.maximum(jnp.sum(groups), 1)
+    return jnp.where(jnp.any(groups), mean, otherwise)
