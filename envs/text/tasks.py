@@ -102,7 +102,8 @@ class Sum(TextTask):
     def solve(self, problem: Array) -> tuple[Array, Array]:
         """The digits of the sum."""
         rows = jnp.append(problem, 10).reshape(self.length, self.digits + 1)[:, :-1]
-        return decimal(jnp.sum(rows @ np.asarray([10**i for i in range(self.digits)][::-1])), self.answer_length)
+        powers = np.asarray([10**i for i in range(self.digits)][::-1])
+        return decimal(jnp.sum(rows * powers), self.answer_length)
 
 
 @struct.dataclass

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import wants_of
-from prospect_rl.envs.api import Spec
+from prospect_rl.envs.api import Drawing, Spec
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments import terminal
 from prospect_rl.experiments.api import Experiment
@@ -80,6 +80,8 @@ def form(space: Any) -> str:
         return "–"
     if hasattr(space, "items"):
         return ", ".join(f"{name}: {form(part)}" for name, part in space.items)
+    if isinstance(space, Drawing):
+        return "it draws itself in pictures that agents learn from"
     return f"{space.n} choices" if hasattr(space, "n") else f"{'x'.join(map(str, space.shape)) or 'one'} real"
 
 
