@@ -168,7 +168,7 @@ def test_auto_is_what_is_faster(agent, fields, env, seeds, kind):
 
 def test_every_native_environment_is_known():
     native = [id for id, where in envs.ENVS.items() if where.split(":")[0].rpartition(".")[2] in (
-        "locomotion", "ant", "reacher", "variants", "swing", "maze", "remember_color", "take_it_back"
+        "locomotion", "ant", "ant_maze", "reacher", "variants", "swing", "maze", "remember_color", "take_it_back"
     )]  # fmt: skip
     assert native and all(id.startswith(choice.NATIVE) for id in native)
     assert not [id for id in envs.ENVS if id.startswith(choice.NATIVE) and id not in native]
