@@ -332,6 +332,7 @@ def steps_of(tuning, study, monkeypatch, script, count):
     runner = tuning.Runner.__new__(tuning.Runner)  # its __init__ makes folders of Tune's
     message = study.trials[2].job.message
     facts = {"number": 2, "message": message, "limit": None, "metric": "eval/return", "seeds": 1, "evals": 3}
+    facts |= {"environment": {}}
     runner.setup({"trial": json.dumps(facts)})
     return runner, [runner.step() for _ in range(count)]
 
@@ -359,6 +360,7 @@ def test_a_missing_extra_is_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setenv("PROSPECT_RUNS", str(tmp_path))
     monkeypatch.setattr(command, "connect", lambda *_, **__: SimpleNamespace(shutdown=lambda: None))
+    monkeypatch.setattr(command, "Ray", lambda *_: SimpleNamespace(gpus=0, share=1.0))
     assert cli.main(["search", str(tmp_path / "toy.py")]) == 2
     assert 'pip install "prospect-rl[search]"' in capsys.readouterr().err
 

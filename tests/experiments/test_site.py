@@ -220,6 +220,8 @@ def test_report_all_writes_the_site(results, monkeypatch, capsys):
     assert main(["report", "--all"]) == 0
     assert capsys.readouterr().out.split() == [
         "results/README.md",
+        "results/UNDECIDED.md",
+        "results/gpu/README.md",
         "results/bench/README.md",
         "results/site/index.html",
         "results/site/synthetic.html",
