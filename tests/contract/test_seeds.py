@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -90,11 +90,15 @@ def test_those_that_would_are_not_able(name):
     assert selections(name, SEEDS) > selections(name, (0,)) and not can_share(agents.make(name))
 
 
-@cache
-def together(name: str) -> tuple[Program, list[Any]]:
-    """The program of both seeds, and copies of its state after each of some calls."""
-    program = program_of(name, small(name), SEEDS)
-    return program, calls(program, program.init(), CALLS)
+@pytest.fixture(scope="module", params=PARAMS)
+def together(request) -> Iterator[tuple[str, Program, list[Any]]]:
+    """(name, the program of both seeds, copies of its state after each of some calls).
+
+    An agent's programs go with it: those of all agents are more than a process can hold.
+    """
+    program = program_of(request.param, small(request.param), SEEDS)
+    yield request.param, program, calls(program, program.init(), CALLS)
+    jax.clear_caches()
 
 
 def calls(program: Program, state: Any, count: int) -> list[Any]:
@@ -105,10 +109,9 @@ def calls(program: Program, state: Any, count: int) -> list[Any]:
     return states
 
 
-@pytest.mark.parametrize("name", PARAMS)
-def test_seeds_together_are_the_seeds_alone(name):
+def test_seeds_together_are_the_seeds_alone(together):
     """To rounding: nearly all numbers are equal, but Adam makes a whole step of a gradient that is nearly 0."""
-    _, states = together(name)
+    name, _, states = together
     for i, seed in enumerate(SEEDS):
         ours = checkpoint.flatten(jax.tree.map(lambda x, i=i: x[i], states[-1]))
         theirs = checkpoint.flatten(run(name, seed)[0])
@@ -119,9 +122,8 @@ def test_seeds_together_are_the_seeds_alone(name):
             assert np.allclose(ours[path], x, rtol=0.05, atol=0.01, equal_nan=True), path
 
 
-@pytest.mark.parametrize("name", PARAMS)
-def test_a_run_of_seeds_that_is_resumed_has_the_same_bits(name, tmp_path):
-    program, states = together(name)
+def test_a_run_of_seeds_that_is_resumed_has_the_same_bits(together, tmp_path):
+    _, program, states = together
     checkpoint.save(tmp_path, states[1], {"iteration": 1, "config_hash": "x", "score": None})
     named = checkpoint.last(tmp_path, "x")
     resumed = jax.tree.map(lambda x: jnp.array(x, copy=True), checkpoint.rebuild(named, program.template()))
