@@ -21,11 +21,8 @@ import jax.numpy as jnp
 import optax
 
 from prospect_rl.agents.api import (
-    Agent,
     Array,
-    Box,
     DefaultRun,
-    Discrete,
     Episodes,
     Inputs,
     Key,
@@ -33,23 +30,19 @@ from prospect_rl.agents.api import (
     Spec,
     Tree,
     hyper,
-    not_bounded_vector,
 )
 from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
-from prospect_rl.agents.nn.actor_critic import ActorCritic, replay
-from prospect_rl.agents.nn.decoder import Cache, Decoder
+from prospect_rl.agents.nn.actor_critic import ActorCritic, actor_critic, replay
+from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.nn.encoder import blank
-from prospect_rl.agents.nn.networks import ACTIVATIONS
-from prospect_rl.agents.nn.trunk import emptied
-from prospect_rl.agents.ops.distributions import Categorical, Gaussian
+from prospect_rl.agents.ops.distributions import Categorical
 from prospect_rl.agents.ops.groups import group_advantage, shares
-from prospect_rl.agents.ops.minibatches import passes
-
-Figures = dict[str, Array]
+from prospect_rl.agents.ops.minibatches import Figures, passes
+from prospect_rl.agents.sampled import Sampled
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRPO(Agent):
+class GRPO(Sampled):
     """Group-relative policy optimisation. A subclass with other rewards overrides `rewards` (and `begin`)."""
 
     default_run = DefaultRun("text/sort", 150_000)
@@ -119,14 +112,12 @@ class GRPO(Agent):
         if speaks(spec):
             fits = spec.horizon <= self.context
             return None if fits else f"a text has {spec.horizon} tokens, but context is {self.context}"
-        return None if isinstance(spec.action, Discrete) else not_bounded_vector(spec.action)
+        return super().misfit(spec)
 
     @property
     def wants(self) -> Rollouts | tuple[Rollouts, ...]:
         """Groups of whole episodes with all their steps, in two phases if there is a cold start."""
-        want = Rollouts(
-            self.prompts * self.group, group=self.group, starts="fresh", shared=True, keep_steps=True, covers=True
-        )
+        want = Rollouts(self.prompts * self.group, group=self.group, starts="fresh", shared=True, keep_steps=True)
         return (want, want) if self.cold else want
 
     # --- for subclasses to override ------------------------------------------------------------------
@@ -153,27 +144,18 @@ class GRPO(Agent):
     @property
     def network(self) -> Decoder | ActorCritic:
         """The decoder, or the network of PPO (whose value is not used)."""
+        if not self.text:
+            return actor_critic(self.bound, self.encoding, self.hidden, self.recurrent, self.activation)
         action: Any = self.bound.action
-        if self.text:
-            return Decoder(
-                action.n, self.bound.horizon, self.layers, self.width, self.heads, self.kv_heads, self.ffn,
-                dtype=self.products,
-            )  # fmt: skip
-        discrete = isinstance(action, Discrete)
-        return ActorCritic(
-            self.bound.obs, action.n if discrete else action.size, not discrete, self.encoding, self.hidden,
-            self.recurrent, ACTIVATIONS[self.activation],
+        return Decoder(
+            action.n, self.bound.horizon, self.layers, self.width, self.heads, self.kv_heads, self.ffn,
+            dtype=self.products,
         )  # fmt: skip
 
     @property
     def remembers(self) -> bool:
         """Whether the policy has a memory."""
         return self.text or self.recurrent > 0
-
-    def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
-        """The action distribution for outputs of the network [..., A]."""
-        discrete = isinstance(self.bound.action, Discrete)
-        return Categorical(outputs) if discrete else Gaussian(outputs, params["params"]["log_std"])
 
     def outputs(self, params: Tree, obs: Tree, first: Array) -> Array:
         """The network's outputs [B, T, A] at all steps of whole episodes [B, T]."""
@@ -207,16 +189,6 @@ class GRPO(Agent):
         """The policy, greedy if the field `greedy` says so."""
         return Behaviour(state.params, jnp.bool_(self.greedy))
 
-    def memory(self, behaviour: Behaviour, key: Key) -> Tree:
-        """The memory at the start of an episode: an empty cache, or a GRU's zeros."""
-        return self.network.apply(behaviour.params, method="open")
-
-    def fresh_memory(self, behaviour: Behaviour, memory: Tree, ended: Array, key: Key) -> Tree:
-        """Of a cache the count alone."""
-        if isinstance(memory, Cache):
-            return memory.replace(count=jnp.where(ended, 0, memory.count))  # type: ignore[attr-defined]
-        return emptied(self.memory(behaviour, key), memory, ended)
-
     def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Extras]:
         """A sampled action, or the most likely one."""
         network: Any = self.network
@@ -224,9 +196,7 @@ class GRPO(Agent):
         memory, outputs, _ = network.apply(behaviour.params, memory, inputs.obs, **method)
         policy = self.policy(behaviour.params, outputs)
         choice = jnp.where(behaviour.greedy, policy.mode(), policy.sample(key))
-        space = self.bound.action
-        action = space.scale(choice) if isinstance(space, Box) else choice
-        return action, memory, Extras(choice, policy.log_prob(choice))
+        return self.bounded(choice), memory, Extras(choice, policy.log_prob(choice))
 
     # --- learning ------------------------------------------------------------------------------------
 
@@ -240,7 +210,7 @@ class GRPO(Agent):
         k_rewards, k_passes = jax.random.split(key)
         cold = self.text and self.cold > 0 and phase == 0
         reward, variant, figures = self.rewards(state, data, k_rewards)
-        advantage = group_advantage(reward, by_std=self.norm_adv_by_std)
+        advantage = self.advantages(reward)
         rows, loss = rows_of(data, advantage, text=self.text), self.imitation if cold else self.loss
 
         def update(learner: tuple[Tree, Tree], rows: Rows) -> tuple[tuple[Tree, Tree], Figures]:
@@ -252,14 +222,17 @@ class GRPO(Agent):
         (params, optimiser), found = passes(
             update, (state.params, state.optimiser), rows, k_passes, epochs=1, minibatches=self.minibatches
         )
-        figures |= found | self.group_figures(data, reward)
+        figures |= found | self.group_figures(data, reward, advantage)
         held = params if cold and self.kl else state.cold
         return State(params, optimiser, held, state.updates + 1, variant), figures
 
-    def group_figures(self, data: Episodes, reward: Array) -> Figures:
+    def advantages(self, reward: Array) -> Array:
+        """The advantages [P, N] of rewards [P, N] within their groups."""
+        return group_advantage(reward, by_std=self.norm_adv_by_std)
+
+    def group_figures(self, data: Episodes, reward: Array, advantage: Array) -> Figures:
         """Metrics of the groups of an iteration."""
         wrong, right = shares(self.grouped(data.info["success"]))
-        advantage = group_advantage(reward, by_std=self.norm_adv_by_std)
         return {
             "groups/wrong": wrong, "groups/right": right, "groups/advantage": jnp.mean(jnp.abs(advantage)),
             "groups/reward": jnp.mean(reward), "groups/success": jnp.mean(data.info["success"]),

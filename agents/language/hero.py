@@ -22,10 +22,11 @@ import optax
 from flax import struct
 
 from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Rollouts, Spec, Tree, hyper
-from prospect_rl.agents.language.grpo import GRPO, Figures
+from prospect_rl.agents.language.grpo import GRPO
 from prospect_rl.agents.language.grpo_data import State, speaks
 from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.ops import groups
+from prospect_rl.agents.ops.minibatches import Figures
 
 
 @struct.dataclass
@@ -209,12 +210,8 @@ class HERO(GRPO):
 
     def _weighting(self, shaped: Array, weights: Array) -> Array:
         """[] how much the weights change advantages: the mean difference over the mean advantage without them."""
-
-        def advantage(rewards: Array) -> Array:
-            return groups.group_advantage(rewards, by_std=self.norm_adv_by_std)
-
-        plain = advantage(shaped)
-        return jnp.mean(jnp.abs(advantage(weights[:, None] * shaped) - plain)) / (jnp.mean(jnp.abs(plain)) + 1e-12)
+        plain, weighted = self.advantages(shaped), self.advantages(weights[:, None] * shaped)
+        return jnp.mean(jnp.abs(weighted - plain)) / (jnp.mean(jnp.abs(plain)) + 1e-12)
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, Figures]:
         """A step of GRPO, or of the reward model while the policy stays as it is."""
@@ -226,5 +223,5 @@ class HERO(GRPO):
         judge, loss = self.fitted(state.variant, data, k_fit)
         now = replace(state, updates=state.updates + 1, variant=replace(judge, spread=zero))  # its scores still change
         reward, _, figures = self.rewards(now, data, k_rewards)
-        figures |= self.group_figures(data, reward) | self.losses(zero, zero, zero, zero)
+        figures |= self.group_figures(data, reward, self.advantages(reward)) | self.losses(zero, zero, zero, zero)
         return now, figures | {"learn/loss_model": loss}

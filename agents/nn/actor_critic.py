@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from prospect_rl.agents.nn.encoder import Encoder
-from prospect_rl.agents.nn.networks import Layer, stacked
+from prospect_rl.agents.nn.networks import ACTIVATIONS, Layer, stacked
 from prospect_rl.agents.nn.trunk import Trunk, advance, emptied, where_needed
-from prospect_rl.envs.api import Array, Space, Transitions, Tree
+from prospect_rl.envs.api import Array, Discrete, Space, Spec, Transitions, Tree
 
 
 class Head(nn.Module):
@@ -114,6 +114,18 @@ class ActorCritic(nn.Module):
         memory = self.open() if memory is None else memory
         memory, seen = self.remember(memory, self.encode(obs))
         return memory, *self.heads(seen)
+
+
+def actor_critic(
+    spec: Spec, encoding: int, hidden: Sequence[int], recurrent: int, activation: str, core: Trunk | None = None
+) -> ActorCritic:
+    """The network for an environment's spaces; `activation` by its name, the other arguments as its fields."""
+    action: Any = spec.action
+    discrete = isinstance(action, Discrete)
+    return ActorCritic(
+        spec.obs, action.n if discrete else action.size, not discrete, encoding, hidden, recurrent,
+        ACTIVATIONS[activation], core,
+    )  # fmt: skip
 
 
 def replay(network: ActorCritic, params: Tree, memory: Tree, obs: Tree, first: Array) -> tuple[Array, Array]:

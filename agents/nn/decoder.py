@@ -21,21 +21,9 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import struct
 
+from prospect_rl.agents.nn.trunk import Cached
 from prospect_rl.envs.api import Array, Tree
-
-
-@struct.dataclass
-class Cache:
-    """Keys and values of the tokens so far; what lies beyond `count` is not there."""
-
-    keys: Array
-    """[L, C, K, D] keys, already rotated."""
-    values: Array
-    """[L, C, K, D] values."""
-    count: Array
-    """[] int32 number of tokens so far."""
 
 
 class Decoder(nn.Module):
@@ -93,12 +81,12 @@ class Decoder(nn.Module):
         x, _ = jax.lax.scan(layer, self.embedding[tokens], self.blocks)
         return self._outputs(x)
 
-    def open(self) -> Cache:
-        """The cache before a text."""
+    def open(self) -> Cached:
+        """The cache before a text: keys, already rotated, and values, each [L, C, K, D]."""
         shape = (self.layers, self.context, self.kv_heads, self.width // self.heads)
-        return Cache(jnp.zeros(shape), jnp.zeros(shape), jnp.int32(0))
+        return Cached((), (jnp.zeros(shape), jnp.zeros(shape)), jnp.int32(0))
 
-    def step(self, cache: Cache, token: Array) -> tuple[Cache, Array, Array]:
+    def step(self, cache: Cached, token: Array) -> tuple[Cached, Array, Array]:
         """(cache, logits [V], value []) after a token [] that continues the cached text."""
         at = cache.count
         seen = (jnp.arange(self.context) <= at)[None]
@@ -111,9 +99,9 @@ class Decoder(nn.Module):
             x = x + self._product(attend(query, keys, values, seen), block["out"])
             return x + self._hidden(block, rms(x, block["norm2"])), (keys, values)
 
-        x, (keys, values) = jax.lax.scan(layer, self.embedding[token][None], (self.blocks, cache.keys, cache.values))
+        x, window = jax.lax.scan(layer, self.embedding[token][None], (self.blocks, *cache.window))
         logits, value = self._outputs(x)
-        return Cache(keys, values, at + 1), logits[0], value[0]
+        return Cached((), window, at + 1), logits[0], value[0]
 
     def _product(self, x: Array, weights: Array) -> Array:
         """The product x @ weights in the type of the products, as float32."""

@@ -23,11 +23,9 @@ import numpy as np
 import optax
 
 from prospect_rl.agents.api import (
-    Agent,
     Array,
     Box,
     DefaultRun,
-    Discrete,
     Inputs,
     Key,
     Segment,
@@ -35,24 +33,22 @@ from prospect_rl.agents.api import (
     Spec,
     Tree,
     hyper,
-    not_bounded_vector,
 )  # fmt: skip
-from prospect_rl.agents.nn.actor_critic import ActorCritic, replay, successors
+from prospect_rl.agents.nn.actor_critic import ActorCritic, actor_critic, replay, successors
 from prospect_rl.agents.nn.encoder import blank
-from prospect_rl.agents.nn.networks import ACTIVATIONS
-from prospect_rl.agents.nn.trunk import Trunk, emptied
+from prospect_rl.agents.nn.trunk import Trunk
 from prospect_rl.agents.online.ppo_data import Behaviour, Extras, Rows, State, arranged
 from prospect_rl.agents.ops import normalise
-from prospect_rl.agents.ops.distributions import Categorical, Gaussian
 from prospect_rl.agents.ops.losses import clipped_policy, clipped_value
 from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.ops.returns import advantages
+from prospect_rl.agents.sampled import Sampled
 from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.agents.ship.to_numpy import behind_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPO(Agent):
+class PPO(Sampled):
     """Proximal policy optimisation, for discrete and bounded real actions, feed-forward or recurrent."""
 
     default_run = DefaultRun("minigrid/DoorKey-5x5-v0", 200_704)
@@ -116,7 +112,7 @@ class PPO(Agent):
         """Needs a discrete action or a bounded vector, and real observations if it normalises them."""
         if self.normalise_obs and not (isinstance(spec.obs, Box) and spec.obs.dtype == "float32"):
             return "normalise_obs needs one array of real numbers as observation"
-        return None if isinstance(spec.action, Discrete) else not_bounded_vector(spec.action)
+        return super().misfit(spec)
 
     @property
     def wants(self) -> Segments:
@@ -143,12 +139,7 @@ class PPO(Agent):
     @property
     def network(self) -> ActorCritic:
         """The network of policy and value."""
-        action: Any = self.bound.action
-        discrete = isinstance(action, Discrete)
-        return ActorCritic(
-            self.bound.obs, action.n if discrete else action.size, not discrete, self.encoding, self.hidden,
-            self.recurrent, ACTIVATIONS[self.activation], self.core,
-        )  # fmt: skip
+        return actor_critic(self.bound, self.encoding, self.hidden, self.recurrent, self.activation, self.core)
 
     @property
     def remembers(self) -> bool:
@@ -175,24 +166,6 @@ class PPO(Agent):
     def exploit(self, state: State) -> Behaviour:
         """The policy, greedy if the field `greedy` says so."""
         return Behaviour(state.params, state.seen, jnp.bool_(self.greedy))
-
-    def memory(self, behaviour: Behaviour, key: Key) -> Tree:
-        """The memory at the start of an episode."""
-        return self.network.apply(behaviour.params, method="open")
-
-    def fresh_memory(self, behaviour: Behaviour, memory: Tree, ended: Array, key: Key) -> Tree:
-        """Of a trunk's window the count alone."""
-        return emptied(self.memory(behaviour, key), memory, ended)
-
-    def policy(self, params: Tree, outputs: Array) -> Categorical | Gaussian:
-        """The action distribution for outputs of the network [..., A]."""
-        discrete = isinstance(self.bound.action, Discrete)
-        return Categorical(outputs) if discrete else Gaussian(outputs, params["params"]["log_std"])
-
-    def bounded(self, choice: Array) -> Array:
-        """A sampled action as the environment takes it: scaled from [-1, 1] to its bounds and clipped to them."""
-        space = self.bound.action
-        return space.scale(choice) if isinstance(space, Box) else choice
 
     def act(self, behaviour: Behaviour, memory: Tree, inputs: Inputs, key: Key) -> tuple[Array, Tree, Extras]:
         """A sampled action, or the most likely one."""

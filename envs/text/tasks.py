@@ -139,6 +139,6 @@ class Spell(TextTask):
     def solve(self, problem: Array) -> tuple[Array, Array]:
         """The word from its last letter to the first, or the digits of the count."""
         word, counts = problem[2:], problem[0] == self.letters + 11
-        number, digits = decimal(jnp.sum(word == problem[1]), self.length if self.length < 9 else 9)
+        number, digits = decimal(jnp.sum(word == problem[1]), min(self.length, 9))
         number = jnp.pad(number, (0, self.length - number.size)) + self.letters
         return jnp.where(counts, number, word[::-1]), jnp.where(counts, digits, self.length)
