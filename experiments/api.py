@@ -294,12 +294,13 @@ class Experiment:
         if (search := self.search) is None:
             raise ValueError(f"{self.name} declares no search")
         tier = self.tier(search.tier)
-        agent, data = tier.agents[search.label], tier.data_of(search.label, search.env)
         fields = {search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}}
+        agent = replace(tier, env_fields=fields).agent_of(search.label, search.env)
+        data = tier.data_of(search.label, search.env)
         return replace(
             tier, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
             budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},
-            env_fields=fields,
+            env_fields=fields, sized={}, seen=0, gpu_seeds=None,
         )  # fmt: skip
 
 
