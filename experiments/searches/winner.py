@@ -18,7 +18,7 @@ from prospect_rl.experiments.sweeps.job import plan
 FILE = '''"""{title}.
 
 {text}
-Written by `prospect search`; run it with: prospect run {path} --tier repro
+Written by `prospect search`; run it with: prospect run {path} --tier {tier}
 """
 
 from prospect_rl.experiments.register import load
@@ -90,8 +90,8 @@ def write(study: Study) -> tuple[Trial | None, Path | None]:
         f"{search.metric}" + (f"; the agent as it was: {was:.4g}." if was is not None else ".")
     )
     source = FILE.format(
-        title=f"{study.experiment.title}: the winner of its search", text=text, path=path, label=search.label,
-        env=search.env, reference=study.experiment.reference, metric=search.metric, better=search.better,
+        title=f"{study.experiment.title}: the winner of its search", text=text, path=path, tier=search.tier,
+        label=search.label, env=search.env, reference=study.experiment.reference, metric=search.metric, better=search.better,
         settings=pprint.pformat(dict(best.settings), width=100, sort_dicts=False),
     )  # fmt: skip
     durable.write(path, source.encode())

@@ -240,8 +240,8 @@ def test_the_winner_is_an_experiment_that_trains(tmp_path):
     from prospect_rl.experiments.run.driver import train_run
 
     path = tmp_path / "base.py"
-    search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500)"
-    path.write_text(FILE.replace(", TIER)", f", TIER, search={search})"))
+    search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500, tier='gpu')"
+    path.write_text(FILE.replace(", TIER)", f", TIER, gpu=TIER, search={search})"))
     study = Study(load(str(path)), tmp_path / "search")
     study.folder.mkdir()
     for trial in study.trials:
@@ -250,6 +250,7 @@ def test_the_winner_is_an_experiment_that_trains(tmp_path):
     assert best.number == 3 and file == study.folder / "toy_file_best.py"
     facts = json.loads((study.folder / "best.json").read_text())
     assert facts["best"]["settings"] == study.search.draw(3) and len(facts["trials"]) == 16
+    assert f"run it with: prospect run {file} --tier {study.search.tier}\n" in file.read_text()
     made = load(str(file))
     assert made.name == "toy_file_best" and list(made.smoke.agents) == ["default", "tuned"]
     assert made.repro.agents["tuned"] == replace(made.repro.agents["default"], **study.search.draw(3))
