@@ -151,15 +151,14 @@ def across(rows: Sequence[Mapping[str, Any]], claim: Claim, label: str, planned:
     counts where it has a value in all of them. The units count as known. Without a positive unit there is no value.
     """
     assert claim.unit is not None
-    units = [side(rows, env, claim.unit, claim.metric).mean for env in claim.envs]
+    units = {env: side(rows, env, claim.unit, claim.metric).mean for env in claim.envs}
     found: dict[int, list[float]] = {}
-    for env, unit in zip(claim.envs, units, strict=True):
-        for row in rows:
-            if row["env"] == env and row["label"] == label:
-                value = row.get(claim.metric, math.nan)
-                found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
-    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(claim.envs)]
-    return Side(label, len(whole), present(whole), max(planned, len(whole)))
+    mine = [row for row in rows if row["env"] in units and row["label"] == label]
+    for row in mine:
+        value, unit = row.get(claim.metric, math.nan), units[row["env"]]
+        found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
+    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(units)]
+    return Side(label, len(whole), present(whole), max(planned, len(whole)), kinds.devices_in(mine))
 
 
 def decide(low: float, high: float, *, margin: float, within: tuple[float, float] | None) -> str:

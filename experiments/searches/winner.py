@@ -91,7 +91,8 @@ def write(study: Study) -> tuple[Trial | None, Path | None]:
     )
     source = FILE.format(
         title=f"{study.experiment.title}: the winner of its search", text=text, path=path, tier=search.tier,
-        label=search.label, env=search.env, reference=study.experiment.reference, metric=search.metric, better=search.better,
+        label=search.label, env=search.env, metric=search.metric, better=search.better,
+        reference=study.experiment.reference,
         settings=pprint.pformat(dict(best.settings), width=100, sort_dicts=False),
     )  # fmt: skip
     durable.write(path, source.encode())

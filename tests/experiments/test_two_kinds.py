@@ -67,7 +67,7 @@ def test_a_claim_about_several_environments_has_one_kind_in_all_of_them():
     more = [*GPU, *rows_of("left", "H200", 40, 90.0, other)]  # right has no seed there on the GPU
     assert [s.devices for s in sides_of(claim, [*here, *more])] == ["", ""]
     sides = sides_of(claim, [*here, *more, *rows_of("right", "H200", 40, 9.0, other)])
-    assert [s.seeds for s in sides] == [40, 40]
+    assert [(s.seeds, s.devices) for s in sides] == [(40, "H200")] * 2
 
 
 def test_the_second_look_is_one_with_more_seeds_than_were_seen():
