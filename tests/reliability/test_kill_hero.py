@@ -46,6 +46,7 @@ def end(folder, digest):
     return digest, (folder / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_stopped_in_each_phase(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
