@@ -146,15 +146,17 @@ class Tables:
     def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
         """Merge with earlier tables, in the order of `jobs`.
 
-        A cell of `before` is kept if it has more seeds, all of them of runs among `jobs`.
+        Seeds of `before` that are not here are added to their cell where they are of runs among `jobs` and of the same
+        versions. A cell of `before` of other versions is kept whole if it has more seeds, all of them of such runs.
+        Curves, which do not tell seeds apart, are those of the tables with more seeds in the cell.
         """
         planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
-        kept = {
-            cell for cell, rows in theirs.items()
-            if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
-        }  # fmt: skip
+        whole = {cell for cell, rows in theirs.items() if all(row["hash"] in planned for row in rows)}
+        kept = {cell for cell in whole if len(theirs[cell]) > len(mine.get(cell, ()))}
         order = [(*cell, kind) for cell in dict.fromkeys((job.env, job.label) for job in jobs) for kind in KINDS]
-        summary = [row for cell in order for row in (theirs if cell in kept else mine).get(cell, ())]
+        summary = [
+            row for cell in order for row in _joined(mine.get(cell, []), theirs.get(cell, []), cell in kept, planned)
+        ]
         lines, old = _by_cell(self.curves), _by_cell(before.curves)
         curves = [row for cell in order for row in (old if cell in kept else lines).get(cell, ())]
         pictures = [
@@ -191,6 +193,19 @@ def _by_cell(rows: Iterable[Row]) -> dict[Cell, list[Row]]:
     for row in rows:
         cells.setdefault((*kinds.cell_of(row), kinds.kind_of(row)), []).append(row)
     return cells
+
+
+def _joined(new: list[Row], old: list[Row], kept: bool, planned: set[str]) -> list[Row]:
+    """The rows of a cell in two tables: the new ones and the old seeds that fit, or the old ones where these are more.
+
+    kept: whether there are more old ones, all planned.
+    """
+    versions, seeds = {row["versions"] for row in new}, {row["seed"] for row in new}
+    others = [row for row in old if row["seed"] not in seeds]
+    fitting = [row for row in others if row["hash"] in planned and row["versions"] in versions]
+    if kept and len(fitting) < len(others):
+        return old
+    return sorted([*new, *fitting], key=lambda row: row["seed"]) if fitting else new
 
 
 def _pictured(name: str) -> Cell:

@@ -214,8 +214,6 @@ def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tu
 def why(v: Verdict) -> str:
     """The reason of a verdict in one sentence."""
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
-    if v.apart:
-        return f"No kind of device has seeds of all that are compared: {v.others}."
     if not math.isfinite(v.low):
         return f"Values of {seeds} seeds do not make an interval."
     claim, sides = v.claim, ("above", "below")
@@ -226,7 +224,8 @@ def why(v: Verdict) -> str:
     place = {"PASS": f"lies {good}", "FAIL": f"lies {bad}"}.get(v.outcome, "reaches over")
     spread = f"{number(v.low)} to {number(v.high)}"
     usual = "95 % " if v.level == LEVEL else ""
-    return f"The {usual}interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
+    where = " No kind of device has seeds of both sides." if v.apart else ""
+    return f"The {usual}interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}.{where}"
 
 
 def bound_of(claim: Claim) -> str:
@@ -237,7 +236,8 @@ def bound_of(claim: Claim) -> str:
 DEVICES_NOTE = (
     "- Devices: runs were on cores, except where a number of seeds names another device. A claim, a figure and a table "
     "have seeds on one kind of device, CPU or GPU, for all their agents: the kind on which the agent with fewest seeds "
-    "has more. A claim names the seeds on the other kind, which it leaves out."
+    "has more. A claim names the seeds on the other kind, which it leaves out; where no kind has seeds of both its "
+    "sides, each has its own, and the claim says so."
 )
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
@@ -264,7 +264,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     for v in verdicts:
         claim = v.claim
         both = [s for s in (v.left, v.right) if s]
-        named = v.others or any(s.devices for s in both)
+        named = v.others or v.apart or any(s.devices for s in both)
         on = [f", on {s.devices or 'cpu'}" if named else "" for s in both]
         sides = [
             f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned}{device})"

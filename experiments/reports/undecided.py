@@ -82,8 +82,9 @@ def page(results: Path = RESULTS) -> str:
 
 def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Path) -> tuple[float, list[str]]:
     """(cost, cells of the table) of a claim."""
-    claim, kind = one.claim, kinds.chosen(rows, cells_of(one.claim))
-    sides, rows = sides_of(claim, rows), kinds.on(rows, kind)
+    claim = one.claim
+    kind, rows = kinds.for_claim(rows, cells_of(claim))
+    sides = sides_of(claim, rows)
     labels, needed = [one.label for one in sides], seeds_needed(claim, sides)
     each = [minutes_a_seed(rows, env, label) for env in claim.envs for label in labels]
     cost = sum(each) * needed if needed else math.inf
