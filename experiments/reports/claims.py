@@ -191,12 +191,32 @@ def difference_interval(
     return float(low), float(high)
 
 
+def bounds(
+    claim: Claim, left: np.ndarray, right: np.ndarray | None, level: float = statistics.LEVEL
+) -> tuple[float, float]:
+    """Confidence interval of the difference in favour of a claim of values [S]; without `right`, of left's mean."""
+    if right is None:
+        return interval(left, claim.scores, level)
+    low, high = difference_interval(left, right, claim.scores, claim.part, level)
+    return (low, high) if claim.better == "higher" else (-high, -low)
+
+
+def outcome_of(claim: Claim, low: float, high: float) -> str:
+    """PASS, FAIL or INCONCLUSIVE for an interval that `bounds` gave.
+
+    Left's mean alone is compared with a fixed number: it must lie on the better side of it.
+    """
+    if claim.right is None and claim.better == "lower" and claim.within is None:
+        return decide(-high, -low, margin=-claim.margin, within=None)
+    return decide(low, high, margin=claim.margin, within=claim.within)
+
+
 def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
     """The distribution of a metric's values: as a claim of the experiment declares, or as `experiments.metrics` does.
 
     A metric that is not registered and that no claim is about counts as real.
     """
-    for claim in (*experiment.claims, *experiment.gpu_claims):
+    for claim in experiment.every_claim:
         if (claim.metric, claim.env) == (metric, env):
             return claim.scores
     try:
@@ -246,18 +266,12 @@ def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None)
         return Verdict(claim, "NOT RUN", left, right, reduced=reduced)
     if any(len(s.values) < kinds.LEAST_SEEDS for s in sides):
         return Verdict(claim, "INCONCLUSIVE", left, right, reduced=reduced)
-    sign, skewed = 1.0 if claim.better == "higher" else -1.0, claim.scores.kind == "skewed"
+    low, high = bounds(claim, left.values, right.values if right else None, level)
+    outcome, skewed = outcome_of(claim, low, high), claim.scores.kind == "skewed"
     if right is None:
-        # Compared with a fixed number: left's mean must lie on the better side of it.
-        low, high = interval(left.values, claim.scores, level)
-        ends = (low, high) if sign > 0 or claim.within else (-high, -low)
-        outcome = decide(*ends, margin=sign * claim.margin, within=claim.within)
         coverage = statistics.skewed_coverage(left.values) if skewed else math.nan
         return Verdict(claim, outcome, left, None, left.mean, low, high, math.nan, reduced, coverage, level)
-    rival = claim.part * right.values
-    ends = difference_interval(left.values, right.values, claim.scores, claim.part, level)
-    low, high = sorted(sign * x for x in ends)
-    outcome = decide(low, high, margin=claim.margin, within=claim.within)
+    sign, rival = 1.0 if claim.better == "higher" else -1.0, claim.part * right.values
     difference = sign * float(np.mean(left.values) - np.mean(rival))
     ahead, behind = (left.values, rival) if sign > 0 else (rival, left.values)
     coverage = statistics.skewed_coverage(left.values, rival) if skewed else math.nan

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import Claim, Experiment
+from prospect_rl.experiments.api import Experiment
 from prospect_rl.experiments.reports import kinds
 from prospect_rl.experiments.reports.statistics import bootstrap_interval, iqm, present
 from prospect_rl.experiments.reports.tables_csv import Row, read_csv, write_csv
@@ -245,7 +245,7 @@ def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[s
     """The metrics of summary.csv: all metrics of evaluation and ledger, then those that the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
     names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
-    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in _claims(experiment))]
+    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.every_claim)]
     return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
 
 
@@ -253,12 +253,8 @@ def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
     """Those of `names` that the report's tables and curves show: the declared metrics, or a default selection."""
     names = list(names)
     usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
-    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in _claims(experiment))]
+    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.every_claim)]
     return [name for name in dict.fromkeys(wanted) if name in names]
-
-
-def _claims(experiment: Experiment) -> tuple[Claim, ...]:
-    return (*experiment.claims, *experiment.gpu_claims)
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:
