@@ -68,22 +68,23 @@ def report(
     return render(experiment, tier, folder)
 
 
-def _seed(row: Row) -> int:
-    return int(row["seed"])
-
-
 def _planned(experiment: Experiment, tier: str, root: Path | None, before: Sequence[Row]) -> list[Job]:
     """The runs of a tier as declared, and those that a folder or the tables show: on a GPU, or of fewer seeds as one.
 
     Most seeds first, so that a run of fewer counts only where the larger one has not finished.
     """
-    jobs = plan(experiment, tier, root=root)
-    base, known = jobs[0].out.parents[2], {row["hash"] for row in before}
-    counts = {int(path.name.split("-")[2]) + 1 for path in base.glob("*/*/seeds-0-*")}
-    last = {(*kinds.cell_of(row), kinds.kind_of(row)): int(row["seed"]) for row in sorted(before, key=_seed)}
-    counts |= {seed + 1 for seed in last.values()}
+    jobs, cells = plan(experiment, tier, root=root), experiment.tier(tier)
+    base, known, seen = jobs[0].out.parents[2], {row["hash"] for row in before}, dict[tuple[str, ...], int]()
+    for row in before:
+        cell = (*kinds.cell_of(row), kinds.kind_of(row))
+        seen[cell] = max(seen.get(cell, 0), int(row["seed"]) + 1)
+    counts = {*seen.values(), *(int(path.name.split("-")[2]) + 1 for path in base.glob("*/*/seeds-0-*"))}
     for kind in KINDS[tier == GPU :]:
-        for count in (None, *sorted(counts, reverse=True)):
+        other = kind != jobs[0].device
+        if other and not any(base.glob(f"*/*/*-{kind}")) and kind not in {cell[2] for cell in seen}:
+            continue
+        most = max(cells.seeds_of(label, kind) for label in cells.agents)
+        for count in (*([most] if other else ()), *sorted((x for x in counts if x < most), reverse=True)):
             more = plan(experiment, tier, root=root, device=kind, seeds=count)
             jobs += [job for job in more if job.out.exists() or job.hash in known]
     return list({job.out: job for job in jobs}.values())
