@@ -21,7 +21,7 @@ from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.reading import Reading, check_reading, read
 from prospect_rl.experiments.site.build import save
 from prospect_rl.experiments.site.explain import About, page
-from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive
+from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive, waiting
 
 STATES, PICTURES = 200, 8
 """States kept of the episode that is shown, and pictures drawn of them."""
@@ -43,18 +43,19 @@ def explain_run(words: Sequence[str]) -> int:
     parser.add_argument("--oblique", action="store_true", help="Also seek one oblique tree (takes minutes).")
     args = parser.parse_args(list(words))
     folders = seeds_in(args.run)
-    found = reopen.open_run(chosen(folders, args.seed), args.seed)
+    found = reopen.open_run(chosen(args.run, folders, args.seed), args.seed)
     check_reading(found.run.agent)
     machine.enable_compilation_cache()
     env = found.run.make_env()
     agent = found.run.agent.bind(env.spec)
     kinds: tuple[trees.Kind, ...] = ("each", "one", *(("oblique",) if args.oblique else ()))
-    reading = read(
-        agent, env, reopen.shipped(found, agent), found.seed, episodes=args.episodes, depth=args.depth, kinds=kinds,
-        states=STATES,
-    )  # fmt: skip
+    with waiting("playing episodes and fitting trees ..."):
+        reading = read(
+            agent, env, reopen.shipped(found, agent), found.seed, episodes=args.episodes, depth=args.depth,
+            kinds=kinds, states=STATES,
+        )  # fmt: skip
     path = args.out or found.folder / "explain.html"
-    rows = [row for folder in folders for row in (Folder(folder).result or {"rows": []})["rows"]]
+    rows = [row for folder in folders.values() for row in (Folder(folder).result or {"rows": []})["rows"]]
     about = about_of(found, agent, env, reading, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, f"{about.title} - Prospect", page(reading, about))
@@ -69,20 +70,26 @@ def explain_run(words: Sequence[str]) -> int:
     return 0
 
 
-def seeds_in(run: Path) -> list[Path]:
-    """The run's own folder, or the folders of its seeds."""
-    each = sorted(run.glob("seed-*/run.json"), key=lambda path: (len(path.parent.name), path))
-    return [path.parent for path in each] if each and not (run / "run.json").exists() else [run]
+def seeds_in(run: Path) -> dict[int | None, Path]:
+    """Seed -> its folder in the folder of a run of several seeds; None -> the folder of any other run.
+
+    Raises ValueError, in one line, where a seed has more than one.
+    """
+    each = sorted((int(path.parent.name.split("-")[1]), path.parent) for path in run.glob("seed-[0-9]*/run.json"))
+    if (run / "run.json").exists() or not each:
+        return {None: run}
+    if len(dict(each)) < len(each):
+        raise ValueError(f"{run} has several runs of one seed: name one of them")
+    return dict(each)
 
 
-def chosen(folders: list[Path], seed: int | None) -> Path:
+def chosen(run: Path, folders: dict[int | None, Path], seed: int | None) -> Path:
     """The folder of a seed; the first without one. Raises ValueError, in one line, for a seed that has none."""
-    if len(folders) == 1 or seed is None:
-        return folders[0]
-    named = {int(folder.name.split("-")[1]): folder for folder in folders}
-    if seed not in named:
-        raise ValueError(f"{folders[0].parent} has no seed {seed}; it has {', '.join(map(str, named))}")
-    return named[seed]
+    if None in folders or seed is None:
+        return next(iter(folders.values()))
+    if seed not in folders:
+        raise ValueError(f"{run} has no seed {seed}; it has {', '.join(map(str, folders))}")
+    return folders[seed]
 
 
 def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, rows: list[dict[str, Any]]) -> About:
@@ -103,16 +110,13 @@ def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, r
 
 def parameters_of(agent: Agent, env: Env, law: Law) -> list[tuple[str, int]]:
     """(policy, its number of parameters), this one first, then what acts at a step and rivals."""
-    spec, experts = env.spec, len(law.router_bias)
-    parts = (law.router_kernel, law.router_bias, law.mean_kernel, law.mean_bias, law.log_std_kernel, law.log_std_bias)
-    total = sum(x.size for x in parts if x is not None)
-    router = law.router_kernel.size + law.router_bias.size
-    own = [("router and all experts", total), ("router and one expert", router + (total - router) // experts)]
+    spec, (experts, features, outputs) = env.spec, law.mean_kernel.shape
+    counts = sizes.parameters(features, outputs, experts, heads=1 if law.log_std_kernel is None else 2)
+    own = [(name, counts[name]) for name in ("router and all experts", "router and one expert")]
     if not isinstance(spec.action, Box) or not isinstance(spec.obs, Box):
-        width = getattr(agent, "hidden", (64, 64))
-        sides = (law.router_kernel.shape[0], *width, law.mean_bias.shape[1])
-        dense = sum((a + 1) * b for a, b in zip(sides, sides[1:], strict=False))
-        return [*own, (f"a network of {' x '.join(map(str, width))} on the same features", dense)]
+        hidden = getattr(agent, "hidden", (64, 64))
+        dense = sizes.dense_parameters(features, *hidden, outputs)
+        return [*own, (f"a network of {' x '.join(map(str, hidden))} on the same features", dense)]
     rivals = {"SAC-S": (sizes.small_width(spec, experts),), "SAC-M": (sizes.medium_width(spec, experts),),
               "SAC": (256, 256)}  # fmt: skip
     return [

@@ -46,7 +46,12 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {**found, "device": jax.devices()[0].device_kind}  # "cpu", or the model of the GPU
+    return {**found, "device": device_model()}
+
+
+def device_model() -> str:
+    """What this process computes on: "cpu", or the model of the GPU."""
+    return jax.devices()[0].device_kind
 
 
 def git_commit() -> str | None:

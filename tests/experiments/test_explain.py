@@ -118,6 +118,9 @@ def test_a_folder_of_seeds(run, tmp_path, capsys):
     assert "All seeds" in text and "seed 0" in text and (tmp_path / "a" / "trees.json").exists()
     assert main(["explain", str(tmp_path), "--seed", "7"]) == 2
     assert "has no seed 7; it has 0, 10" in capsys.readouterr().err
+    (tmp_path / "seed-0-other").symlink_to(folder, target_is_directory=True)
+    assert main(["explain", str(tmp_path)]) == 2
+    assert "has several runs of one seed: name one of them" in capsys.readouterr().err
 
 
 # --- what has no page ------------------------------------------------------------------------------------
