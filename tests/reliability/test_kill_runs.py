@@ -1,4 +1,4 @@
-"""`mex_velocity` killed with SIGKILL, twice in the middle of an episode, writes the metrics of a run left alone."""
+"""A run killed with SIGKILL, twice in the middle of an episode, writes the metrics of one left alone."""
 
 import os
 import subprocess
@@ -17,14 +17,18 @@ from prospect_rl.experiments import driver, train
 from prospect_rl.experiments.api import load
 
 driver.SAVE_EVERY, driver.SAVE_SHARE = 0.0, float("inf")
-tier = load("mex_velocity").tier("smoke")
-train(tier.agents["mex"], tier.envs[0], budget=tier.budget, evals=tier.evals, out=sys.argv[1], chunk_s=0.2)
+folder, experiment, label, budget = sys.argv[1:]
+tier = load(experiment).tier("smoke")
+train(tier.agents[label], tier.envs[0], budget=int(budget), evals=tier.evals, out=folder, chunk_s=0.2)
 """
+CASES = [("mex_velocity", "mex", 2000), ("smose_mujoco", "smose", 4000)]
+"""Experiment, agent's label in it, steps."""
 
 
-def start(folder):
+def start(folder, *words):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NPROC": "1"}
-    return subprocess.Popen([sys.executable, "-c", RUN, str(folder)], env=environment, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", RUN, *map(str, (folder, *words))]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
 def finish(process, folder):
@@ -34,16 +38,18 @@ def finish(process, folder):
 
 
 @pytest.mark.slow
-def test_the_same_metrics_after_kills(tmp_path):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_the_same_metrics_after_kills(case, tmp_path):
     calm, killed, reached = tmp_path / "calm", tmp_path / "killed", 0
-    wanted = finish(start(calm), calm)
+    wanted = finish(start(calm, *case), calm)
     for _ in range(2):
-        process, deadline = start(killed), time.monotonic() + 120
+        process, deadline = start(killed, *case), time.monotonic() + 120
         while not (found := checkpoint.steps(killed / "checkpoints")) or int(found[-1].name) <= reached:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
         process.communicate()
         reached = int(found[-1].name)
-    assert 0 < reached < 2000 and not (killed / "result.json").exists()
-    assert finish(start(killed), killed) == wanted
+    assert 0 < reached < case[-1] and not (killed / "result.json").exists()
+    assert finish(start(killed, *case), killed) == wanted
