@@ -97,10 +97,12 @@ def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, r
     features, actions = names_of(env.spec)
     pictures, why = pictures_of(env, reading)
     used = int(np.sum(reading.usage > 0))
+    fields = ", ".join(f"{name} {value}" for name, value in found.run.env_fields)
     facts: list[tuple[str, object]] = [
-        ("Agent", type(agent).__name__), ("Environment", env.spec.id), ("Seed", found.seed),
+        ("Agent", type(agent).__name__), ("Environment", f"{env.spec.id}, {fields}" if fields else env.spec.id),
+        ("Seed", found.seed),
         ("Budget", f"{found.run.budget:,} steps"),
-        ("Experts", f"{len(reading.usage)}, of which {used} act"),
+        ("Experts", f"{len(reading.usage)}, of which {used} {'acts' if used == 1 else 'act'}"),
         ("Observation", f"{len(features)} features"), ("Action", f"{len(actions)}: {', '.join(actions)}"),
     ]  # fmt: skip
     title = f"{type(agent).__name__} on {env.spec.id}"

@@ -121,6 +121,7 @@ def _returns(reading: Reading) -> Html:
     head = ["reading", "the action", "mean return", "deviation", "least", "most"]
     remark = note(
         f"Whole episodes from {len(reading.length)} starts, the same for all; trees were fitted on other episodes."
+        f"{' Everywhere here the largest score acts; a run without `greedy` draws by the scores.' if discrete else ''}"
     )
     made = table(head, [*rows, *alone[:1]], caption="Returns of the readings")
     others = element("details", element("summary", "Every expert alone"), table(head, alone, caption="Experts alone"))

@@ -200,7 +200,8 @@ def test_observations_that_never_vary():
 
 
 def test_discrete_choices_have_scores():
-    assert "the largest score wins" in explain.page(by_hand(2, [0, 1, 0, 1], discrete=True), ABOUT)
+    text = explain.page(by_hand(2, [0, 1, 0, 1], discrete=True), ABOUT)
+    assert "the largest score wins" in text and "draws by the scores" in text
 
 
 def test_effects_are_in_units_of_the_spread():
