@@ -43,7 +43,7 @@ def explain_run(words: Sequence[str]) -> int:
     parser.add_argument("--oblique", action="store_true", help="Also seek one oblique tree (takes minutes).")
     args = parser.parse_args(list(words))
     folders = seeds_in(args.run)
-    found = reopen.open_run(chosen(args.run, folders, args.seed), args.seed)
+    found = reopen.open_run(chosen(folders, args.seed), args.seed)
     check_reading(found.run.agent)
     machine.enable_compilation_cache()
     env = found.run.make_env()
@@ -55,7 +55,8 @@ def explain_run(words: Sequence[str]) -> int:
             kinds=kinds, states=STATES,
         )  # fmt: skip
     path = args.out or found.folder / "explain.html"
-    rows = [row for folder in folders.values() for row in (Folder(folder).result or {"rows": []})["rows"]]
+    alike = [one for one in folders if config_of(one).get("device") == config_of(found.folder).get("device")]
+    rows = [row for folder in alike for row in (Folder(folder).result or {"rows": []})["rows"]]
     about = about_of(found, agent, env, reading, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, f"{about.title} - Prospect", page(reading, about))
@@ -70,26 +71,37 @@ def explain_run(words: Sequence[str]) -> int:
     return 0
 
 
-def seeds_in(run: Path) -> dict[int | None, Path]:
-    """Seed -> its folder in the folder of a run of several seeds; None -> the folder of any other run.
+def seeds_in(run: Path) -> list[Path]:
+    """The run's own folder, or the folders of its seeds, each with one or several.
 
-    Raises ValueError, in one line, where a seed has more than one.
+    Raises ValueError, in one line, where these are runs of different settings.
     """
-    each = sorted((int(path.parent.name.split("-")[1]), path.parent) for path in run.glob("seed-[0-9]*/run.json"))
+    each = sorted(run.glob("seed*-*/run.json"), key=lambda path: (len(path.parent.name), path))
     if (run / "run.json").exists() or not each:
-        return {None: run}
-    if len(dict(each)) < len(each):
-        raise ValueError(f"{run} has several runs of one seed: name one of them")
-    return dict(each)
+        return [run]
+    folders = [path.parent for path in each]
+    settings = [{name: x for name, x in config_of(one).items() if name not in ("seeds", "device")} for one in folders]
+    if any(one != settings[0] for one in settings):
+        raise ValueError(f"{run} has runs of different settings: name one of them")
+    return folders
 
 
-def chosen(run: Path, folders: dict[int | None, Path], seed: int | None) -> Path:
+def chosen(folders: list[Path], seed: int | None) -> Path:
     """The folder of a seed; the first without one. Raises ValueError, in one line, for a seed that has none."""
-    if None in folders or seed is None:
-        return next(iter(folders.values()))
-    if seed not in folders:
-        raise ValueError(f"{run} has no seed {seed}; it has {', '.join(map(str, folders))}")
-    return folders[seed]
+    if len(folders) == 1 or seed is None:
+        return folders[0]
+    named = {one: folder for folder in reversed(folders) for one in config_of(folder)["seeds"]}
+    if seed not in named:
+        raise ValueError(f"{folders[0].parent} has no seed {seed}; it has {', '.join(map(str, sorted(named)))}")
+    return named[seed]
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The configuration of a run. Raises ValueError, in one line, if it is not readable."""
+    try:
+        return durable.read_object(folder / "run.json")["config"]
+    except (ValueError, KeyError):
+        raise ValueError(f"{folder} is not a run folder (it has no readable run.json)") from None
 
 
 def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, rows: list[dict[str, Any]]) -> About:

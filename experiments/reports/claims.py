@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Scores, Tier
 from prospect_rl.experiments.metrics import number
-from prospect_rl.experiments.reports import statistics
-from prospect_rl.experiments.reports.records import devices_in
+from prospect_rl.experiments.reports import kinds, statistics
 from prospect_rl.experiments.reports.statistics import iqm, mann_whitney, present
 
-LEAST_SEEDS = 3
 METHODS = {
     ("real", 1): "Student's t", ("real", 2): "Welch's t", ("skewed", 1): "Student's t", ("skewed", 2): "Welch's t",
     ("bounded", 1): "Clopper-Pearson", ("bounded", 2): "Clopper-Pearson, two sides",
@@ -102,6 +100,10 @@ class Verdict:
     """Simulated coverage of the interval, for skewed scores."""
     level: float = statistics.LEVEL
     """Confidence level of the interval; higher where seeds were added after a look at the first ones."""
+    others: str = ""
+    """Which seeds of the agents are on another kind of device and left out, in words."""
+    apart: bool = False
+    """Whether the sides ran on different kinds of device, because no kind has seeds of both."""
 
     @property
     def method(self) -> str:
@@ -135,7 +137,7 @@ def side(rows: Sequence[Mapping[str, Any]], env: str, label: str, metric: str, p
         len(mine),
         present([row.get(metric, math.nan) for row in mine]),
         max(planned, len(mine)),
-        devices_in(mine),
+        kinds.devices_in(mine),
     )
 
 
@@ -146,15 +148,14 @@ def across(rows: Sequence[Mapping[str, Any]], claim: Claim, label: str, planned:
     counts where it has a value in all of them. The units count as known. Without a positive unit there is no value.
     """
     assert claim.unit is not None
-    units = [side(rows, env, claim.unit, claim.metric).mean for env in claim.envs]
+    units = {env: side(rows, env, claim.unit, claim.metric).mean for env in claim.envs}
     found: dict[int, list[float]] = {}
-    for env, unit in zip(claim.envs, units, strict=True):
-        for row in rows:
-            if row["env"] == env and row["label"] == label:
-                value = row.get(claim.metric, math.nan)
-                found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
-    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(claim.envs)]
-    return Side(label, len(whole), present(whole), max(planned, len(whole)))
+    mine = [row for row in rows if row["env"] in units and row["label"] == label]
+    for row in mine:
+        value, unit = row.get(claim.metric, math.nan), units[row["env"]]
+        found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
+    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(units)]
+    return Side(label, len(whole), present(whole), max(planned, len(whole)), kinds.devices_in(mine))
 
 
 def decide(low: float, high: float, *, margin: float, within: tuple[float, float] | None) -> str:
@@ -190,12 +191,32 @@ def difference_interval(
     return float(low), float(high)
 
 
+def bounds(
+    claim: Claim, left: np.ndarray, right: np.ndarray | None, level: float = statistics.LEVEL
+) -> tuple[float, float]:
+    """Confidence interval of the difference in favour of a claim of values [S]; without `right`, of left's mean."""
+    if right is None:
+        return interval(left, claim.scores, level)
+    low, high = difference_interval(left, right, claim.scores, claim.part, level)
+    return (low, high) if claim.better == "higher" else (-high, -low)
+
+
+def outcome_of(claim: Claim, low: float, high: float) -> str:
+    """PASS, FAIL or INCONCLUSIVE for an interval that `bounds` gave.
+
+    Left's mean alone is compared with a fixed number: it must lie on the better side of it.
+    """
+    if claim.right is None and claim.better == "lower" and claim.within is None:
+        return decide(-high, -low, margin=-claim.margin, within=None)
+    return decide(low, high, margin=claim.margin, within=claim.within)
+
+
 def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
     """The distribution of a metric's values: as a claim of the experiment declares, or as `experiments.metrics` does.
 
     A metric that is not registered and that no claim is about counts as real.
     """
-    for claim in (*experiment.claims, *experiment.gpu_claims):
+    for claim in experiment.every_claim:
         if (claim.metric, claim.env) == (metric, env):
             return claim.scores
     try:
@@ -204,11 +225,21 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
         return REAL
 
 
+def cells_of(claim: Claim) -> list[kinds.Cell]:
+    """The cells (environment, label) whose runs a claim is about."""
+    labels = dict.fromkeys(label for label in (claim.left, claim.right, claim.unit) if label is not None)
+    return [(env, label) for env in claim.envs for label in labels]
+
+
 def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None = None) -> list[Side]:
-    """The values of the agent that a claim is about and, where it has one, of its rival."""
+    """The values of the agent that a claim is about and, where it has one, of its rival, on one kind of device.
+
+    A side that has none there has those of the other kind.
+    """
+    kind, rows = kinds.for_claim(rows, cells_of(claim))
 
     def of(label: str) -> Side:
-        planned = tier.seeds_of(label) if tier else 0
+        planned = tier.seeds_of(label, kind) if tier else 0
         return (
             across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
         )
@@ -218,27 +249,29 @@ def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None 
 
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
     """Test a claim with the summary rows of a tier whose runs had this budget."""
-    sides = sides_of(claim, rows, tier)
+    cells = set(cells_of(claim))
+    used = kinds.for_claim(rows, cells)[1]
+    left_out = [row for row in rows if kinds.cell_of(row) in cells and not any(row is one for one in used)]
+    apart = len({kinds.kind_of(row) for row in used}) > 1
+    verdict = _judged(claim, sides_of(claim, rows, tier), budget, tier)
+    return replace(verdict, others=kinds.in_words(left_out), apart=apart)
+
+
+def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None) -> Verdict:
     left, right = sides[0], sides[1] if len(sides) > 1 else None
     reduced, level = budget < claim.paper_budget, statistics.LEVEL
     if tier and 0 < tier.seen < max(s.seeds for s in sides):
         level = statistics.LEVEL_OF_TWO_LOOKS
-    if any(s.seeds < LEAST_SEEDS for s in sides):
+    if any(s.seeds < kinds.LEAST_SEEDS for s in sides):
         return Verdict(claim, "NOT RUN", left, right, reduced=reduced)
-    if any(len(s.values) < LEAST_SEEDS for s in sides):
+    if any(len(s.values) < kinds.LEAST_SEEDS for s in sides):
         return Verdict(claim, "INCONCLUSIVE", left, right, reduced=reduced)
-    sign, skewed = 1.0 if claim.better == "higher" else -1.0, claim.scores.kind == "skewed"
+    low, high = bounds(claim, left.values, right.values if right else None, level)
+    outcome, skewed = outcome_of(claim, low, high), claim.scores.kind == "skewed"
     if right is None:
-        # Compared with a fixed number: left's mean must lie on the better side of it.
-        low, high = interval(left.values, claim.scores, level)
-        ends = (low, high) if sign > 0 or claim.within else (-high, -low)
-        outcome = decide(*ends, margin=sign * claim.margin, within=claim.within)
         coverage = statistics.skewed_coverage(left.values) if skewed else math.nan
         return Verdict(claim, outcome, left, None, left.mean, low, high, math.nan, reduced, coverage, level)
-    rival = claim.part * right.values
-    ends = difference_interval(left.values, right.values, claim.scores, claim.part, level)
-    low, high = sorted(sign * x for x in ends)
-    outcome = decide(low, high, margin=claim.margin, within=claim.within)
+    sign, rival = 1.0 if claim.better == "higher" else -1.0, claim.part * right.values
     difference = sign * float(np.mean(left.values) - np.mean(rival))
     ahead, behind = (left.values, rival) if sign > 0 else (rival, left.values)
     coverage = statistics.skewed_coverage(left.values, rival) if skewed else math.nan

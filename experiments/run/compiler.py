@@ -11,18 +11,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from prospect_rl.envs.threads import cores
+
 COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """On a CPU, use XLA's own calls for matrix products: at the size of these agents' products (256 rows through 256 units)
 they are a fifth faster with two threads than the library into which XLA would fuse them."""
 ONCE = {"xla_backend_optimization_level": 0}
 """On a CPU, options for programs that run once: they compile in a third of the time. A GPU's assembler dies of it."""
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 GPU = {
     "xla_gpu_exclude_nondeterministic_ops": True,
     "xla_gpu_enable_scatter_determinism_expander": True,  # else such a scatter is a loop over its indices, one by one
     # Choosing by measuring is nearly all of PPO's 105 s of compiling; without it, 19 s, and 5 s on 16 cores.
     "xla_gpu_autotune_level": 0,
-    "xla_gpu_force_compilation_parallelism": CORES,  # XLA itself would use as many as NPROC says, which is one
+    "xla_gpu_force_compilation_parallelism": cores(),  # XLA itself would use as many as NPROC says, which is one
 }
 """On a GPU, options for every program."""
 OPTIONS = {
@@ -32,13 +33,20 @@ OPTIONS = {
 """Kind of device -> program of a run -> its options."""
 
 
+def flag(name: str, value: Any) -> str:
+    """An option as XLA_FLAGS has it."""
+    return f"--{name}={str(value).lower()}"
+
+
 def options(program: str, device: str | None = None) -> dict[str, Any] | None:
     """The compiler's options for a program of a run on a kind of device (default: that of this process).
 
-    A flag in XLA_FLAGS, which the user or a parent process has set, is not overridden.
+    Another value in XLA_FLAGS, which the user has set, is not overridden. Ours, which `device.start` puts there, are
+    given all the same: XLA does not read the variable again if JAX had started before.
     """
     import jax
 
     flags = os.environ.get("XLA_FLAGS", "")
     chosen = OPTIONS.get(device or jax.default_backend(), {}).get(program, {})
-    return {name: value for name, value in chosen.items() if f"--{name}" not in flags} or None
+    told = {name for name, value in chosen.items() if f"--{name}" in flags and flag(name, value) not in flags.split()}
+    return {name: value for name, value in chosen.items() if name not in told} or None

@@ -60,7 +60,8 @@ EXPERIMENT = Experiment(
     ),
     repro=Tier(
         explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS, seeds=5, budget=303_104, evals=37,
-        eval_episodes=32, env_fields=banks(TASKS),
+        eval_episodes=32, env_fields=banks(TASKS), seen=5,
+        gpu_seeds={"ppo": 85, "noveld": 85},
     ),
     paper=Tier(
         explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS, seeds=5, budget=1_003_520, evals=49,

@@ -59,7 +59,7 @@ EXPERIMENT = Experiment(
     ),
     repro=Tier(
         explorers(("ppo", "count", "noveld", "ride")), TASKS, seeds=3, budget=1_998_848, evals=61, eval_episodes=32,
-        env_fields=banks(TASKS),
+        env_fields=banks(TASKS), seen=3, gpu_seeds={"ppo": 60, "noveld": 60, "count": 40},
     ),
     paper=Tier(
         explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS + MORE + STRETCH, seeds=5,

@@ -45,7 +45,8 @@ EXPERIMENT = Experiment(
     ),
     repro=Tier(
         RUN, MAZES, seeds={label: 3 if label == "cql" else 5 for label in RUN}, budget=SHORT, evals=10,
-        eval_episodes=EPISODES, datasets={env: data(env) for env in MAZES},
+        eval_episodes=EPISODES, datasets={env: data(env) for env in MAZES}, seen=5,
+        gpu_seeds=dict.fromkeys(("cde", *RIVALS), 40) | {"cql": 10},
     ),
     paper=Tier(
         all_learners(PAPER_BUDGET), MAZES, seeds=5, budget=PAPER_BUDGET, evals=20, eval_episodes=EPISODES,

@@ -66,7 +66,7 @@ def beside(percent: int, name: str = "K3") -> Claim:
 
 RUN = Tier(
     learners(SHORT, PERCENTS), (LARGE,), seeds=5, budget=SHORT, evals=10, eval_episodes=EPISODES,
-    datasets=subsets(data, PERCENTS),
+    datasets=subsets(data, PERCENTS), seen=5, gpu_seeds={"cde_100": 40, "optidice_100": 40},
 )  # fmt: skip
 
 EXPERIMENT = Experiment(

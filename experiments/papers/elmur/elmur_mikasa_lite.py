@@ -44,7 +44,10 @@ EXPERIMENT = Experiment(
          "bc_mlp": BC(hidden=(32,), batch_size=64), "random": Floor()},
         (COLOUR,), seeds=1, budget=100, evals=1, eval_episodes=20, datasets=data((COLOUR,), 100),
     ),
-    repro=Tier(agents(**SETTING), TASKS, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS, 1000)),
+    repro=Tier(
+        agents(**SETTING), TASKS, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS, 1000),
+        seen=3, gpu_seeds={"elmur": 60, "bc_mlp": 60, "transformer": 20},
+    ),
     paper=Tier(
         agents(**SETTING), TASKS, seeds=3, budget=20_000, evals=50, eval_episodes=100, datasets=data(TASKS, 1000),
     ),

@@ -74,7 +74,10 @@ EXPERIMENT = Experiment(
          "bc_mlp": BC(hidden=(32,), batch_size=64), "random": Floor()},
         SMOKE, seeds=1, budget=100, evals=2, eval_episodes=4, datasets=data(SMOKE, 100),
     ),
-    repro=Tier(agents(), TASKS_RUN, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS_RUN, 2000)),
+    repro=Tier(
+        agents(), TASKS_RUN, seeds=3, budget=600, evals=6, eval_episodes=50, datasets=data(TASKS_RUN, 2000), seen=3,
+        gpu_seeds=dict.fromkeys(("elmur", "bc_mlp", "transformer"), 60),
+    ),
     paper=Tier(agents(), ALL, seeds=3, budget=20_000, evals=50, eval_episodes=100, datasets=data(ALL, 3000)),
     claims=tuple(
         above(number, task, "elmur", right, margin, text)

@@ -170,6 +170,7 @@ EXPERIMENT = Experiment(
     repro=Tier(
         AGENTS, (ENV,), seeds=dict.fromkeys(AGENTS, 4) | MORE_SEEDS, budget=600, evals=12, eval_episodes=100,
         datasets=data(AGENTS, 2000), exams=all_exams(AGENTS), seen=4,
+        gpu_seeds=dict.fromkeys(("bptt12_.79", "rmt", "rate"), 20),
     ),
     paper=Tier(
         AGENTS, (ENV,), seeds=4, budget=38_000, evals=50, eval_episodes=100, datasets=data(AGENTS, 2000),
