@@ -42,7 +42,7 @@ STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
 SAC = "agents/online/sac.py: SACUpdates.critic_loss"
-SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
+SAC_ACTOR = "agents/online/sac.py: SACUpdates.soft_loss"
 SMOSE = "agents/online/smose/smose.py: Smose.actor_loss"
 USAGE = ("agents/online/smose/balance.py: usage",)
 TREE = ("agents/online/tree.py: TreeDagger.learn",)
@@ -157,10 +157,10 @@ ALL: tuple[Metric, ...] = (
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
         "learn/loss_actor", "loss of the actor", "loss",
-        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, SMOSE, "agents/offline/awac.py: AWAC.update", IQL),
+        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
-    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, SMOSE, *PPO, *GRPO)),
+    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO, *GRPO)),
     Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
            ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),

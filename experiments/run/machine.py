@@ -43,7 +43,12 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
     packages = {name: version_of(name) for name in ("jax", "jaxlib", "numpy", "flax", "mujoco")}
     found |= {name: version for name, version in packages.items() if version}
-    return {**found, "device": jax.devices()[0].device_kind}  # "cpu", or the model of the GPU
+    return {**found, "device": device_model()}
+
+
+def device_model() -> str:
+    """What this process computes on: "cpu", or the model of the GPU."""
+    return jax.devices()[0].device_kind
 
 
 def git_commit() -> str | None:
