@@ -90,8 +90,7 @@ class Tier:
         agents: Label -> agent, not bound to an environment. Tables and figures keep this order.
         envs: Ids of registered environments.
         seeds: Number of seeds, one for all agents or label -> number.
-        budget: Budget of each run, one for all environments or environment id -> budget; it counts environment steps,
-            evaluations or updates, depending on the agent.
+        budget: Budget of each run in its agent's unit, one for all or by label or environment id.
         evals: Number of metrics rows in a run.
         eval_episodes: Episodes per evaluation.
         env_fields: Environment id -> {field -> value}.
@@ -114,8 +113,9 @@ class Tier:
     """Ids of the registered environments, in the order of the tables."""
     seeds: int | Mapping[str, int]
     """Number of seeds, one for all agents or one per label."""
-    budget: int | Mapping[str, int]
-    """Environment steps, evaluations or updates of a run, one for all environments or one per environment id."""
+    budget: int | Mapping[str, int | Mapping[str, int]]
+    """Environment steps, evaluations or updates of a run: one for all, or by label (which takes precedence, and whose
+    entry may be by environment id) or by environment id."""
     evals: int = 50
     """Number of metrics rows in a run, evenly spaced over the budget."""
     eval_episodes: int = 1
@@ -131,17 +131,16 @@ class Tier:
     """If more seeds were declared after the verdicts of the first ones were known: the number of these first ones. A
     verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
     sized: Mapping[str, Callable[[Spec], Mapping[str, Any]]] = field(default_factory=dict)
-    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width that goes with the
-    numbers of observation and action components."""
+    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width."""
     gpu_seeds: int | Mapping[str, int] | None = None
     """Number of seeds of an agent that runs on a GPU, where all are one program and more cost little; by default and
     for labels that it leaves out as many as elsewhere."""
 
     def __post_init__(self) -> None:
-        for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
-            if isinstance(per, Mapping) and set(per) != keys:
-                raise ValueError(f"{name} names {sorted(per)}, but the tier has {sorted(keys)}")
+        if isinstance(seeds := self.seeds, Mapping) and set(seeds) != set(self.agents):
+            raise ValueError(f"seeds names {sorted(seeds)}, but the tier has {sorted(self.agents)}")
         for name, per, keys in (
+            ("budget", self.budget if isinstance(self.budget, Mapping) else {}, {*self.agents, *self.envs}),
             ("datasets", self.datasets, {*self.agents, *self.envs}),
             ("exams", self.exams, set(self.agents)),
             ("sized", self.sized, set(self.agents)),
@@ -149,6 +148,7 @@ class Tier:
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
+        _ = [self.budget_of(env, label) for env in self.envs for label in self.agents]  # raises where there is none
 
     def seeds_of(self, label: str, device: str = "cpu") -> int:
         """Number of seeds of an agent on a kind of device."""
@@ -159,9 +159,12 @@ class Tier:
                 return self.gpu_seeds[label]
         return self.seeds if isinstance(self.seeds, int) else self.seeds[label]
 
-    def budget_of(self, env: str) -> int:
-        """Budget of a run in an environment."""
-        return self.budget if isinstance(self.budget, int) else self.budget[env]
+    def budget_of(self, env: str, label: str) -> int:
+        """Budget of an agent's run in an environment. Raises ValueError if there is none."""
+        found = self.budget if isinstance(self.budget, int) else self.budget.get(label, self.budget.get(env))
+        if isinstance(found := found.get(env) if isinstance(found, Mapping) else found, int):
+            return found
+        raise ValueError(f"budget names neither {label} nor {env}: {label} has none in {env}")
 
     def agent_of(self, label: str, env: str) -> Agent:
         """The agent of a label in an environment, with the fields that follow from its spec."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from prospect_rl.experiments.api import GPU, TIERS, Claim, Experiment
 from prospect_rl.experiments.metrics import number, sentence
 from prospect_rl.experiments.reports import kinds, records, tables_csv
+from prospect_rl.experiments.reports.budgets import in_words, least_of, on_one_axis
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, judge
 from prospect_rl.experiments.reports.kinds import devices_in
 from prospect_rl.experiments.reports.records import Row
@@ -105,10 +106,9 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
-    budgets, cells = {row["env"]: int(row["budget"]) for row in rows}, experiment.tier(tier)
+    cells = experiment.tier(tier)
     known = [claim for claim in experiment.claims_of(tier) if set(claim.envs) <= set(cells.envs)]
-    least = [min(budgets.get(env, cells.budget_of(env)) for env in claim.envs) for claim in known]
-    verdicts = [judge(c, rows, budget=budget, tier=cells) for c, budget in zip(known, least, strict=True)]
+    verdicts = [judge(claim, rows, budget=least_of(claim, cells, rows), tier=cells) for claim in known]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())
@@ -122,7 +122,7 @@ def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) 
     cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
     found = records.tables_in(folder).shown()
     if "curves" in experiment.pictures and found.curves:
-        plots.draw_curves(found.curves, labels, rows[0]["unit"], folder / "curves.png")
+        plots.draw_curves(*on_one_axis(found.curves, rows), labels, folder / "curves.png")
         drawn.append(folder / "curves.png")
     if "exams" in experiment.pictures:
         plots.draw_exams(found.summary, labels, folder / "exams.png")
@@ -245,12 +245,10 @@ METRICS_NOTE = "What each metric is, its name in the tables and where it is comp
 
 def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     cells = experiment.tier(tier)
-    unit = rows[0]["unit"]
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
-    budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
     where = "" if tier == GPU else ", one core a run"
     lines = [
-        f"- Tier `{tier}`: {budgets}; {finished(experiment, tier, rows)}.",
+        f"- Tier `{tier}`: {in_words(cells, rows)}; {finished(experiment, tier, rows)}.",
         f"- Command: `make {experiment.name} TIER={tier}`",
         f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),

@@ -48,14 +48,15 @@ def compare(
 
     def tier(name: str) -> Tier:
         one = base.tier(name)
-        fields, budgets = {env: one.env_fields.get(env, searched.env_fields.get(env, {}))}, one.budget
+        fields = {env: one.env_fields.get(env, searched.env_fields.get(env, {}))}
+        tasks = (env,) if env in one.envs else one.envs
         agent = replace(one, env_fields=fields).agent_of(label, env)
         data = one.data_of(label, env) or searched.data_of(label, env)
         return replace(
             one, agents={"default": agent, "tuned": replace(agent, **settings)}, envs=(env,),
             seeds=one.seeds_of(label), exams={}, datasets={env: data} if data else {},
-            budget=budgets if isinstance(budgets, int) else budgets.get(env, max(budgets.values())),
-            env_fields=fields, sized={}, seen=0, gpu_seeds=None,
+            budget=max(one.budget_of(task, label) for task in tasks), env_fields=fields, sized={}, seen=0,
+            gpu_seeds=None,
         )  # fmt: skip
 
     claim = Claim(

@@ -13,6 +13,7 @@ import numpy as np
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.metrics import words_of
 from prospect_rl.experiments.reports import kinds, records
+from prospect_rl.experiments.reports.budgets import on_one_axis
 from prospect_rl.experiments.reports.claims import interval, scores_of, side
 from prospect_rl.experiments.reports.overview import Judged
 from prospect_rl.experiments.reports.records import Row
@@ -127,8 +128,8 @@ def named(results: Results, metric: str, env: str | None = None) -> Html:
 def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
     """(environment, metric) -> agent -> interquartile mean and band; agents without any value are omitted."""
     cells: dict[tuple[str, str, str], list[Row]] = {}
-    for row in results.curves:
-        cells.setdefault((row["env"], row["metric"], row["label"]), []).append(row)
+    for row in on_one_axis(results.curves, results.rows)[0]:
+        cells.setdefault((row["env"], row["metric"], row["label"]), []).append(dict(row))
     found: dict[tuple[str, str], dict[str, Line]] = {}
     for (env, metric, label), rows in cells.items():
         line = Line(*(np.array([row[name] for row in rows]) for name in ("used", "iqm", "low", "high")))

@@ -130,7 +130,7 @@ def test_bad_fields_are_one_line(fields, line):
 def test_where_they_do_not_fit():
     with pytest.raises(ValueError, match="a text has 10 tokens, but context is 8"):
         GRPO(**TINY, context=8).bind(envs.make("text/sum").spec)
-    with pytest.raises(ValueError, match="it needs a text task with a verifier"):
+    with pytest.raises(ValueError, match="it needs a task with a verifier"):
         HERO(**TINY).bind(envs.make("minigrid/Empty-5x5-v0").spec)
 
 
