@@ -9,6 +9,7 @@ import pytest
 
 from prospect_rl import agents, envs
 from prospect_rl.agents import GRPO, HERO
+from prospect_rl.envs.rollout import first_inputs
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.driver import train_run
 from prospect_rl.experiments.run.program import Program
@@ -37,6 +38,17 @@ def test_what_acting_stores_is_what_learning_finds(id, fields):
     found, _ = iterations(agent, envs.make(id), 2)
     for _, figures in found:
         assert abs(figures["learn/kl"]) < 1e-6 and figures["learn/clipped"] == 0
+
+
+def test_the_cache_is_the_memory_and_in_no_extras():
+    agent = GRPO(**TINY).bind(TEXT.spec)
+    behaviour = agent.exploit(agent.init(jax.random.key(0)))
+    memory = agent.memory(behaviour, jax.random.key(1))
+    layers, context, heads, size = 2, TEXT.spec.horizon, 1, 8
+    assert [x.shape for x in jax.tree.leaves(memory.window)] == 2 * [(layers, context, heads, size)]
+    _, obs = TEXT.reset(jax.random.key(2))
+    _, after, extras = agent.act(behaviour, memory, first_inputs(TEXT.spec, obs), jax.random.key(3))
+    assert after.count == 1 and all(x.shape == () for x in jax.tree.leaves(extras))
 
 
 def test_equal_rewards_teach_nothing():
