@@ -19,6 +19,7 @@ from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
 from prospect_rl.agents.language.grpo import GRPO
 from prospect_rl.agents.language.hero import HERO
+from prospect_rl.agents.language.hero_ppo import HeroPPO
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.bc import BC
 from prospect_rl.agents.offline.cde.cde import CDE
@@ -87,6 +88,7 @@ __all__ = [
     "EmitterStudy",
     "FilteredBC",
     "Floor",
+    "HeroPPO",
     "LatchBC",
     "MAPElites",
     "NovelD",
@@ -124,6 +126,7 @@ AGENTS: dict[str, type[Agent]] = {
     "floor": Floor,
     "grpo": GRPO,
     "hero": HERO,
+    "hero_ppo": HeroPPO,
     "icm": ICM,
     "iql": IQL,
     "latch": LatchBC,

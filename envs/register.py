@@ -59,6 +59,13 @@ ENVS: dict[str, str] = {
     "text/reverse": "prospect_rl.envs.text.tasks:Reverse",
     "text/sum": "prospect_rl.envs.text.tasks:Sum",
     "text/spell": "prospect_rl.envs.text.tasks:Spell",
+    "text/sort_verifiable": "prospect_rl.envs.text.regimes:sort_verifiable",
+    "text/sort_hard": "prospect_rl.envs.text.regimes:sort_hard",
+    "text/sort_mixed": "prospect_rl.envs.text.regimes:sort_mixed",
+    "verified/Empty-Random-6x6": "prospect_rl.envs.verified.grid:empty",
+    "verified/DoorKey-5x5": "prospect_rl.envs.verified.grid:doorkey",
+    "verified/MultiRoom-N2-S4": "prospect_rl.envs.verified.grid:multiroom",
+    "verified/reacher": "prospect_rl.envs.verified.reach:Reach",
     **{f"popgym/{name}": f"prospect_rl.envs.memory.popgym:{name}" for name in POPGYM},  # POPGym's classes
     **{
         f"minigrid/{name}": f"prospect_rl.envs.minigrid.env:{name}" for name in TASKS

@@ -90,8 +90,8 @@ class Tier:
         agents: Label -> agent, not bound to an environment. Tables and figures keep this order.
         envs: Ids of registered environments.
         seeds: Number of seeds, one for all agents or label -> number.
-        budget: Budget of each run, one for all environments or environment id -> budget; it counts environment steps,
-            evaluations or updates, depending on the agent.
+        budget: Budget of each run: one for all, or by label or environment id; it counts environment steps, evaluations
+            or updates, depending on the agent.
         evals: Number of metrics rows in a run.
         eval_episodes: Episodes per evaluation.
         env_fields: Environment id -> {field -> value}.
@@ -113,8 +113,9 @@ class Tier:
     """Ids of the registered environments, in the order of the tables."""
     seeds: int | Mapping[str, int]
     """Number of seeds, one for all agents or one per label."""
-    budget: int | Mapping[str, int]
-    """Environment steps, evaluations or updates of a run, one for all environments or one per environment id."""
+    budget: int | Mapping[str, int | Mapping[str, int]]
+    """Environment steps, evaluations or updates of a run: one for all, or by label or by environment id, for agents
+    that count in different units. An entry for the label takes precedence; it may be a mapping of environment ids."""
     evals: int = 50
     """Number of metrics rows in a run, evenly spaced over the budget."""
     eval_episodes: int = 1
@@ -134,24 +135,37 @@ class Tier:
     numbers of observation and action components."""
 
     def __post_init__(self) -> None:
-        for name, per, keys in (("seeds", self.seeds, set(self.agents)), ("budget", self.budget, set(self.envs))):
-            if isinstance(per, Mapping) and set(per) != keys:
-                raise ValueError(f"{name} names {sorted(per)}, but the tier has {sorted(keys)}")
+        if isinstance(self.seeds, Mapping) and set(self.seeds) != set(self.agents):
+            raise ValueError(f"seeds names {sorted(self.seeds)}, but the tier has {sorted(self.agents)}")
         for name, per, keys in (
+            ("budget", self.budget if isinstance(self.budget, Mapping) else {}, {*self.agents, *self.envs}),
             ("datasets", self.datasets, {*self.agents, *self.envs}),
             ("exams", self.exams, set(self.agents)),
             ("sized", self.sized, set(self.agents)),
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
+        for env in self.envs:
+            for label in self.agents:
+                self.budget_of(env, label)  # raises where there is none
 
     def seeds_of(self, label: str) -> int:
         """Number of seeds of an agent."""
         return self.seeds if isinstance(self.seeds, int) else self.seeds[label]
 
-    def budget_of(self, env: str) -> int:
-        """Budget of a run in an environment."""
-        return self.budget if isinstance(self.budget, int) else self.budget[env]
+    def budget_of(self, env: str, label: str) -> int:
+        """Budget of an agent's run in an environment. Raises ValueError if there is none."""
+        if isinstance(self.budget, int):
+            return self.budget
+        found = self.budget.get(label, self.budget.get(env))
+        budget = found.get(env) if isinstance(found, Mapping) else found
+        if not isinstance(budget, int):
+            raise ValueError(f"budget names neither {label} nor {env}: {label} has none in {env}")
+        return budget
+
+    def budgets_of(self, env: str) -> list[int]:
+        """The budgets that runs in an environment have, each once."""
+        return list(dict.fromkeys(self.budget_of(env, label) for label in self.agents))
 
     def agent_of(self, label: str, env: str) -> Agent:
         """The agent of a label in an environment, with the fields that follow from its spec."""

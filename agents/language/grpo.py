@@ -13,7 +13,7 @@ PPO. Shapes: P starts, N members of a group, B episodes, T steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -31,12 +31,23 @@ from prospect_rl.agents.api import (
     Tree,
     hyper,
 )
-from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
+from prospect_rl.agents.language.grpo_data import (
+    WINDOW,
+    Behaviour,
+    Extras,
+    Rows,
+    Starved,
+    State,
+    mean_over,
+    rows_of,
+    speaks,
+    starved,
+)
 from prospect_rl.agents.nn.actor_critic import ActorCritic, actor_critic, replay
 from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.ops.distributions import Categorical
-from prospect_rl.agents.ops.groups import group_advantage, shares
+from prospect_rl.agents.ops.groups import group_advantage, mixed, over, shares
 from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.sampled import Sampled
 
@@ -47,6 +58,9 @@ class GRPO(Sampled):
 
     default_run = DefaultRun("text/sort", 150_000)
     vmap_seeds: ClassVar[bool] = False
+    in_step: ClassVar[bool] = True
+    valued: ClassVar[bool] = False
+    """Whether the policy's network has a value that is learned."""
 
     prompts: int = hyper(32, least=1)
     """Number of different starts (problems) in an iteration (P)."""
@@ -56,8 +70,10 @@ class GRPO(Sampled):
     """Number of iterations of cold start, in which a text task's expert is imitated; there is none in other tasks."""
     learning_rate: float = hyper(1e-3, above=0)
     """Step size of the Adam optimiser."""
+    epochs: int = hyper(1, least=1)
+    """Number of passes over the episodes of an iteration."""
     minibatches: int = hyper(4, least=1)
-    """Number of gradient steps in an iteration, each on its own part of the episodes."""
+    """Number of gradient steps in a pass, each on its own part of the episodes."""
     clip_low: float = hyper(0.2, least=0, below=1)
     """How far below 1 the ratio of new to old probability may go before its gradient stops."""
     clip_high: float = hyper(0.28, least=0)
@@ -149,7 +165,7 @@ class GRPO(Sampled):
         action: Any = self.bound.action
         return Decoder(
             action.n, self.bound.horizon, self.layers, self.width, self.heads, self.kv_heads, self.ffn,
-            dtype=self.products,
+            value=self.valued, dtype=self.products,
         )  # fmt: skip
 
     @property
@@ -157,16 +173,16 @@ class GRPO(Sampled):
         """Whether the policy has a memory."""
         return self.text or self.recurrent > 0
 
-    def outputs(self, params: Tree, obs: Tree, first: Array) -> Array:
-        """The network's outputs [B, T, A] at all steps of whole episodes [B, T]."""
+    def outputs(self, params: Tree, obs: Tree, first: Array) -> tuple[Array, Array]:
+        """(the network's outputs [B, T, A], its values [B, T]) at all steps of whole episodes [B, T]."""
         network: Any = self.network
         if self.text:
-            return jax.vmap(lambda tokens: network.apply(params, tokens)[0])(obs)
+            return jax.vmap(lambda tokens: network.apply(params, tokens))(obs)
         if not self.recurrent:
-            return jax.vmap(jax.vmap(lambda obs: network.apply(params, (), obs)[1]))(obs)
+            return jax.vmap(jax.vmap(lambda obs: network.apply(params, (), obs)[1:]))(obs)
         opened = network.apply(params, method="open")
         memory = jax.tree.map(lambda x: jnp.broadcast_to(x, (first.shape[0], *x.shape)), opened)
-        return replay(network, params, memory, obs, first)[0]
+        return replay(network, params, memory, obs, first)
 
     def init(self, key: Key) -> State:
         """A network with random weights."""
@@ -175,7 +191,8 @@ class GRPO(Sampled):
         given = (jnp.zeros(1, jnp.int32),) if self.text else (None, blank(self.bound.obs))
         params = network.init(k_params, *given)
         cold = params if self.kl else ()
-        return State(params, self.optimiser.init(params), cold, jnp.int32(0), self.begin(k_variant))
+        never = Starved(jnp.ones(WINDOW), jnp.int32(-1))
+        return State(params, self.optimiser.init(params), cold, jnp.int32(0), self.begin(k_variant), never)
 
     def phase(self, state: State) -> Array | int:
         """0 during the cold start, then 1; always 0 if `cold` is."""
@@ -206,12 +223,11 @@ class GRPO(Sampled):
         return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate)))
 
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, Figures]:
-        """One pass over the episodes in minibatches; of the cold start on what the expert says, else on advantages."""
+        """Passes over the episodes in minibatches; of the cold start on what the expert says, else on advantages."""
         k_rewards, k_passes = jax.random.split(key)
         cold = self.text and self.cold > 0 and phase == 0
         reward, variant, figures = self.rewards(state, data, k_rewards)
-        advantage = self.advantages(reward)
-        rows, loss = rows_of(data, advantage, text=self.text), self.imitation if cold else self.loss
+        rows, loss = self.rows(state, data, reward), self.imitation if cold else self.loss
 
         def update(learner: tuple[Tree, Tree], rows: Rows) -> tuple[tuple[Tree, Tree], Figures]:
             params, optimiser = learner
@@ -220,49 +236,75 @@ class GRPO(Sampled):
             return (optax.apply_updates(params, change), optimiser), found
 
         (params, optimiser), found = passes(
-            update, (state.params, state.optimiser), rows, k_passes, epochs=1, minibatches=self.minibatches
-        )
-        figures |= found | self.group_figures(data, reward, advantage)
+            update, (state.params, state.optimiser), rows, k_passes, epochs=self.epochs,
+            minibatches=self.minibatches,
+        )  # fmt: skip
+        state, groups = self.counted(state, data, reward)
         held = params if cold and self.kl else state.cold
-        return State(params, optimiser, held, state.updates + 1, variant), figures
+        state = replace(state, params=params, optimiser=optimiser, cold=held, variant=variant)
+        return state, figures | found | groups
 
     def advantages(self, reward: Array) -> Array:
         """The advantages [P, N] of rewards [P, N] within their groups."""
         return group_advantage(reward, by_std=self.norm_adv_by_std)
 
-    def group_figures(self, data: Episodes, reward: Array, advantage: Array) -> Figures:
-        """Metrics of the groups of an iteration."""
-        wrong, right = shares(self.grouped(data.info["success"]))
-        return {
-            "groups/wrong": wrong, "groups/right": right, "groups/advantage": jnp.mean(jnp.abs(advantage)),
-            "groups/reward": jnp.mean(reward), "groups/success": jnp.mean(data.info["success"]),
+    def rows(self, state: State, data: Episodes, reward: Array) -> Rows:
+        """The steps of all episodes, with the advantages of their rewards [P, N]."""
+        return rows_of(data, self.advantages(reward), text=self.text)
+
+    def verdicts(self, data: Episodes) -> Array:
+        """Bool [P, N], what the environment's verifier says; the truth where there is no verifier."""
+        return self.grouped(data.info.get("verified", data.info["success"]))
+
+    def counted(self, state: State, data: Episodes, reward: Array) -> tuple[State, Figures]:
+        """(state after one more iteration, metrics of its groups)."""
+        truth, verdicts, size = (
+            self.grouped(data.info["success"]),
+            self.verdicts(data),
+            jnp.abs(self.advantages(reward)),
+        )
+        wrong, right = shares(truth)
+        kinds = {"none": ~jnp.any(verdicts, axis=1), "some": mixed(verdicts), "all": jnp.all(verdicts, axis=1)}
+        known = starved(state.starved, wrong, state.updates)
+        episodes = jnp.where(known.until < 0, -1, known.until * self.prompts * self.group)
+        return replace(state, updates=state.updates + 1, starved=known), {
+            "groups/wrong": wrong, "groups/right": right, "groups/success": jnp.mean(truth), "groups/until": episodes,
+            "groups/length": jnp.mean(data.length), "groups/reward": jnp.mean(reward),
+            "groups/advantage": jnp.mean(size),
+            **{f"groups/advantage_{kind}": over(jnp.mean(size, axis=1), which) for kind, which in kinds.items()},
         }  # fmt: skip
 
     def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(cross-entropy [] on the expert's tokens, metrics)."""
-        policy = Categorical(self.outputs(params, rows.obs, rows.first))
-        loss = -self._mean(policy.log_prob(rows.expert), rows)
+        policy = Categorical(self.outputs(params, rows.obs, rows.first)[0])
+        loss = -self.mean(policy.log_prob(rows.expert), rows)
         zero = jnp.zeros(())
-        return loss, self.losses(loss, self._mean(policy.entropy(), rows), zero, zero)
+        return loss, self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
 
     def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(loss [], metrics) of a minibatch."""
-        policy = self.policy(params, self.outputs(params, rows.obs, rows.first))
+        outputs, values = self.outputs(params, rows.obs, rows.first)
+        policy = self.policy(params, outputs)
         change = policy.log_prob(rows.choice) - rows.log_prob
         change = jnp.where(rows.mine > 0, change, 0.0)  # the probability of what counts for nothing may overflow
-        ratio, advantage = jnp.exp(change), rows.advantage[:, None]
+        ratio, advantage = jnp.exp(change), rows.advantage
         near = jnp.clip(ratio, 1 - self.clip_low, 1 + self.clip_high)
-        loss = -self._mean(jnp.minimum(ratio * advantage, near * advantage), rows)
-        entropy = self._mean(policy.entropy(), rows)
-        total = loss - self.entropy * entropy
+        loss = -self.mean(jnp.minimum(ratio * advantage, near * advantage), rows)
+        entropy = self.mean(policy.entropy(), rows)
+        total = loss - self.entropy * entropy + self.loss_of_values(values, rows)
         if self.kl:
-            before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)).log_prob(rows.choice)
+            before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)[0]).log_prob(rows.choice)
             away = jnp.where(rows.mine > 0, before - change - rows.log_prob, 0.0)
-            total += self.kl * self._mean(jnp.exp(away) - away - 1, rows)
-        clipped = self._mean((near != ratio).astype(jnp.float32), rows)
-        return total, self.losses(loss, entropy, clipped, self._mean(ratio - 1 - change, rows))
+            total += self.kl * self.mean(jnp.exp(away) - away - 1, rows)
+        clipped = self.mean((near != ratio).astype(jnp.float32), rows)
+        return total, self.losses(loss, entropy, clipped, self.mean(ratio - 1 - change, rows))
 
-    def _mean(self, x: Array, rows: Rows) -> Array:
+    def loss_of_values(self, values: Array, rows: Rows) -> Array | float:
+        """What a subclass with a value function adds to the loss; nothing here."""
+        return 0.0
+
+    def mean(self, x: Array, rows: Rows) -> Array:
+        """The mean [] of x [B, T] over the steps that count."""
         return mean_over(x, rows.mine, self.mean_over)
 
     def losses(self, loss: Array, entropy: Array, clipped: Array, kl: Array) -> Figures:

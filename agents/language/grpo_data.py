@@ -10,6 +10,9 @@ from flax import struct
 
 from prospect_rl.agents.api import Array, Discrete, Episodes, Spec, Tree
 
+WINDOW = 10
+"""Number of iterations over which the share of groups without a right member is averaged."""
+
 
 @struct.dataclass
 class Behaviour:
@@ -19,6 +22,16 @@ class Behaviour:
     """Weights of the policy."""
     greedy: Array
     """[] bool whether to take the most likely action instead of a sample."""
+
+
+@struct.dataclass
+class Starved:
+    """When the mean share of groups without a right member, over the last iterations, first fell below a half."""
+
+    shares: Array
+    """[WINDOW] shares of the last iterations; 1 before the first."""
+    until: Array
+    """[] int32 number of iterations until then; -1 while it has not been so."""
 
 
 @struct.dataclass
@@ -35,6 +48,8 @@ class State:
     """[] int32 number of iterations so far."""
     variant: Tree
     """State of a subclass's reward hook (see `GRPO.begin`)."""
+    starved: Starved
+    """How long most groups have been without a right member."""
 
 
 @struct.dataclass
@@ -60,7 +75,9 @@ class Rows:
     expert: Array
     """The expert's action in a text task."""
     advantage: Array
-    """[B] advantages of the episodes."""
+    """Advantages of the steps."""
+    target: Array
+    """Targets of a value function, for an agent that has one."""
 
 
 def speaks(spec: Spec) -> bool:
@@ -68,15 +85,22 @@ def speaks(spec: Spec) -> bool:
     return isinstance(spec.obs, Discrete) and isinstance(spec.action, Discrete) and {"mine", "expert"} <= {*spec.info}
 
 
+def starved(before: Starved, wrong: Array, updates: Array) -> Starved:
+    """After an iteration, the one of number `updates` [] from 0 on, in which a share `wrong` [] had none right."""
+    shares = jnp.roll(before.shares, 1).at[0].set(wrong)
+    now = (updates + 1 >= WINDOW) & (jnp.mean(shares) < 0.5) & (before.until < 0)
+    return Starved(shares, jnp.where(now, updates + 1, before.until))
+
+
 def rows_of(data: Episodes, advantage: Array, *, text: bool) -> Rows:
-    """The steps of all episodes, [B, T], with the advantages [P, N] of the episodes."""
+    """The steps of all episodes, [B, T], each with the advantage [P, N] of its episode; no targets."""
     assert data.steps is not None
     steps = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), data.steps)
     mine = steps.info["mine"] if text else steps.live
-    expert = jnp.broadcast_to(steps.info["expert"] if text else jnp.zeros(()), mine.shape)
+    nothing = jnp.zeros(mine.shape)
     return Rows(
         steps.inputs.obs, steps.inputs.first, steps.extras.choice, steps.extras.log_prob, mine.astype(jnp.float32),
-        expert, advantage.reshape(-1),
+        steps.info["expert"] if text else nothing, jnp.broadcast_to(advantage.reshape(-1, 1), mine.shape), nothing,
     )  # fmt: skip
 
 

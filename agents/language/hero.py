@@ -7,8 +7,9 @@ code has been published; what the paper leaves open is a field here, and docs/me
     weight = least + (most - least) sigmoid(steep (std of the group's scores - its running mean))
     learn from weight * reward as GRPO does
 The reward model is learned in a phase of its own, between the cold start and the learning: Bradley-Terry on pairs of
-the cold policy's answers to the same problem, compared by a noisy judge of `progress`; then it is frozen.
-Shapes: P problems, N answers to each, T tokens.
+the first policy's answers to the same problem, compared by a noisy judge of `progress`; then it is frozen.
+The paper speaks of texts alone. Episodes of control from the same start are groups too, which is an extension of ours.
+Shapes: P problems, N answers to each.
 """
 
 from __future__ import annotations
@@ -19,26 +20,19 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.language import reward_model
 from prospect_rl.agents.language.grpo import GRPO
-from prospect_rl.agents.language.grpo_data import State, speaks
-from prospect_rl.agents.nn.decoder import Decoder
+from prospect_rl.agents.language.grpo_data import State
+from prospect_rl.agents.language.reward_model import Judge, Weighing
 from prospect_rl.agents.ops import groups
 from prospect_rl.agents.ops.minibatches import Figures
 
-
-@struct.dataclass
-class Judge:
-    """The reward model, and how much its scores usually spread."""
-
-    params: Tree
-    """Weights of the reward model."""
-    optimiser: Tree
-    """State of its Adam optimiser."""
-    spread: Array
-    """[] running mean of the spread of a group's scores; 0 before the first batch."""
+OVERRATED = 0.25
+"""In control an episode that failed has deceived the proxy if it is rated by so much more than its progress."""
+YES = 1.0
+"""Taken as a verifier, the reward model accepts answers that it scores by so much more than the mean of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +41,17 @@ class HERO(GRPO):
 
     default_run = DefaultRun("text/sort", 150_000)
 
-    reward: Literal["hero", "verifier", "rm", "mix", "gated"] = "hero"
-    """What is learned from: hero; the verifier or the reward model (`rm`) alone; their weighted sum (`mix`); or the
-    verifier where it tells a group's answers apart, and the reward model elsewhere (`gated`)."""
+    reward: Literal["hero", "verifier", "rm", "mix", "gated", "return"] = "hero"
+    """What is learned from: hero; the verifier or the reward model (`rm`) alone; their weighted sum (`mix`); the
+    verifier where it tells a group's answers apart, and the reward model elsewhere (`gated`); or the environment's own
+    return."""
     model: Literal["learned", "proxy", "oracle"] = "learned"
-    """The reward model: learned from comparisons; a proxy, the share of right tokens that also pays 1.5 for an answer
-    that never ends; or the share of right tokens itself (oracle), for tests."""
+    """The reward model: learned from comparisons; a proxy that can be deceived (in a text task the share of right
+    tokens that also pays 1.5 for an answer that never ends); or the true progress (oracle), for tests."""
     fit: int = hyper(50, least=0)
     """Number of iterations in which the reward model is learned, while the policy stays as it is."""
+    model_steps: int = hyper(1, least=1)
+    """Number of gradient steps on the reward model in each of these."""
     alpha: float = hyper(0.05, least=0, below=1)
     """Half the width of the band of rejected answers' rewards, around 0."""
     beta: float = hyper(0.05, least=0, below=1)
@@ -74,11 +71,11 @@ class HERO(GRPO):
     share: float = hyper(0.5, least=0, most=1)
     """Share of the verifier in `mix`; the rest is the reward model's."""
     noise: float = hyper(0.2, least=0)
-    """Standard deviation of the noise that the judge of comparisons adds to the share of right tokens."""
+    """Standard deviation of the noise that the judge of comparisons adds to the progress."""
     model_layers: int = hyper(2, least=1)
-    """Number of layers of the reward model."""
+    """Number of layers of the reward model, in text tasks."""
     model_width: int = hyper(64, least=4)
-    """Numbers in a token's vector in the reward model."""
+    """Numbers in a token's vector, or features of an observation, in the reward model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,15 +88,15 @@ class HERO(GRPO):
             raise ValueError(f"model_width must be a multiple of 4, not {self.model_width}")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs a text task with a verifier."""
-        if not speaks(spec) or not {"verified", "progress"} <= {*spec.info}:
-            return "it needs a text task with a verifier (info `verified` and `progress`)"
+        """Needs a task with a verifier."""
+        if not {"verified", "progress"} <= {*spec.info}:
+            return "it needs a task with a verifier (info `verified` and `progress`)"
         return super().misfit(spec)
 
     @property
     def learns_model(self) -> bool:
         """Whether a reward model has to be learned."""
-        return self.model == "learned" and self.reward != "verifier" and self.fit > 0
+        return self.model == "learned" and self.reward not in ("verifier", "return") and self.fit > 0
 
     @property
     def wants(self) -> tuple[Rollouts, ...]:
@@ -109,19 +106,16 @@ class HERO(GRPO):
 
     def phase(self, state: State) -> Array:
         """0 during the cold start, then 2 while the reward model is learned, then 1."""
-        fit = self.fit if self.learns_model else 0
-        later = jnp.where(state.updates < self.cold + fit, 2, 1)
-        return jnp.where(state.updates < self.cold, 0, later).astype(jnp.int32)
+        cold, fit = self.cold if self.text else 0, self.fit if self.learns_model else 0
+        later = jnp.where(state.updates < cold + fit, 2, 1)
+        return jnp.where(state.updates < cold, 0, later).astype(jnp.int32)
 
     # --- the reward model ----------------------------------------------------------------------------
 
     @property
-    def scorer(self) -> Decoder:
-        """The network of the reward model; the score of a text is the value of its last token."""
-        action: Any = self.bound.action
-        return Decoder(
-            action.n, self.bound.horizon, self.model_layers, self.model_width, 2, 1, 3 * self.model_width, value=True
-        )
+    def scorer(self) -> Any:
+        """The network of the reward model."""
+        return reward_model.scorer(self.bound, self.model_layers, self.model_width, text=self.text)
 
     @property
     def model_optimiser(self) -> optax.GradientTransformation:
@@ -131,14 +125,9 @@ class HERO(GRPO):
     def begin(self, key: Key) -> Judge:
         """A reward model with random weights."""
         if not self.learns_model:
-            return Judge((), (), jnp.zeros(()))
-        params = self.scorer.init(key, jnp.zeros(1, jnp.int32))
-        return Judge(params, self.model_optimiser.init(params), jnp.zeros(()))
-
-    def texts(self, data: Episodes) -> Array:
-        """[P * N, T] all tokens that were spoken, the problems' too."""
-        assert data.steps is not None
-        return jnp.swapaxes(data.steps.next_obs[:, :, 0], 0, 1)
+            return reward_model.new_judge((), ())
+        params = reward_model.first_weights(self.scorer, self.bound, key)
+        return reward_model.new_judge(params, self.model_optimiser.init(params))
 
     def scores(self, judge: Judge, data: Episodes, key: Key) -> Array:
         """[P, N] the reward model's scores of the answers."""
@@ -146,69 +135,77 @@ class HERO(GRPO):
         if self.model == "oracle":
             return progress
         if self.model == "proxy":
-            return progress + 1.5 * self.hacked(data) + 0.1 * jax.random.normal(key, progress.shape)
-        if not self.learns_model:
-            return jnp.zeros_like(progress)
-        return self.grouped(self.judged(judge.params, self.texts(data))[:, None])
+            seen = progress + 1.5 * self.hacked(data) if self.text else self.grouped(data.info["proxy"])
+            return seen + 0.1 * jax.random.normal(key, progress.shape)
+        return self.judged(judge.params, data) if self.learns_model else jnp.zeros_like(progress)
 
-    def judged(self, params: Tree, texts: Array) -> Array:
-        """[B] scores of texts [B, T]."""
-        network: Any = self.scorer
-        return jax.vmap(lambda tokens: network.apply(params, tokens)[1][-1])(texts)
+    def judged(self, params: Tree, data: Episodes) -> Array:
+        """[P, N] scores of the learned reward model."""
+        return reward_model.judged(self.scorer, params, data, text=self.text).reshape(self.prompts, self.group)
 
     def hacked(self, data: Episodes) -> Array:
-        """[P, N] 1 where an answer has not ended when its room is full, else 0: what the proxy pays for by mistake."""
+        """[P, N] 1 for answers that the proxy pays by mistake, else 0.
+
+        In a text task those that have not ended when their room is full; in control failures that are rated too high.
+        """
         assert data.steps is not None
         info = data.steps.info
-        return self.grouped((info["mine"][-1] & (data.steps.next_obs[-1] != info["expert"][-1])).astype(jnp.float32))
+        if self.text:
+            last = info["mine"][-1] & (data.steps.next_obs[-1] != info["expert"][-1])
+        else:
+            last = ~data.info["success"] & (data.info["proxy"] > data.info["progress"] + OVERRATED)
+        return self.grouped(last.astype(jnp.float32))
 
     def fitted(self, judge: Judge, data: Episodes, key: Key) -> tuple[Judge, Array]:
-        """(the reward model after a step on pairs, its loss []): each answer against the next one of its group."""
-        judged = data.info["progress"][:, 0] + self.noise * jax.random.normal(key, (self.prompts * self.group,))
-        better = self.grouped(judged[:, None])
-        better = (better > jnp.roll(better, 1, axis=1)).astype(jnp.float32)
+        """(the reward model after steps on pairs, their mean loss []): each answer against another of its group."""
+        progress = self.grouped(data.info["progress"])
 
-        def loss(params: Tree) -> Array:
-            score = self.grouped(self.judged(params, self.texts(data))[:, None])
-            return jnp.mean(optax.sigmoid_binary_cross_entropy(score - jnp.roll(score, 1, axis=1), better))
+        def step(now: tuple[Tree, Tree], key: Key) -> tuple[tuple[Tree, Tree], Array]:
+            k_noise, k_shift = jax.random.split(key)
+            worth = progress + self.noise * jax.random.normal(k_noise, progress.shape)
+            shift = jax.random.randint(k_shift, (), 1, self.group)
+            loss = lambda params: reward_model.compared(self.judged(params, data), worth, shift)  # noqa: E731
+            value, gradient = jax.value_and_grad(loss)(now[0])
+            change, optimiser = self.model_optimiser.update(gradient, now[1], now[0])
+            return (optax.apply_updates(now[0], change), optimiser), value
 
-        value, gradient = jax.value_and_grad(loss)(judge.params)
-        change, optimiser = self.model_optimiser.update(gradient, judge.optimiser, judge.params)
-        return Judge(optax.apply_updates(judge.params, change), optimiser, judge.spread), value
+        keys = jax.random.split(key, self.model_steps)
+        (params, optimiser), losses = jax.lax.scan(step, (judge.params, judge.optimiser), keys)
+        return replace(judge, params=params, optimiser=optimiser), jnp.mean(losses)
 
     # --- rewards -------------------------------------------------------------------------------------
 
     def rewards(self, state: State, data: Episodes, key: Key) -> tuple[Array, Judge, Figures]:
         """The rewards [P, N], the judge with its new running mean, and how good the reward model is."""
         judge: Any = state.variant
-        right, scores = self.grouped(data.info["verified"]), self.scores(judge, data, key)
+        right, scores = self.verdicts(data), self.scores(judge, data, key)
         spreads = groups.spread(scores)
         usual = jnp.where(judge.spread > 0, judge.spread, jnp.mean(spreads))  # the first batch has its own
         weights = groups.hero_weight(spreads, usual, least=self.least, most=self.most, steep=self.steep)
         shaped = groups.hero_shape(right, scores, alpha=self.alpha, beta=self.beta, tied=self.tied)
         scaled = groups.within(scores, jnp.ones_like(right), self.tied)
-        told, verdict = groups.mixed(right), right.astype(jnp.float32)
+        told, verdict, sound = groups.mixed(right), right.astype(jnp.float32), jnp.isfinite(scores)
         reward = {
             "hero": weights[:, None] * shaped if self.weights else shaped,
             "verifier": verdict,
-            "rm": jnp.where(jnp.isfinite(scores), scores, jnp.min(jnp.where(jnp.isfinite(scores), scores, 0.0))),
+            "rm": jnp.where(sound, scores, jnp.min(jnp.where(sound, scores, 0.0))),
             "mix": self.share * verdict + (1 - self.share) * scaled,
             "gated": jnp.where(told[:, None], verdict, scaled),
+            "return": self.grouped(data.returns),
         }[self.reward]
         truth, progress = self.grouped(data.info["success"]), self.grouped(data.info["progress"])
         wrong = ~jnp.any(right, axis=1)
         figures = {
             "rm/auroc": groups.auroc(truth, scores),
             "rm/rank": groups.over(groups.rank_correlation(scores, progress), wrong),
-            "rm/hacked": jnp.mean(self.hacked(data)),
-            "rm/dropped": jnp.sum(~jnp.isfinite(scores)).astype(jnp.float32),
-            "groups/weight": self._weighting(shaped, weights),
+            "rm/hacked": jnp.mean(self.hacked(data)), "rm/dropped": jnp.sum(~sound).astype(jnp.float32),
+            "groups/weight": self._weighing(shaped, weights),
             "groups/verified_wrong": jnp.mean(wrong), "groups/verified_right": jnp.mean(jnp.all(right, axis=1)),
         }  # fmt: skip
         running = self.decay * usual + (1 - self.decay) * jnp.mean(spreads)
-        return reward, Judge(judge.params, judge.optimiser, running), figures
+        return reward, replace(judge, spread=running), figures
 
-    def _weighting(self, shaped: Array, weights: Array) -> Array:
+    def _weighing(self, shaped: Array, weights: Array) -> Array:
         """[] how much the weights change advantages: the mean difference over the mean advantage without them."""
         plain, weighted = self.advantages(shaped), self.advantages(weights[:, None] * shaped)
         return jnp.mean(jnp.abs(weighted - plain)) / (jnp.mean(jnp.abs(plain)) + 1e-12)
@@ -218,10 +215,35 @@ class HERO(GRPO):
         zero = jnp.zeros(())
         if phase != 2 or not self.learns_model:
             state, figures = super().learn(state, data, key, phase)
-            return state, figures | {"learn/loss_model": zero}
-        k_fit, k_rewards = jax.random.split(key)
-        judge, loss = self.fitted(state.variant, data, k_fit)
-        now = replace(state, updates=state.updates + 1, variant=replace(judge, spread=zero))  # its scores still change
-        reward, _, figures = self.rewards(now, data, k_rewards)
-        figures |= self.group_figures(data, reward, self.advantages(reward)) | self.losses(zero, zero, zero, zero)
-        return now, figures | {"learn/loss_model": loss}
+            judge, loss = self._weighed(state.variant, figures["groups/weight"]) if phase == 1 else state.variant, zero
+        else:
+            k_fit, k_rewards = jax.random.split(key)
+            judge, loss = self.fitted(state.variant, data, k_fit)
+            now = replace(state, variant=replace(judge, spread=zero))  # its scores still change
+            reward, _, figures = self.rewards(now, data, k_rewards)
+            state, found = self.counted(now, data, reward)
+            judge = self._counted(now, data, k_rewards)
+            figures |= found | self.losses(zero, zero, zero, zero)
+        return replace(state, variant=judge), figures | {"learn/loss_model": loss} | self._known(judge)
+
+    def _weighed(self, judge: Judge, change: Array) -> Judge:
+        known = judge.weighing
+        return replace(judge, weighing=Weighing(jnp.maximum(known.most, change), known.total + change, known.count + 1))
+
+    def _counted(self, state: State, data: Episodes, key: Key) -> Judge:
+        """The judge after the answers of an iteration in the second half of the comparisons."""
+        judge: Any = state.variant
+        truth, scores = self.grouped(data.info["success"]), self.scores(judge, data, key)
+        yes = scores > jnp.mean(scores) + YES
+        found = jnp.stack([reward_model.counts(truth, self.verdicts(data)), reward_model.counts(truth, yes)])
+        late = state.updates >= (self.cold if self.text else 0) + self.fit // 2
+        return replace(judge, answers=judge.answers + jnp.where(late, found, 0.0))
+
+    def _known(self, judge: Judge) -> Figures:
+        """Metrics of what has been counted since the start."""
+        known, mean = judge.weighing, judge.weighing.total / jnp.maximum(judge.weighing.count, 1)
+        return {
+            "groups/weight_most": known.most, "groups/weight_mean": mean,
+            **{f"verifier/{name}": x for name, x in reward_model.rates(judge.answers[0]).items()},
+            **{f"rm/{name}": x for name, x in reward_model.rates(judge.answers[1]).items()},
+        }  # fmt: skip

@@ -125,7 +125,7 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
         {
             "tier": name, "agents": ", ".join(tier.agents), "environments": ", ".join(tier.envs),
             "seeds": ", ".join(dict.fromkeys(str(tier.seeds_of(label)) for label in tier.agents)),
-            "budget": ", ".join(f"{tier.budget_of(env):,}" for env in tier.envs),
+            "budget": ", ".join(" or ".join(f"{x:,}" for x in tier.budgets_of(env)) for env in tier.envs),
         }
         for name, tier in one.tiers.items()
     ]  # fmt: skip

@@ -71,7 +71,7 @@ def panels(
     return figure, groups
 
 
-def draw_curves(curves: Sequence[Mapping[str, Any]], labels: Sequence[str], unit: str, path: Path) -> None:
+def draw_curves(curves: Sequence[Mapping[str, Any]], unit: str, labels: Sequence[str], path: Path) -> None:
     """Draw one panel per metric and environment: interquartile means with 95 % bootstrap bands.
 
     Each environment starts a new row, unless every environment has only one metric.

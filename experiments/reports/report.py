@@ -19,6 +19,7 @@ import numpy as np
 from prospect_rl.experiments.api import GPU, TIERS, Claim, Experiment
 from prospect_rl.experiments.metrics import number, sentence, words_of
 from prospect_rl.experiments.reports import records, tables_csv
+from prospect_rl.experiments.reports.budgets import in_words, least_of, on_one_axis
 from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.statistics import LEVEL
@@ -102,10 +103,9 @@ def render(experiment: Experiment, tier: str, folder: Path) -> Report:
     rows = records.read_summary(folder)
     if rows[0]["tier"] != tier:
         raise ValueError(f"{folder} contains tier {rows[0]['tier']!r}, not {tier!r}")
-    budgets, cells = {row["env"]: int(row["budget"]) for row in rows}, experiment.tier(tier)
+    cells = experiment.tier(tier)
     known = [claim for claim in experiment.claims_of(tier) if set(claim.envs) <= set(cells.envs)]
-    least = [min(budgets.get(env, cells.budget_of(env)) for env in claim.envs) for claim in known]
-    verdicts = [judge(c, rows, budget=budget, tier=cells) for c, budget in zip(known, least, strict=True)]
+    verdicts = [judge(claim, rows, budget=least_of(claim, cells, rows), tier=cells) for claim in known]
     tables_csv.write_csv(folder / "claims.csv", [_claim_row(v) for v in verdicts], CLAIM_HEAD)
     pictures = _draw(experiment, tier, folder, rows)
     durable.write(folder / "README.md", readme(experiment, tier, rows, verdicts, pictures, folder).encode())
@@ -119,7 +119,7 @@ def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) 
     cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
     curves = tables_csv.read_csv(folder / "curves.csv")
     if "curves" in experiment.pictures and curves:
-        plots.draw_curves(curves, labels, rows[0]["unit"], folder / "curves.png")
+        plots.draw_curves(*on_one_axis(curves, rows), labels, folder / "curves.png")
         drawn.append(folder / "curves.png")
     if "exams" in experiment.pictures:
         plots.draw_exams(rows, labels, folder / "exams.png")
@@ -251,13 +251,12 @@ METRICS_NOTE = "What each metric is, its name in the tables and where it is comp
 
 def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     cells = experiment.tier(tier)
-    unit, used = rows[0]["unit"], len(rows)
+    used = len(rows)
     wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
-    budgets = ", ".join(f"{cells.budget_of(env):,} {unit} ({env})" for env in cells.envs)
     where = "" if tier == GPU else ", one core a run"
     lines = [
-        f"- Tier `{tier}`: {budgets}; {used} of {wanted} seeds finished.",
+        f"- Tier `{tier}`: {in_words(cells, rows)}; {used} of {wanted} seeds finished.",
         f"- Command: `make {experiment.name} TIER={tier}`",
         f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),

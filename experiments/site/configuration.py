@@ -24,10 +24,7 @@ def configuration(results: Results) -> Html:
 
 def _settings(name: str, ours: Tier, paper: Tier) -> Html:
     lines = [
-        *(
-            ("budget", env, ours.budget_of(env), paper.budget_of(env) if env in paper.envs else None)
-            for env in ours.envs
-        ),
+        *(("budget", env, _budget(ours, env), _budget(paper, env) if env in paper.envs else None) for env in ours.envs),
         *(
             ("seeds", label, ours.seeds_of(label), paper.seeds_of(label) if label in paper.agents else None)
             for label in ours.agents
@@ -47,6 +44,12 @@ def _settings(name: str, ours: Tier, paper: Tier) -> Html:
     return table(
         ["setting", "of", f"tier {name}", "tier paper"], rows, caption="Settings of the runs and of the paper's"
     )
+
+
+def _budget(tier: Tier, env: str) -> int | tuple[int, ...]:
+    """The budget in an environment, or all of them where agents have different ones."""
+    first, *others = tier.budgets_of(env)
+    return (first, *others) if others else first
 
 
 def _changes(ours: Tier, paper: Tier) -> list[tuple[str, str, Any, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from prospect_rl.experiments.metrics import number, words_of
+from prospect_rl.experiments.reports.budgets import on_one_axis
 from prospect_rl.experiments.reports.claims import METHODS_NOTE
 from prospect_rl.experiments.reports.overview import Judged
 from prospect_rl.experiments.reports.plots import curve_metrics
@@ -155,7 +156,7 @@ def curves(results: Results) -> Html | None:
 
 
 def _curve_panels(results: Results, metrics: Sequence[str]) -> list[Html]:
-    panels, unit, found = [], results.rows[0]["unit"], drawn_curves(results)
+    panels, unit, found = [], on_one_axis(results.curves, results.rows)[1], drawn_curves(results)
     for env in results.tier.envs:
         for metric in metrics:
             if lines := found.get((env, metric)):

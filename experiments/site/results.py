@@ -12,6 +12,7 @@ import numpy as np
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.metrics import words_of
 from prospect_rl.experiments.reports import records, tables_csv
+from prospect_rl.experiments.reports.budgets import on_one_axis
 from prospect_rl.experiments.reports.claims import interval, scores_of, side
 from prospect_rl.experiments.reports.overview import Judged
 from prospect_rl.experiments.reports.records import Row
@@ -120,7 +121,7 @@ def named(results: Results, metric: str, env: str | None = None) -> Html:
 def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
     """(environment, metric) -> agent -> interquartile mean and band; agents without any value are omitted."""
     cells: dict[tuple[str, str, str], list[Row]] = {}
-    for row in results.curves:
+    for row in on_one_axis(results.curves, results.rows)[0]:
         cells.setdefault((row["env"], row["metric"], row["label"]), []).append(row)
     found: dict[tuple[str, str], dict[str, Line]] = {}
     for (env, metric, label), rows in cells.items():

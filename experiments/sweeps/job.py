@@ -122,7 +122,7 @@ def cell(tier: Tier, label: str, env: str, seeds: tuple[int, ...], device: str =
 
     return Run(
         agent=tier.agent_of(label, env), env=env, env_fields=_pairs(tier.env_fields.get(env, {})), seeds=seeds,
-        budget=tier.budget_of(env), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
+        budget=tier.budget_of(env, label), evals=tier.evals, eval_episodes=tier.eval_episodes, name=label,
         dataset=tier.dataset_of(label, env, seeds), exams=tier.exams.get(label, ()), device=device,
     )  # fmt: skip
 

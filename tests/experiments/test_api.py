@@ -2,13 +2,14 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prospect_rl.experiments import register
 from prospect_rl.experiments.api import REAL, SHARE, SKEWED, Claim, Experiment, Scores, Tier
-from prospect_rl.experiments.reports import tables_csv
+from prospect_rl.experiments.reports import budgets, tables_csv
 from prospect_rl.experiments.reports.claims import decide, judge, scores_of
 
 ENV = "maze/hard"
@@ -187,9 +188,33 @@ def test_the_margin_itself_is_not_cleared(low, high, outcome):
 
 def test_tier_looks_up_by_label_and_environment():
     tier = Tier({"a": None, "b": None}, (ENV,), seeds={"a": 3, "b": 5}, budget={ENV: 70})  # type: ignore[dict-item]
-    assert (tier.seeds_of("b"), tier.budget_of(ENV)) == (5, 70)
+    assert (tier.seeds_of("b"), tier.budget_of(ENV, "a")) == (5, 70)
     with pytest.raises(ValueError, match="seeds names"):
         Tier({"a": None}, (ENV,), seeds={"b": 3}, budget=1)  # type: ignore[dict-item]
+
+
+def test_a_tier_s_budgets_by_label():
+    """A label's own budget, also by environment, comes before the environment's."""
+    agents = dict.fromkeys("abc")
+    tier = Tier(agents, (ENV, "e"), seeds=1, budget={ENV: 70, "e": 80, "b": {ENV: 5, "e": 6}, "c": 9})  # type: ignore
+    assert [[tier.budget_of(env, label) for label in "abc"] for env in (ENV, "e")] == [[70, 5, 9], [80, 6, 9]]
+    assert tier.budgets_of("e") == [80, 6, 9]
+    with pytest.raises(ValueError, match=r"budget names \['d'\]"):
+        Tier(agents, (ENV,), seeds=1, budget={ENV: 1, "d": 2})  # type: ignore[arg-type]
+    for budget in ({"a": 1, "b": 2}, {"a": 1, "b": 2, "c": {"e": 3}}):
+        with pytest.raises(ValueError, match=f"c has none in {ENV}"):
+            Tier(agents, (ENV,), seeds=1, budget=budget)  # type: ignore[arg-type]
+
+
+def test_a_report_says_each_unit():
+    tier = Tier(dict.fromkeys("ab"), (ENV,), seeds=1, budget={"a": 10, "b": 2000})  # type: ignore[arg-type]
+    rows = [{"env": ENV, "label": "a", "unit": "evaluations"}, {"env": ENV, "label": "b", "unit": "steps"}]
+    assert budgets.in_words(tier, rows) == f"10 evaluations of a and 2,000 steps of b ({ENV})"
+    assert budgets.in_words(replace(tier, budget=10), rows[:1]) == f"10 evaluations ({ENV})"
+    curves = [{"env": ENV, "label": label, "used": used} for label, used in (("a", 5), ("a", 10), ("b", 1000))]
+    shared, axis = budgets.on_one_axis(curves, rows)
+    assert [row["used"] for row in shared] == [0.5, 1, 1] and axis == "share of the budget"
+    assert budgets.on_one_axis(curves[:2], rows[:1]) == (curves[:2], "evaluations")
 
 
 def test_a_claim_must_speak_of_what_the_tiers_run():
