@@ -1,7 +1,7 @@
 """Whole new episodes of P policies, E of each, in parallel.
 
-One episode is `opened` and then `continued` step by step; a loop does so for all episodes. There are four loops:
-`fixed` is for episodes of fixed length and `until_done` for all others, `recorded` and `recorded_until_done` keep steps.
+One episode is `opened` and then `continued` step by step; a loop does so for all episodes. Of the four loops `fixed`
+is for episodes of fixed length and `until_done` for all others; `recorded` and `recorded_until_done` keep the steps.
 """
 
 from __future__ import annotations
