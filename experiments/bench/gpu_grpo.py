@@ -54,7 +54,7 @@ class Repeat(TextTask):
 
     def solve(self, problem: Array) -> tuple[Array, Array]:
         """The words again and again."""
-        return jnp.resize(problem, self.answer_length), jnp.int32(self.answer_length)
+        return jnp.resize(problem, (self.answer_length,)), jnp.int32(self.answer_length)
 
 
 def measure(small: bool) -> dict[str, float]:

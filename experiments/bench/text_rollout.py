@@ -32,7 +32,7 @@ def rates() -> tuple[float, float]:
     from prospect_rl.envs import rollout
 
     env = envs.make("text/sort", length=SPOKEN - 1)
-    agent = agents.make("grpo", prompts=TEXTS // 8, group=8).bind(env.spec)
+    agent = agents.GRPO(prompts=TEXTS // 8, group=8).bind(env.spec)
     state = agent.init(jax.random.key(0))
     behaviour, active = agent.explore(state, jax.random.key(1))
     active = jnp.broadcast_to(active, TEXTS)
@@ -44,7 +44,7 @@ def rates() -> tuple[float, float]:
         ).steps  # fmt: skip
 
     problems = jax.vmap(lambda key: env.reset(key)[0].text)(jax.random.split(jax.random.key(2), TEXTS))
-    network = agent.network
+    network: Any = agent.network
 
     def scan(behaviour: Any, key: Any) -> Any:
         def speak(texts: Any, t: Any) -> tuple[Any, Any]:
