@@ -61,8 +61,10 @@ DICE_POLICY = ("agents/offline/cde/optidice.py: OptiDICE.update",)
 ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
 NEW_IN = "agents/online/exploration/"
 NEW = tuple(f"{NEW_IN}{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
-GROUPS = ("agents/language/grpo.py: GRPO.group_figures",)
+GROUPS = ("agents/language/grpo.py: GRPO.counted",)
 HERO = ("agents/language/hero.py: HERO.rewards",)
+JUDGES = ("agents/language/hero.py: HERO._known",)
+GRID = "experiments/papers/hero/hero_grid.py"
 GRPO = ("agents/language/grpo.py: GRPO.losses",)
 CDE_E = ("agents/offline/cde/cde.py: CDE.e_loss",)
 BONUS = ("agents/online/exploration/bonus.py: Explorer.rewards",)
@@ -189,14 +191,28 @@ ALL: tuple[Metric, ...] = (
     _share("groups/wrong", "share of groups without a right answer", GROUPS),
     _share("groups/right", "share of groups with right answers alone", GROUPS),
     _share("groups/success", "success rate of the groups' episodes", GROUPS),
+    Metric("groups/until", "episodes until fewer than half of ten iterations' groups had no right answer; -1: never",
+           "episodes", GROUPS),
+    Metric("groups/length", "length of the groups' episodes", "steps", GROUPS),
     Metric("groups/advantage", "size of the advantages", "reward", GROUPS),
+    Metric("groups/advantage_none", "size of the advantages in groups without an accepted answer", "reward", GROUPS),
+    Metric("groups/advantage_some", "size of the advantages in groups of both kinds", "reward", GROUPS),
+    Metric("groups/advantage_all", "size of the advantages in groups with accepted answers alone", "reward", GROUPS),
     Metric("groups/reward", "reward that is learned from", "reward", GROUPS),
     _share("groups/verified_wrong", "share of groups without an accepted answer", HERO),
     _share("groups/verified_right", "share of groups with accepted answers alone", HERO),
     Metric("groups/weight", "relative change of advantages by the groups' weights", "ratio", HERO),
+    Metric("groups/weight_mean", "the same, mean over all iterations of learning", "ratio", JUDGES),
+    Metric("groups/weight_most", "the same, largest of all iterations of learning", "ratio", JUDGES),
+    _share("verifier/recall", "verifier: share of right answers that it accepts", JUDGES),
+    _share("verifier/precision", "verifier: share of right ones among what it accepts", JUDGES),
+    _share("verifier/false_yes", "verifier: share of wrong answers that it accepts", JUDGES),
+    _share("rm/recall", "reward model as a verifier: share of right answers that it accepts", JUDGES),
+    _share("rm/precision", "reward model as a verifier: share of right ones among what it accepts", JUDGES),
+    _share("rm/false_yes", "reward model as a verifier: share of wrong answers that it accepts", JUDGES),
     _share("rm/auroc", "reward model: right answers above wrong ones", HERO),
     Metric("rm/rank", "reward model: rank correlation with progress where all are wrong", "correlation", HERO),
-    _share("rm/hacked", "share of answers that never end", HERO),
+    _share("rm/hacked", "share of answers that deceive the proxy", HERO),
     Metric("rm/dropped", "scores of the reward model that are not finite", "answers", HERO),
     # bonuses for exploring
     Metric("bonus/mean", "bonus for exploring, mean over steps", "reward", BONUS),
@@ -248,6 +264,10 @@ ALL: tuple[Metric, ...] = (
     Metric("log10_first_{k}", "log10 of the evaluations to the first reward in {area}", "log10 evaluations", FIRST),
     _count("climb_{k}", "evaluations from the first reward to .9 in {area}", CLIMB),
     _count("stored_climb_{k}", "evaluations from the first stored reward to .9 in {area}", CLIMB),
+    _count("episodes_until", "episodes until fewer than half of ten iterations' groups had no success, or the budget",
+           (f"{GRID}: until",), "episodes"),
+    _share("until_share", "the same as a share of the budget", (f"{GRID}: until_share",)),
+    _share("reached", "share of seeds that got there", (f"{GRID}: reached",)),
     _share("solved", "share of seeds that open the lock", ("experiments/papers/mex/mex_lock.py: solved",)),
     Metric("reach", "log2 of the steps at which success falls below .75", "log2 steps", REACH),
     _share("two_experts", "share of seeds with two experts above a tenth of the steps", TREES),

@@ -39,6 +39,8 @@ PLACES: dict[str, Place] = {
     "mujoco/ant_maze": Place(("the lower right goal", "the upper left goal"), (0, 1)),
     "minigrid/Dynamic-Obstacles": Place(returns=(-1, 1)),
     "minigrid/": Place(returns=(0, 1)),
+    "text/": Place(returns=(0, 1)),
+    "verified/": Place(returns=(0, 1)),
     "popgym/": Place(returns=(-1, 1)),
     "memory/tmaze": Place(returns=(0, 1), exam="in T-Mazes of {exam} steps", exams="steps of the T-Maze"),
 }

@@ -9,7 +9,7 @@ from prospect_rl.envs.api import Array, Key, Step, Tree, static
 from prospect_rl.envs.mujoco.reacher import Reacher
 from prospect_rl.envs.verified.task import Verified
 
-FAST = 8.0
+FAST = 30.0
 """Mean speed of the joints (rad/s) for which the proxy pays most."""
 
 

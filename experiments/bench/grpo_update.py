@@ -1,8 +1,8 @@
 """An iteration of GRPO, 256 answers and four gradient steps, against transformers and eager PyTorch, on one core.
 
 A decoder of 4 layers of 128 numbers sorts eight digits: 9 + 9 tokens a text, 32 problems, 8 answers to each, float32.
-The rival samples with `generate` and learns from answers of the same length (grpo_torch.py). `cold_s` is from a bound
-HERO with its default settings to the end of its first iteration, compiling included. Needs torch and transformers.
+The rival samples with `generate` and learns from answers of the same length (grpo_torch.py). `cold_s` is the start of
+`hero_text` smoke: to the end of the first iteration, compiling included, imports not. Needs torch and transformers.
 """
 
 from __future__ import annotations
@@ -37,24 +37,20 @@ def measure() -> dict[str, float]:
     }  # fmt: skip
 
 
-def program_of(name: str, task: str | Callable[[], Any], **fields: Any) -> Any:
-    """The compiled programs of an agent in a registered task, or in what `task()` makes."""
+def our_seconds(
+    task: str | Callable[[], Any], shapes: Shapes, texts: int, turns: int, products: str = "float32"
+) -> float:
+    """Seconds of the quickest of so many iterations after one that compiles, in a task by its name or maker."""
     from prospect_rl import agents, envs
     from prospect_rl.experiments.run.program import Program
 
     env = envs.make(task) if isinstance(task, str) else task()
-    return Program(agents.make(name, **fields).bind(env.spec), env, (0,), eval_episodes=1, dataset=None)
-
-
-def our_seconds(
-    task: str | Callable[[], Any], shapes: Shapes, texts: int, turns: int, products: str = "float32"
-) -> float:
-    """Seconds of the quickest of so many iterations after one that compiles."""
-    program = program_of(
-        "grpo", task, cold=0, prompts=texts // shapes.group, group=shapes.group, minibatches=shapes.minibatches,
+    agent = agents.make(
+        "grpo", cold=0, prompts=texts // shapes.group, group=shapes.group, minibatches=shapes.minibatches,
         layers=shapes.layers, width=shapes.width, heads=shapes.heads, kv_heads=shapes.kv_heads, ffn=shapes.ffn,
         products=products,
     )  # fmt: skip
+    program = Program(agent.bind(env.spec), env, (0,), eval_episodes=1, dataset=None)
     assert program.spec.horizon == shapes.problem + shapes.answer and program.spec.action.n == shapes.vocabulary
     run, best = program.init(), float("inf")
     for turn in range(1 + turns):
@@ -66,12 +62,17 @@ def our_seconds(
 
 
 def first_iteration(cache: str) -> float:
-    """Seconds to the end of HERO's first iteration, without imports, with a cache of programs of its own."""
+    """Seconds to the end of the first iteration of HERO in `hero_text` smoke, with a cache of programs of its own."""
+    from prospect_rl.experiments.register import load
     from prospect_rl.experiments.run.machine import enable_compilation_cache
+    from prospect_rl.experiments.run.program import Program
+    from prospect_rl.experiments.sweeps.job import plan, resolve
 
     os.environ["PROSPECT_CACHE"] = cache
     enable_compilation_cache()
-    begun = time.perf_counter()
-    program = program_of("hero", "text/sort")
+    job = next(job for job in plan(load("hero_text"), "smoke") if job.label == "hero")
+    run = resolve(job.payload)
+    begun, env = time.perf_counter(), run.make_env()
+    program = Program(run.agent.bind(env.spec), env, run.seeds, eval_episodes=1, dataset=None)
     jax.block_until_ready(program.advance(program.init(), 0, 1, 1)[1])
     return time.perf_counter() - begun

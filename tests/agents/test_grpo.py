@@ -12,21 +12,9 @@ from prospect_rl.agents import GRPO, HERO
 from prospect_rl.envs.rollout import first_inputs
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.driver import train_run
-from prospect_rl.experiments.run.program import Program
+from tests.agents.texts import TEXT, iterations
 
 TINY = {"prompts": 4, "group": 4, "layers": 2, "width": 16, "heads": 2, "kv_heads": 1, "ffn": 16}
-TEXT = envs.make("text/reverse", length=3)
-
-
-def iterations(agent, env, count, seed=0):
-    """[(state before, metrics)] of iterations, and the last state."""
-    program = Program(agent.bind(env.spec), env, [seed], eval_episodes=1, dataset=None)
-    run, found = program.init(), []
-    for _ in range(count):
-        before = jax.tree.map(np.array, run.agent)
-        run, _, figures = program.advance(run, program.phase(run), 10**6, 1)
-        found.append((before, {name: float(x) for name, x in figures.items()}))
-    return found, run.agent
 
 
 @pytest.mark.parametrize(
@@ -142,7 +130,7 @@ def test_bad_fields_are_one_line(fields, line):
 def test_where_they_do_not_fit():
     with pytest.raises(ValueError, match="a text has 10 tokens, but context is 8"):
         GRPO(**TINY, context=8).bind(envs.make("text/sum").spec)
-    with pytest.raises(ValueError, match="it needs a text task with a verifier"):
+    with pytest.raises(ValueError, match="it needs a task with a verifier"):
         HERO(**TINY).bind(envs.make("minigrid/Empty-5x5-v0").spec)
 
 

@@ -1,0 +1,1 @@
+"""Experiments of HERO's paper."""
