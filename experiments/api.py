@@ -90,8 +90,7 @@ class Tier:
         agents: Label -> agent, not bound to an environment. Tables and figures keep this order.
         envs: Ids of registered environments.
         seeds: Number of seeds, one for all agents or label -> number.
-        budget: Budget of each run: one for all, or by label or environment id; it counts environment steps, evaluations
-            or updates, depending on the agent.
+        budget: Budget of each run in its agent's unit, one for all or by label or environment id.
         evals: Number of metrics rows in a run.
         eval_episodes: Episodes per evaluation.
         env_fields: Environment id -> {field -> value}.
@@ -114,8 +113,8 @@ class Tier:
     seeds: int | Mapping[str, int]
     """Number of seeds, one for all agents or one per label."""
     budget: int | Mapping[str, int | Mapping[str, int]]
-    """Environment steps, evaluations or updates of a run: one for all, or by label or by environment id, for agents
-    that count in different units. An entry for the label takes precedence; it may be a mapping of environment ids."""
+    """Environment steps, evaluations or updates of a run: one for all, or by label (which takes precedence, and whose
+    entry may be by environment id) or by environment id."""
     evals: int = 50
     """Number of metrics rows in a run, evenly spaced over the budget."""
     eval_episodes: int = 1
@@ -131,12 +130,11 @@ class Tier:
     """If more seeds were declared after the verdicts of the first ones were known: the number of these first ones. A
     verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
     sized: Mapping[str, Callable[[Spec], Mapping[str, Any]]] = field(default_factory=dict)
-    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width that goes with the
-    numbers of observation and action components."""
+    """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.seeds, Mapping) and set(self.seeds) != set(self.agents):
-            raise ValueError(f"seeds names {sorted(self.seeds)}, but the tier has {sorted(self.agents)}")
+        if isinstance(seeds := self.seeds, Mapping) and set(seeds) != set(self.agents):
+            raise ValueError(f"seeds names {sorted(seeds)}, but the tier has {sorted(self.agents)}")
         for name, per, keys in (
             ("budget", self.budget if isinstance(self.budget, Mapping) else {}, {*self.agents, *self.envs}),
             ("datasets", self.datasets, {*self.agents, *self.envs}),
@@ -145,9 +143,7 @@ class Tier:
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
-        for env in self.envs:
-            for label in self.agents:
-                self.budget_of(env, label)  # raises where there is none
+        _ = [self.budget_of(env, label) for env in self.envs for label in self.agents]  # raises where there is none
 
     def seeds_of(self, label: str) -> int:
         """Number of seeds of an agent."""
@@ -155,17 +151,10 @@ class Tier:
 
     def budget_of(self, env: str, label: str) -> int:
         """Budget of an agent's run in an environment. Raises ValueError if there is none."""
-        if isinstance(self.budget, int):
-            return self.budget
-        found = self.budget.get(label, self.budget.get(env))
-        budget = found.get(env) if isinstance(found, Mapping) else found
-        if not isinstance(budget, int):
-            raise ValueError(f"budget names neither {label} nor {env}: {label} has none in {env}")
-        return budget
-
-    def budgets_of(self, env: str) -> list[int]:
-        """The budgets that runs in an environment have, each once."""
-        return list(dict.fromkeys(self.budget_of(env, label) for label in self.agents))
+        found = self.budget if isinstance(self.budget, int) else self.budget.get(label, self.budget.get(env))
+        if isinstance(found := found.get(env) if isinstance(found, Mapping) else found, int):
+            return found
+        raise ValueError(f"budget names neither {label} nor {env}: {label} has none in {env}")
 
     def agent_of(self, label: str, env: str) -> Agent:
         """The agent of a label in an environment, with the fields that follow from its spec."""
@@ -299,11 +288,10 @@ class Experiment:
             raise ValueError(f"{self.name} declares no search")
         tier = self.tier(search.tier)
         agent, data = tier.agents[search.label], tier.data_of(search.label, search.env)
-        fields = {search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}}
         return replace(
             tier, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
             budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},
-            env_fields=fields,
+            env_fields={search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}},
         )  # fmt: skip
 
 

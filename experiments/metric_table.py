@@ -61,7 +61,8 @@ DICE_POLICY = ("agents/offline/cde/optidice.py: OptiDICE.update",)
 ICM = ("agents/online/exploration/icm.py: ICM.model_loss",)
 NEW_IN = "agents/online/exploration/"
 NEW = tuple(f"{NEW_IN}{file}.bonus" for file in ("count.py: Count", "noveld.py: NovelD", "ride.py: RIDE"))
-GROUPS = ("agents/language/grpo.py: GRPO.counted",)
+GROUPS = ("agents/language/grpo_data.py: group_figures",)
+COUNTED = ("agents/language/grpo.py: GRPO.counted",)
 HERO = ("agents/language/hero.py: HERO.rewards",)
 JUDGES = ("agents/language/hero.py: HERO._known",)
 GRID = "experiments/papers/hero/hero_grid.py"
@@ -192,8 +193,8 @@ ALL: tuple[Metric, ...] = (
     _share("groups/right", "share of groups with right answers alone", GROUPS),
     _share("groups/success", "success rate of the groups' episodes", GROUPS),
     Metric("groups/until", "episodes until fewer than half of ten iterations' groups had no right answer; -1: never",
-           "episodes", GROUPS),
-    Metric("groups/length", "length of the groups' episodes", "steps", GROUPS),
+           "episodes", COUNTED),
+    Metric("groups/length", "length of the groups' episodes", "steps", COUNTED),
     Metric("groups/advantage", "size of the advantages", "reward", GROUPS),
     Metric("groups/advantage_none", "size of the advantages in groups without an accepted answer", "reward", GROUPS),
     Metric("groups/advantage_some", "size of the advantages in groups of both kinds", "reward", GROUPS),

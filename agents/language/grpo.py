@@ -31,23 +31,13 @@ from prospect_rl.agents.api import (
     Tree,
     hyper,
 )
-from prospect_rl.agents.language.grpo_data import (
-    WINDOW,
-    Behaviour,
-    Extras,
-    Rows,
-    Starved,
-    State,
-    mean_over,
-    rows_of,
-    speaks,
-    starved,
-)
+from prospect_rl.agents.language import grpo_data
+from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
 from prospect_rl.agents.nn.actor_critic import ActorCritic, actor_critic, replay
 from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.nn.encoder import blank
 from prospect_rl.agents.ops.distributions import Categorical
-from prospect_rl.agents.ops.groups import group_advantage, mixed, over, shares
+from prospect_rl.agents.ops.groups import group_advantage
 from prospect_rl.agents.ops.minibatches import Figures, passes
 from prospect_rl.agents.sampled import Sampled
 
@@ -191,8 +181,7 @@ class GRPO(Sampled):
         given = (jnp.zeros(1, jnp.int32),) if self.text else (None, blank(self.bound.obs))
         params = network.init(k_params, *given)
         cold = params if self.kl else ()
-        never = Starved(jnp.ones(WINDOW), jnp.int32(-1))
-        return State(params, self.optimiser.init(params), cold, jnp.int32(0), self.begin(k_variant), never)
+        return grpo_data.begin(params, self.optimiser.init(params), cold, self.begin(k_variant))
 
     def phase(self, state: State) -> Array | int:
         """0 during the cold start, then 1; always 0 if `cold` is."""
@@ -258,21 +247,12 @@ class GRPO(Sampled):
 
     def counted(self, state: State, data: Episodes, reward: Array) -> tuple[State, Figures]:
         """(state after one more iteration, metrics of its groups)."""
-        truth, verdicts, size = (
-            self.grouped(data.info["success"]),
-            self.verdicts(data),
-            jnp.abs(self.advantages(reward)),
-        )
-        wrong, right = shares(truth)
-        kinds = {"none": ~jnp.any(verdicts, axis=1), "some": mixed(verdicts), "all": jnp.all(verdicts, axis=1)}
-        known = starved(state.starved, wrong, state.updates)
-        episodes = jnp.where(known.until < 0, -1, known.until * self.prompts * self.group)
-        return replace(state, updates=state.updates + 1, starved=known), {
-            "groups/wrong": wrong, "groups/right": right, "groups/success": jnp.mean(truth), "groups/until": episodes,
-            "groups/length": jnp.mean(data.length), "groups/reward": jnp.mean(reward),
-            "groups/advantage": jnp.mean(size),
-            **{f"groups/advantage_{kind}": over(jnp.mean(size, axis=1), which) for kind, which in kinds.items()},
-        }  # fmt: skip
+        truth, verdicts = self.grouped(data.info["success"]), self.verdicts(data)
+        figures = {"groups/length": jnp.mean(data.length)}
+        figures |= grpo_data.group_figures(truth, verdicts, reward, self.advantages(reward))
+        known = grpo_data.starved(state.starved, figures["groups/wrong"], state.updates)
+        figures["groups/until"] = jnp.where(known.until < 0, -1, known.until * reward.size)
+        return replace(state, updates=state.updates + 1, starved=known), figures
 
     def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(cross-entropy [] on the expert's tokens, metrics)."""
@@ -301,10 +281,7 @@ class GRPO(Sampled):
         return 0.0
 
     def loss_of_distance(self, cold: Tree, change: Array, rows: Rows) -> Array | float:
-        """What keeps the policy near that of the cold start.
-
-        `change` [B, T] is that of the log probabilities since the policy played.
-        """
+        """What keeps the policy near the cold start; its log probabilities changed by `change` [B, T] since it played."""
         if not self.kl:
             return 0.0
         before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)[0]).log_prob(rows.choice)

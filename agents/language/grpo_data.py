@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from prospect_rl.agents.api import Array, Discrete, Episodes, Spec, Tree
+from prospect_rl.agents.ops.groups import mixed, over, shares
+from prospect_rl.agents.ops.minibatches import Figures
 
 WINDOW = 10
 """Number of iterations over which the share of groups without a right member is averaged."""
@@ -85,6 +87,12 @@ def speaks(spec: Spec) -> bool:
     return isinstance(spec.obs, Discrete) and isinstance(spec.action, Discrete) and {"mine", "expert"} <= {*spec.info}
 
 
+def begin(params: Tree, optimiser: Tree, cold: Tree, variant: Tree) -> State:
+    """The state before the first iteration."""
+    never = Starved(jnp.ones(WINDOW), jnp.int32(-1))
+    return State(params, optimiser, cold, jnp.int32(0), variant, never)
+
+
 def starved(before: Starved, wrong: Array, updates: Array) -> Starved:
     """After an iteration, the one of number `updates` [] from 0 on, in which a share `wrong` [] had none right."""
     shares = jnp.roll(before.shares, 1).at[0].set(wrong)
@@ -109,3 +117,16 @@ def mean_over(x: Array, mine: Array, kind: Literal["tokens", "episodes"]) -> Arr
     if kind == "tokens":
         return jnp.sum(x * mine) / jnp.maximum(jnp.sum(mine), 1)
     return jnp.mean(jnp.sum(x * mine, axis=1) / jnp.maximum(jnp.sum(mine, axis=1), 1))
+
+
+def group_figures(truth: Array, verdicts: Array, reward: Array, advantage: Array) -> Figures:
+    """Metrics of groups, of what is right and what is accepted (bool), rewards and advantages, all [P, N]."""
+    wrong, right = shares(truth)
+    size = jnp.mean(jnp.abs(advantage), axis=1)
+    return {
+        "groups/wrong": wrong, "groups/right": right, "groups/success": jnp.mean(truth),
+        "groups/reward": jnp.mean(reward), "groups/advantage": jnp.mean(size),
+        "groups/advantage_none": over(size, ~jnp.any(verdicts, axis=1)),
+        "groups/advantage_some": over(size, mixed(verdicts)),
+        "groups/advantage_all": over(size, jnp.all(verdicts, axis=1)),
+    }  # fmt: skip

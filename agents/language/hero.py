@@ -241,9 +241,9 @@ class HERO(GRPO):
 
     def _known(self, judge: Judge) -> Figures:
         """Metrics of what has been counted since the start."""
-        known, mean = judge.weighing, judge.weighing.total / jnp.maximum(judge.weighing.count, 1)
+        known, (verifier, model) = judge.weighing, map(reward_model.rates, judge.answers)
         return {
-            "groups/weight_most": known.most, "groups/weight_mean": mean,
-            **{f"verifier/{name}": x for name, x in reward_model.rates(judge.answers[0]).items()},
-            **{f"rm/{name}": x for name, x in reward_model.rates(judge.answers[1]).items()},
+            "groups/weight_most": known.most, "groups/weight_mean": known.total / jnp.maximum(known.count, 1),
+            "verifier/recall": verifier[0], "verifier/precision": verifier[1], "verifier/false_yes": verifier[2],
+            "rm/recall": model[0], "rm/precision": model[1], "rm/false_yes": model[2],
         }  # fmt: skip

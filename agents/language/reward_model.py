@@ -123,11 +123,7 @@ def counts(truth: Array, verdict: Array) -> Array:
     return jnp.sum(each, axis=(2, 3)).astype(jnp.float32)
 
 
-def rates(counts: Array) -> dict[str, Array]:
-    """Recall, precision and share of wrong answers that are accepted, each [], of counts [2, 2]; NaN where of none."""
+def rates(counts: Array) -> tuple[Array, Array, Array]:
+    """(recall, precision, share of wrong answers that are accepted), each [], of counts [2, 2]; NaN where of none."""
     (no, false_yes), (missed, yes) = counts
-    return {
-        "recall": yes / (yes + missed),
-        "precision": yes / (yes + false_yes),
-        "false_yes": false_yes / (no + false_yes),
-    }
+    return yes / (yes + missed), yes / (yes + false_yes), false_yes / (no + false_yes)

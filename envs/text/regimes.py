@@ -26,7 +26,7 @@ class Regime(Sort):
     """Sort digits, see `text/sort`; a share of the problems is easy to verify, the others are hard."""
 
     id: str = static("text/sort_mixed")
-    """The registered id."""
+    """The registered id of the task."""
     verifier: Literal["strict"] = static("strict")
     """The verifier of hard problems."""
     forms: int = static(1 + len(OPENINGS), least=1 + LENIENT, most=1 + len(OPENINGS))

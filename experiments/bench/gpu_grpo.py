@@ -31,11 +31,11 @@ class Repeat(TextTask):
     """Repeat seven of many words again and again."""
 
     words: int = static(SHAPES.vocabulary - 2, least=2)
-    """Number of different words."""
+    """Number of different words there are."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Numbers."""
+        """Numbers as the words."""
         return tuple(str(i) for i in range(self.words))
 
     @property

@@ -19,25 +19,25 @@ class Shapes:
     """What both sides compute."""
 
     vocabulary: int
-    """Number of tokens."""
+    """Number of different tokens (vocabulary)."""
     problem: int
-    """Tokens of a problem."""
+    """Number of tokens of a problem."""
     answer: int
-    """Tokens of an answer."""
+    """Number of tokens of an answer."""
     layers: int
-    """Layers of the decoder."""
+    """Number of layers of the decoder."""
     width: int
     """Numbers in a token's vector."""
     heads: int
-    """Heads with queries."""
+    """Number of heads with queries."""
     kv_heads: int
-    """Heads with keys and values."""
+    """Number of heads with keys and values."""
     ffn: int
-    """Hidden units of a layer."""
+    """Number of hidden units of a layer."""
     group: int = 8
-    """Answers to each problem."""
+    """Number of answers to each problem."""
     minibatches: int = 4
-    """Gradient steps of an update."""
+    """Number of gradient steps of an update."""
 
 
 def check() -> None:

@@ -33,7 +33,9 @@ def in_words(tier: Tier, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def least_of(claim: Claim, tier: Tier, rows: Sequence[Mapping[str, Any]]) -> int:
-    """The smallest budget of the agent that a claim is about: of its runs, or as declared where there are none yet."""
+    """The smallest budget of the agent that a claim is about: of its runs, or as declared; 0 if the tier lacks it."""
+    if claim.left not in tier.agents:
+        return 0
     had = {row["env"]: int(row["budget"]) for row in rows if row["label"] == claim.left}
     return min(had.get(env, tier.budget_of(env, claim.left)) for env in claim.envs)
 

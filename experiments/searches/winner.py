@@ -48,12 +48,12 @@ def compare(
 
     def tier(name: str) -> Tier:
         one = base.tier(name)
-        agent, budgets = one.agents[label], one.budget
+        agent, tasks = one.agents[label], (env,) if env in one.envs else one.envs
         data = one.data_of(label, env) or searched.data_of(label, env)
         return replace(
             one, agents={"default": agent, "tuned": replace(agent, **settings)}, envs=(env,),
             seeds=one.seeds_of(label), exams={}, datasets={env: data} if data else {},
-            budget=budgets if isinstance(budgets, int) else budgets.get(env, max(budgets.values())),
+            budget=max(one.budget_of(task, label) for task in tasks),
             env_fields={env: one.env_fields.get(env, searched.env_fields.get(env, {}))},
         )  # fmt: skip
 

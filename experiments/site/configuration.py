@@ -48,7 +48,7 @@ def _settings(name: str, ours: Tier, paper: Tier) -> Html:
 
 def _budget(tier: Tier, env: str) -> int | tuple[int, ...]:
     """The budget in an environment, or all of them where agents have different ones."""
-    first, *others = tier.budgets_of(env)
+    first, *others = dict.fromkeys(tier.budget_of(env, label) for label in tier.agents)
     return (first, *others) if others else first
 
 

@@ -122,7 +122,7 @@ def drawn_curves(results: Results) -> dict[tuple[str, str], dict[str, Line]]:
     """(environment, metric) -> agent -> interquartile mean and band; agents without any value are omitted."""
     cells: dict[tuple[str, str, str], list[Row]] = {}
     for row in on_one_axis(results.curves, results.rows)[0]:
-        cells.setdefault((row["env"], row["metric"], row["label"]), []).append(row)
+        cells.setdefault((row["env"], row["metric"], row["label"]), []).append(dict(row))
     found: dict[tuple[str, str], dict[str, Line]] = {}
     for (env, metric, label), rows in cells.items():
         line = Line(*(np.array([row[name] for row in rows]) for name in ("used", "iqm", "low", "high")))

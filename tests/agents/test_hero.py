@@ -43,11 +43,8 @@ def test_rates_of_verdicts_by_hand():
     verdict = jnp.array([[1, 0, 0, 1, 0, 0]], bool)
     counts = reward_model.counts(truth, verdict)
     np.testing.assert_array_equal(counts, [[2, 1], [2, 1]])
-    found = reward_model.rates(counts)
-    assert {name: pytest.approx(float(x)) for name, x in found.items()} == {
-        "recall": 1 / 3, "precision": 1 / 2, "false_yes": 1 / 3
-    }  # fmt: skip
-    assert math.isnan(reward_model.rates(jnp.zeros((2, 2)))["recall"])
+    np.testing.assert_allclose(reward_model.rates(counts), [1 / 3, 1 / 2, 1 / 3], rtol=1e-6)
+    assert math.isnan(reward_model.rates(jnp.zeros((2, 2)))[0])
 
 
 def test_a_judge_is_compared_in_pairs():
@@ -60,11 +57,10 @@ def test_a_judge_is_compared_in_pairs():
 def test_what_the_groups_weights_change_is_counted():
     """Nearly nothing where advantages are divided by their deviation; the largest and the mean of the learning."""
     for by_std in (False, True):
-        agent = HERO(**TINY, cold=1, model="oracle", norm_adv_by_std=by_std)
+        agent = HERO(**TINY | {"layers": 1}, cold=0, model="oracle", norm_adv_by_std=by_std)
         found, _ = iterations(agent, envs.make("text/reverse", length=3), 4)
-        each = [figures["groups/weight"] for _, figures in found][1:]  # of the learning, after the cold start
-        last = found[-1][1]
-        assert last["groups/weight_most"] == pytest.approx(max(each)) and found[0][1]["groups/weight_most"] == 0
+        each, last = [figures["groups/weight"] for _, figures in found], found[-1][1]
+        assert last["groups/weight_most"] == pytest.approx(max(each))
         assert last["groups/weight_mean"] == pytest.approx(np.mean(each), rel=1e-5)
         assert (last["groups/weight_most"] < 1e-3) if by_std else (last["groups/weight_mean"] > 0.05)
 

@@ -198,7 +198,6 @@ def test_a_tier_s_budgets_by_label():
     agents = dict.fromkeys("abc")
     tier = Tier(agents, (ENV, "e"), seeds=1, budget={ENV: 70, "e": 80, "b": {ENV: 5, "e": 6}, "c": 9})  # type: ignore
     assert [[tier.budget_of(env, label) for label in "abc"] for env in (ENV, "e")] == [[70, 5, 9], [80, 6, 9]]
-    assert tier.budgets_of("e") == [80, 6, 9]
     with pytest.raises(ValueError, match=r"budget names \['d'\]"):
         Tier(agents, (ENV,), seeds=1, budget={ENV: 1, "d": 2})  # type: ignore[arg-type]
     for budget in ({"a": 1, "b": 2}, {"a": 1, "b": 2, "c": {"e": 3}}):
@@ -211,6 +210,8 @@ def test_a_report_says_each_unit():
     rows = [{"env": ENV, "label": "a", "unit": "evaluations"}, {"env": ENV, "label": "b", "unit": "steps"}]
     assert budgets.in_words(tier, rows) == f"10 evaluations of a and 2,000 steps of b ({ENV})"
     assert budgets.in_words(replace(tier, budget=10), rows[:1]) == f"10 evaluations ({ENV})"
+    of = [{"label": "a", "env": ENV, "budget": 7}]
+    assert [budgets.least_of(claim(left=left), tier, of) for left in "abc"] == [7, 2000, 0]
     curves = [{"env": ENV, "label": label, "used": used} for label, used in (("a", 5), ("a", 10), ("b", 1000))]
     shared, axis = budgets.on_one_axis(curves, rows)
     assert [row["used"] for row in shared] == [0.5, 1, 1] and axis == "share of the budget"
