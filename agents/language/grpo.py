@@ -281,7 +281,7 @@ class GRPO(Sampled):
         return 0.0
 
     def loss_of_distance(self, cold: Tree, change: Array, rows: Rows) -> Array | float:
-        """What keeps the policy near the cold start; its log probabilities changed by `change` [B, T] since it played."""
+        """What keeps the policy near the cold start; its log probabilities changed by `change` [B, T]."""
         if not self.kl:
             return 0.0
         before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)[0]).log_prob(rows.choice)
