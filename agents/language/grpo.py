@@ -255,11 +255,12 @@ class GRPO(Sampled):
         return replace(state, updates=state.updates + 1, starved=known), figures
 
     def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
-        """(cross-entropy [] on the expert's tokens, metrics)."""
-        policy = Categorical(self.outputs(params, rows.obs, rows.first)[0])
+        """(cross-entropy [] on the expert's tokens, with the values' loss if there are any; metrics)."""
+        outputs, values = self.outputs(params, rows.obs, rows.first)
+        policy, zero = Categorical(outputs), jnp.zeros(())
         loss = -self.mean(policy.log_prob(rows.expert), rows)
-        zero = jnp.zeros(())
-        return loss, self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        figures = self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        return loss + self.loss_of_values(values, rows), figures
 
     def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(loss [], metrics) of a minibatch."""
