@@ -8,8 +8,8 @@ Source: Ziegler et al. 2019 (arXiv 1909.08593), sec. 2.2 and 2.3, with the setti
         + value_weight mean max((V - R)^2, (V within clip_value of its old value - R)^2)
     c  <- c (1 + clip(D / target - 1, -.2, .2) B / horizon),   D the mean over texts of sum_t log pi / pi_0
 pi_0 is the policy after the cold start, frozen; the value is learned in the cold start too, for advantages of a value
-that knows nothing say only how far a token is from the end. The environment's reward is paid with the last own step, whatever is
-spoken after it. Shapes: B episodes, T steps.
+that knows nothing say only how far a token is from the end. The environment's reward is paid with the last own step,
+whatever is spoken after it. Shapes: B episodes, T steps.
 """
 
 from __future__ import annotations
