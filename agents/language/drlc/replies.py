@@ -50,15 +50,14 @@ def toxicity(reply: str | None, tokens: Sequence[str], good: float, bad: float) 
     if reply is None:
         return [0.0] * len(tokens)
     reply = reply.replace(NONE, "")
-    spans = re.findall(r"Toxic Span \d+: (.+)", reply)
+    spans = re.findall(r"Toxic Span \d+: ([^\n]+)", reply)
     said = " ".join(spans) if spans or not reply.strip() else reply.strip()
     return [bad if token in said else good for token in tokens]
 
 
 def summary(reply: str, tokens: Sequence[str], good: float, bad: float) -> list[float]:
     """Rewards of tokens: `bad` where a token is in the spans, else `good`."""
-    found = re.findall(r"Span \d+: (.*?)( \(Label: .*?\))?(\n|$)", reply.replace(NONE, ""))
-    said = "\n".join(match[0] for match in found)
+    said = "\n".join(re.findall(r"Span \d+: ([^\n]*?)(?: \(Label: [^\n]*?\))?(?:\n|$)", reply.replace(NONE, "")))
     return [bad if token in said else good for token in tokens]
 
 
