@@ -40,6 +40,8 @@ STAX = ("agents/evolution/stax/stax.py: Stax._of_generation",)
 STAX_TRAINING = ("agents/evolution/stax/training.py: ended",)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
+TEXT_PPO = "agents/language/ppo_text.py: TextPPO"
+DRLC = ("agents/language/drlc/drlc.py: DRLC.rewards",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
 SAC = "agents/online/sac.py: SACUpdates.critic_loss"
 SAC_ACTOR = "agents/online/sac.py: SACUpdates.soft_loss"
@@ -177,6 +179,15 @@ ALL: tuple[Metric, ...] = (
     _share("learn/clipped", "share of clipped ratios", (*PPO, *GRPO)),
     Metric("learn/kl", "divergence from the policy that played", "nats", (*PPO, *GRPO)),
     Metric("learn/rate", "learning rate", "", ("agents/online/ppo.py: PPO.learn",)),
+    # PPO on whole texts, and what a critic says of them
+    Metric("start/away", "divergence from the policy after the cold start", "nats",
+           (f"{TEXT_PPO}.loss", f"{TEXT_PPO}.learn")),
+    Metric("start/weight", "weight of that divergence", "", (f"{TEXT_PPO}.learn",)),
+    _share("critique/good", "share of tokens in good spans", DRLC),
+    _share("critique/bad", "share of tokens in bad spans", DRLC),
+    _share("critique/empty", "share of critiques without a span", DRLC),
+    _share("critique/unparsable", "share of critiques that cannot be read", DRLC),
+    _share("critique/missing", "share of critiques that never came", DRLC),
     # groups of episodes from the same start, and the reward model that orders them
     _share("groups/wrong", "share of groups without a right answer", GROUPS),
     _share("groups/right", "share of groups with right answers alone", GROUPS),

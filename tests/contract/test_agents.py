@@ -45,7 +45,7 @@ KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
 COVERED = (
     "bc_gru", "bc_lstm", "bc_transformer", "dt", "grpo", "hero_ppo", "icm", "latch", "linoss", "mbpo", "ppo_elmur",
-    "rate", "rmt", "rnd", "stax_untrained", "taxons", "trxl",
+    "ppo_text", "rate", "rmt", "rnd", "stax_untrained", "taxons", "trxl",
 )  # fmt: skip
 """Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), `stax` for its
 variants, and `elmur` for the agents that learn from whole episodes."""
