@@ -34,7 +34,7 @@ class Drawn(Point):
 
     spec = Point.spec.__class__(
         **{name: getattr(Point.spec, name) for name in Point.spec.__dataclass_fields__ if name != "draw"},
-        draw=Drawing(np.full((40, 40, 3), 255, np.uint8), (jnp.zeros(2), jnp.int32(0)), marks),
+        draw=Drawing(np.full((40, 40, 3), 255, np.uint8), marks, Point().reset),
     )
 
 
