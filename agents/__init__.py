@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prospect_rl.agents.api import Agent
+from prospect_rl.agents.evolution.aurora import Aurora
 from prospect_rl.agents.evolution.cma_me import CMAME
 from prospect_rl.agents.evolution.map_elites import MAPElites
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
@@ -79,6 +80,7 @@ __all__ = [
     "TD3",
     "TD3BC",
     "Agent",
+    "Aurora",
     "BCLinOSS",
     "BCTransformer",
     "Count",
@@ -108,6 +110,7 @@ __all__ = [
 ]
 
 AGENTS: dict[str, type[Agent]] = {
+    "aurora": Aurora,
     "awac": AWAC,
     "bc": BC,
     "bc_filtered": FilteredBC,
