@@ -190,14 +190,18 @@ class Aurora(Seeing):
         """The state with a threshold that brings the archive nearer to its target size."""
         excess = (state.archive.count - self.target_size) / self.target_size
         threshold = state.threshold * (1 + self.gain * jnp.clip(excess, -1.0, 1.0))
-        thin = lambda archive: unstructured.thinned(archive, threshold * state.spread)  # noqa: E731
+        thin = lambda archive: self._thinned(archive, threshold * state.spread)  # noqa: E731
         archive = jax.lax.cond(excess > 0, thin, lambda archive: archive, state.archive)
         return replace(state, archive=archive, threshold=threshold)
+
+    def _thinned(self, archive: Archive, length: Array) -> Archive:
+        """The archive without what has become a neighbour, as all of it is offered to an empty one."""
+        return unstructured.thinned(archive, self.empty_archive(self.archive_capacity), length)
 
     def _renewed(self, state: State) -> State:
         """The archive in its new features, from which neighbours have been taken out."""
         spread = spread_of(state.archive)
-        archive = unstructured.thinned(state.archive, state.threshold * spread)
+        archive = self._thinned(state.archive, state.threshold * spread)
         return replace(state, archive=archive, spread=spread, phase=jnp.int32(GENERATION))
 
 

@@ -75,10 +75,6 @@ def offered(places: Places, number: Array, descriptor: Array, fitness: Array, th
     )
 
 
-def thinned(archive: Archive, threshold: Array) -> Archive:
-    """The archive after all of its policies have been offered to an empty one, in their order."""
-    rows = archive.rows
-    empty = rows | {
-        "descriptor": jnp.full_like(rows["descriptor"], jnp.inf), "fitness": jnp.full_like(rows["fitness"], -jnp.inf),
-    }  # fmt: skip
-    return insert(Archive(empty, jnp.int32(0), archive.overflow), rows, archive.filled, threshold)
+def thinned(archive: Archive, empty: Archive, threshold: Array) -> Archive:
+    """An empty archive after all policies of another one have been offered to it, in their order."""
+    return insert(replace(empty, overflow=archive.overflow), archive.rows, archive.filled, threshold)

@@ -9,6 +9,7 @@ from prospect_rl.agents import Aurora
 from prospect_rl.agents.evolution.aurora import GENERATION, RENEW, START, TRAIN
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops import unstructured
+from prospect_rl.experiments.bench.aurora import repertoires
 from tests.agents.drawn import SMALL, Drawn, evolve
 
 FIELDS = {"hidden": (), "batch": 20, "archive_capacity": 100, "target_size": 30, "control_every": 2, "chunk": 100}
@@ -41,7 +42,7 @@ def test_one_neighbour_is_replaced_by_a_fitter_one_and_several_keep_others_out()
     assert stored(found) == [[[3.0], [1.0], [5.0]], [2.0, 1.0, 3.0]] and found.overflow == 0
     more = insert(found, rows_of([[20.0], [30.0]], [0.0, 0.0]), jnp.ones(2, bool), jnp.float32(0.6))
     assert more.count == 4 and more.overflow == 1, "a full archive counts what it drops"
-    thin = unstructured.thinned(more, jnp.float32(9.0))
+    thin = unstructured.thinned(more, archive, jnp.float32(9.0))
     assert stored(thin)[0] == [[5.0], [0.0]] and not jnp.isfinite(thin.rows["fitness"][2:]).any()
 
 
@@ -72,7 +73,8 @@ def test_it_decides_as_a_loop_does_and_no_two_are_near(seed):
 
 
 def test_it_decides_as_qdax_where_children_are_far_from_each_other():
-    qdax = pytest.importorskip("qdax.core.containers.unstructured_repertoire", reason="needs the extra qd")
+    pytest.importorskip("qdax", reason="needs the extra qd")
+    qdax = repertoires()
     random, limit = np.random.RandomState(0), 0.1
     first, fitness = random.rand(30, 2).astype(np.float32), random.rand(30).astype(np.float32)
     apart = by_hand(first, np.zeros(30), limit)
@@ -135,6 +137,7 @@ def test_rows_report_the_true_descriptor(run):
     count = int(state.archive.count)
     ends = state.archive.rows["frames"][0][:count, -1]
     np.testing.assert_array_equal(report["descriptor"][:count], ends)
+    assert not np.isfinite(report["descriptor"][count:]).any(), "empty rows are told by it"
     assert report["features"].shape == (100, 3) and "frames" not in report and int(report["filled"].sum()) == count
 
 

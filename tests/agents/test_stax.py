@@ -1,9 +1,5 @@
 """STAX: what it is where a part of it is taken away, its trainings, and that no stored feature is out of date."""
 
-import dataclasses
-import re
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -179,24 +175,6 @@ def test_settings_that_cannot_be_are_one_line():
     with pytest.raises(ValueError, match="it needs a drawing of states"):
         Stax().bind(Point.spec)
     assert Stax(**SEEN).misfit(envs.make("maze/hard").spec) is None
-
-
-@pytest.mark.slow
-def test_an_environment_of_the_readers_own_trains():
-    """The example of README.md with the drawing of docs/methods/stax.md."""
-    from prospect_rl.experiments import train
-
-    blocks = [
-        re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / page).read_text("utf-8"), re.S)
-        for page in ("README.md", "docs/methods/stax.md")
-    ]
-    names = {"__name__": "example"}
-    exec(blocks[0][1].partition("\nresult = ")[0], names)
-    exec(blocks[1][0], names)
-    hill = names["Hill"]
-    hill.spec = dataclasses.replace(hill.spec, draw=names["drawing"])
-    result = train(Stax(**SMALL, chunk=400), hill(), budget=2000, evals=2)
-    assert result.rows[-1]["learn/trainings"] >= 1 and result.rows[-1]["features/blank"] == 0
 
 
 @pytest.mark.slow
