@@ -38,9 +38,9 @@ def training(label: str, budget: int, seed: int = 0) -> dict[str, float]:
     begun = time.perf_counter()
     from prospect_rl import envs
     from prospect_rl.experiments import train
-    from prospect_rl.experiments.papers.stax.stax_maze import ENV, EXPERIMENT
+    from prospect_rl.experiments.register import load
 
-    tier, idle = EXPERIMENT.repro, 0.0
+    tier, idle = load("stax_maze").repro, 0.0
     last: tuple[float, int] = begun, 0
 
     def progress(told: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def training(label: str, budget: int, seed: int = 0) -> dict[str, float]:
         idle += (now - last[0]) * (told["used"] == last[1])
         last = now, told["used"]
 
-    env = envs.make(ENV, **tier.env_fields[ENV])
+    env = envs.make(tier.envs[0], **tier.env_fields[tier.envs[0]])
     with tempfile.TemporaryDirectory() as folder:
         train(tier.agents[label], env, seed=seed, budget=budget, evals=tier.evals, out=folder, progress=progress)
     seconds = time.perf_counter() - begun

@@ -142,6 +142,84 @@ def test_criteria_choose_by_what_they_name():
     assert found == {frozenset({0, 3}), frozenset({1, 3})}
 
 
+def test_features_stand_side_by_side_and_surprises_add_up():
+    agent = agent_of(frames=3)
+    learner = agent.learner(jax.random.key(0))
+    frames = (jax.random.uniform(jax.random.key(1), (4, 3, 2), minval=-1), jnp.zeros((4, 3), jnp.int32))
+    features, surprise = agent.seen(learner, frames)
+    each = [agent.seen(learner, jax.tree.map(lambda x: x[:, i : i + 1], frames)) for i in range(3)]  # noqa: B023
+    np.testing.assert_allclose(features, jnp.concatenate([one for one, _ in each], axis=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(surprise, sum(error for _, error in each), rtol=1e-5)
+    assert features.shape == (4, agent.dimensions) == (4, 9)
+    last = agent_of(frames=3, features_of="last")
+    np.testing.assert_allclose(last.seen(learner, frames)[0], each[-1][0], rtol=1e-5, atol=1e-6)
+    assert last.dimensions == 3 and Stax(frames=5).features * 5 == 50
+
+
+def test_raw_pixels_are_projected_with_their_distances():
+    agent = agent_of(space="pictures", features=500)
+    frames = (jax.random.uniform(jax.random.key(1), (8, 1, 2), minval=-1), jnp.zeros((8, 1), jnp.int32))
+    features, surprise = agent.seen(agent.learner(jax.random.key(0)), frames)
+    pictures = agent.look(jax.tree.map(lambda x: x[:, 0], frames)).reshape(8, -1)
+    apart = lambda x: np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(8, 1)]  # noqa: E731
+    np.testing.assert_allclose(apart(np.asarray(features)), apart(np.asarray(pictures)), rtol=0.25)
+    assert not surprise.any()
+
+
+def test_schedulers_choose_as_they_say():
+    chance = jax.jit(lambda agent, state: jnp.mean(jnp.stack([
+        agent._exploits(state, jax.random.key(i)).astype(jnp.float32) for i in range(200)
+    ])), static_argnums=0)  # fmt: skip
+    state = begin(agent_of(), jax.random.key(0))
+    assert chance(agent_of(), state) == 1 and 0.4 < chance(agent_of(scheduler="fixed"), state) < 0.6
+    for used, low, high in ((0, 0.0, 0.0), (250, 0.15, 0.35), (1000, 1.0, 1.0)):
+        now = state.replace(turns=state.turns.replace(used=jnp.int32(used)))
+        assert low <= chance(agent_of(scheduler="time", schedule_budget=1000), now) <= high
+    bandit = agent_of(scheduler="bandit")
+    assert chance(bandit, state) == 0, "with nothing to exploit it explores"
+    ready = state.replace(table=state.table.replace(active=state.table.active.at[:2].set(True)))
+    for arm, known, paid in ((0, 0, -np.tanh(2.0)), (1, 3, np.tanh(-1.0))):
+        told = bandit._told(ready.replace(turns=state.turns.replace(known=jnp.int32(known))), jnp.ones((), bool), arm)
+        assert told.turns.value[arm] == pytest.approx(paid, abs=1e-6) and told.turns.pulls[arm] == 1
+    pulls, value = jnp.array([4, 1], jnp.int32), jnp.array([0.5, 0.1])  # .5 + sqrt(ln 5 / 4) < .1 + sqrt(ln 5)
+    turns = state.turns.replace(pulls=pulls, value=value)
+    assert chance(bandit, ready.replace(turns=turns)) == 1
+    assert chance(bandit, ready.replace(turns=turns.replace(value=jnp.array([1.0, 0.1])))) == 0
+
+
+def test_references_are_from_before_the_trials_or_from_after_them():
+    state = begin(agent_of(), jax.random.key(0))
+    grown = state.replace(archive=state.archive.replace(count=jnp.int32(7)))
+    assert agent_of()._after_trials(grown).known[0] == 0
+    assert agent_of(references="after")._after_trials(grown).known[0] == 7
+
+
+def test_what_is_trained_on_and_whether_weights_begin_anew():
+    agent = agent_of()
+    state = begin(agent, jax.random.key(0))
+    for fields, rows in (({}, 30 + 300 + 400), ({"train_on_reward": False}, 30 + 300)):
+        other = agent_of(**fields)
+        assert other.trained_on == rows == training.rows_to_train_on(other, state)[1].shape[0]
+    states, mask = training.rows_to_train_on(agent, state)
+    for reset in (False, True):
+        other = agent_of(reset=reset)
+        learner = training.begun(other, state.learner, states, mask, jax.random.key(2))
+        same = (learner.params["down_0"][0] == state.learner.params["down_0"][0]).all()
+        assert bool(same) != reset and learner.count == 30 and training.held_out(other, learner) == 6
+    assert Stax(train_cap=0).trained_on == 300 + 2 * 16384
+
+
+def test_an_emitter_may_keep_what_is_novel():
+    agent = agent_of(emitter_merit="novelty")
+    state = begin(agent, jax.random.key(0))
+    population = state.population | {"descriptor": jnp.zeros((10, 3))}
+    children = {"descriptor": jnp.array([[0.1, 0, 0], [3.0, 0, 0]]), "fitness": jnp.array([5.0, 0.0])}
+    members = {"descriptor": jnp.array([[1.0, 0, 0]]), "fitness": jnp.array([-jnp.inf])}
+    merit = agent._merit(state.replace(population=population), children, members)
+    assert merit[1] > merit[0] > 0 and merit[2] == -jnp.inf, "a failed episode is not novel"
+    assert agent_of()._merit(state, children, members) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fields", [
     {"scheduler": "fixed"}, {"scheduler": "time", "schedule_budget": 1000}, {"scheduler": "bandit"},
@@ -186,7 +264,7 @@ def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(driver, "GROWTH", 1)
-    left = [8, 10, 11, 20, 30, 33]
+    left = [4, 8, 9, 10, 11, 15, 20, 25, 30, 33]
 
     def killer(told):
         if left and told["iteration"] >= left[0]:
