@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prospect_rl.agents.api import Agent
+from prospect_rl.agents.evolution.aurora import Aurora
 from prospect_rl.agents.evolution.cma_me import CMAME
 from prospect_rl.agents.evolution.map_elites import MAPElites
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
@@ -83,6 +84,7 @@ __all__ = [
     "TD3",
     "TD3BC",
     "Agent",
+    "Aurora",
     "BCLinOSS",
     "BCTransformer",
     "Count",
@@ -114,6 +116,7 @@ __all__ = [
 ]
 
 AGENTS: dict[str, type[Agent]] = {
+    "aurora": Aurora,
     "awac": AWAC,
     "bc": BC,
     "bc_filtered": FilteredBC,

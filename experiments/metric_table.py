@@ -36,7 +36,7 @@ SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/state.py: figures",)
 ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
-STAX = ("agents/evolution/stax/stax.py: Stax._of_generation",)
+STAX = ("agents/evolution/stax/seeing.py: Seeing.told_of",)
 STAX_TRAINING = ("agents/evolution/stax/training.py: ended",)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
@@ -138,6 +138,8 @@ ALL: tuple[Metric, ...] = (
     # archives and emitters
     Metric("archive/size", "policies stored", "policies", ARCHIVES),
     Metric("archive/rewards", "rewarded policies stored", "policies", SERENE),
+    Metric("archive/threshold", "smallest distance of two stored policies in the features", "",
+           ("agents/evolution/aurora.py: Aurora.learn",)),
     Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES),
     Metric("archive/best_{k}", "best reward in {area}, now stored", "reward",
            (*ARCHIVES, "agents/evolution/random_search.py: RandomSearch.learn")),

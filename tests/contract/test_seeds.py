@@ -130,7 +130,7 @@ def test_what_pays_on_a_device():
     offline = {"awac", "bc", "bc_filtered", "cde", "cql", "iql", "optidice", "td3_bc"}
     assert cpu == offline | {"floor", "mex_tabular"}
     alone = {
-        "drlc", "emitter_study", "grpo", "hero", "hero_ppo", "mbpo", "mex_mb", "ppo_text", "serene", "stax",
+        "aurora", "drlc", "emitter_study", "grpo", "hero", "hero_ppo", "mbpo", "mex_mb", "ppo_text", "serene", "stax",
         "stax_untrained", "taxons", "tree",
     }  # fmt: skip
     assert gpu == set(ABLE) == set(agents.AGENTS) - alone
