@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prospect_rl.agents.api import Agent
+from prospect_rl.agents.evolution.aurora import Aurora
 from prospect_rl.agents.evolution.cma_me import CMAME
 from prospect_rl.agents.evolution.map_elites import MAPElites
 from prospect_rl.agents.evolution.novelty_search import NoveltySearch
@@ -17,9 +18,11 @@ from prospect_rl.agents.evolution.serene.serene import Serene
 from prospect_rl.agents.evolution.serene.study import EmitterStudy
 from prospect_rl.agents.evolution.stax.stax import Stax, Taxons, UntrainedStax
 from prospect_rl.agents.floor import Floor
+from prospect_rl.agents.language.drlc.drlc import DRLC
 from prospect_rl.agents.language.grpo import GRPO
 from prospect_rl.agents.language.hero import HERO
 from prospect_rl.agents.language.hero_ppo import HeroPPO
+from prospect_rl.agents.language.ppo_text import TextPPO
 from prospect_rl.agents.offline.awac import AWAC
 from prospect_rl.agents.offline.bc import BC
 from prospect_rl.agents.offline.cde.cde import CDE
@@ -62,6 +65,7 @@ __all__ = [
     "CDE",
     "CMAME",
     "CQL",
+    "DRLC",
     "DT",
     "GRPO",
     "HERO",
@@ -80,6 +84,7 @@ __all__ = [
     "TD3",
     "TD3BC",
     "Agent",
+    "Aurora",
     "BCLinOSS",
     "BCTransformer",
     "Count",
@@ -102,6 +107,7 @@ __all__ = [
     "Stax",
     "TabularMEX",
     "Taxons",
+    "TextPPO",
     "TrXL",
     "TreeDagger",
     "UntrainedStax",
@@ -110,6 +116,7 @@ __all__ = [
 ]
 
 AGENTS: dict[str, type[Agent]] = {
+    "aurora": Aurora,
     "awac": AWAC,
     "bc": BC,
     "bc_filtered": FilteredBC,
@@ -120,6 +127,7 @@ AGENTS: dict[str, type[Agent]] = {
     "cma_me": CMAME,
     "count": Count,
     "cql": CQL,
+    "drlc": DRLC,
     "dt": DT,
     "elmur": Elmur,
     "emitter_study": EmitterStudy,
@@ -142,6 +150,7 @@ AGENTS: dict[str, type[Agent]] = {
     "optidice": OptiDICE,
     "ppo": PPO,
     "ppo_elmur": ElmurPPO,
+    "ppo_text": TextPPO,
     "random_search": RandomSearch,
     "rate": RATE,
     "ride": RIDE,

@@ -224,7 +224,7 @@ class Transitions:
     info: dict[str, Array]
     """The values named in `Spec.info`."""
     live: Array
-    """Bool, False on steps after the end of an episode (only with `keep_steps`)."""
+    """Bool, False on steps after the end of an episode, whose values mean nothing (only with `keep_steps`)."""
 
 
 @struct.dataclass

@@ -4,7 +4,7 @@ A drawing is a pure function of one state: a canvas, which never moves, and mark
 the canvas with its marks, sampled bilinearly with two taps along each axis (skimage's `resize` of order 1 without
 anti-aliasing, as in GPaolo/STAX), and computed at these taps alone. `Env.frame` draws for people.
 
-    Spec(..., draw=Drawing(canvas, state, marks))
+    Spec(..., draw=Drawing(canvas, marks, reset))
     spec.draw.picture(state, 64)             float32 [64, 64, 3], from 0 to 1
     spec.draw.picture(state, 32, 1)          [32, 32, 1], grey
 
@@ -15,18 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prospect_rl.envs.spaces import Array, Tree
+from prospect_rl.envs.spaces import Array, Key, Tree
 
 Colour = tuple[int, int, int]
 """Red, green and blue, each from 0 to 255."""
 Marks = Callable[[Tree, Array, Array], Sequence[tuple[Array, Colour]]]
 """(state, x, y) -> (mask, colour) of everything that moves, the topmost last. x [1, n] and y [n, 1] are positions in
 pixels of the canvas, y downwards; a mask is bool [n, n]."""
+RED, BLUE = (255, 0, 0), (0, 0, 255)
 GREY = np.array([0.2125, 0.7154, 0.0721], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.709, as in skimage)."""
 
@@ -37,10 +39,15 @@ class Drawing:
 
     canvas: np.ndarray
     """uint8 [H, W, 3], everything that never moves."""
-    state: Tree
-    """A state of ONE episode, or its shapes and types: what an agent must make room for."""
     marks: Marks
     """What moves, as masks with colours."""
+    reset: Callable[[Key], tuple[Tree, Tree]]
+    """The environment's `reset`, from which the shapes of a state are known."""
+
+    @cached_property
+    def state(self) -> Tree:
+        """Shapes and types of a state of ONE episode: what an agent must make room for."""
+        return jax.eval_shape(self.reset, jax.random.key(0))[0]
 
     def blank(self, *lead: int) -> Tree:
         """States of zeros with leading axes."""
@@ -89,9 +96,24 @@ def disc(x: Array, y: Array, at: Sequence[Array | float], radius: float) -> Arra
     return jnp.square(x - at[0]) + jnp.square(y - at[1]) < radius**2
 
 
-def painted(canvas: np.ndarray, discs: Sequence[Sequence[float]], colour: Colour) -> np.ndarray:
-    """A copy of the canvas with filled discs (x, y, radius), in pixels."""
-    canvas, (y, x) = canvas.copy(), np.ogrid[: canvas.shape[0], : canvas.shape[1]]
+def plane(size: int, extent: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (x, y), each [size, size], of the pixels of a picture; extent: left, right, bottom, top."""
+    left, right, bottom, top = extent
+    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
+    x, y = np.meshgrid(centre, centre[::-1])
+    return (right - left) * x + left, (top - bottom) * y + bottom
+
+
+def white(size: int) -> np.ndarray:
+    """A white picture, uint8 [size, size, 3]."""
+    return np.full((size, size, 3), 255, np.uint8)
+
+
+def painted(
+    canvas: np.ndarray, at: tuple[np.ndarray, np.ndarray], discs: Sequence[Sequence[float]], colour: Colour
+) -> np.ndarray:
+    """A copy of the canvas with filled discs (x, y, radius), where `at` are the coordinates (x, y) of the pixels."""
+    canvas, (x, y) = canvas.copy(), at
     for cx, cy, radius in discs:
         canvas[(x - cx) ** 2 + (y - cy) ** 2 < radius**2] = colour
     return canvas

@@ -288,6 +288,11 @@ class Experiment:
         return self.gpu_claims if tier == GPU else self.claims
 
     @property
+    def every_claim(self) -> tuple[Claim, ...]:
+        """The statements about the runs of all tiers."""
+        return (*self.claims, *self.gpu_claims)
+
+    @property
     def reference(self) -> str:
         """The argument of `load` that returns this experiment: its name or its file."""
         return self.file or self.name

@@ -36,13 +36,15 @@ SEEN = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update
 STORED = ("experiments/run/ledger.py: summary", "experiments/run/ledger.py: update_stored")
 SERENE = ("agents/evolution/serene/state.py: figures",)
 ARCHIVES = ("agents/evolution/rows.py: archive_metrics", "agents/ops/grid.py: summary", *SERENE)
-STAX = ("agents/evolution/stax/stax.py: Stax._of_generation",)
+STAX = ("agents/evolution/stax/seeing.py: Seeing.told_of",)
 STAX_TRAINING = ("agents/evolution/stax/training.py: ended",)
 STUDY = ("agents/evolution/serene/study.py: EmitterStudy._metrics",)
 PPO = ("agents/online/ppo.py: PPO.loss",)
+TEXT_PPO = "agents/language/ppo_text.py: TextPPO"
+DRLC = ("agents/language/drlc/drlc.py: DRLC.rewards",)
 TD3 = "agents/online/td3.py: TD3Updates.critic_loss"
 SAC = "agents/online/sac.py: SACUpdates.critic_loss"
-SAC_ACTOR = "agents/online/sac.py: SACUpdates.actor_loss"
+SAC_ACTOR = "agents/online/sac.py: SACUpdates.soft_loss"
 SMOSE = "agents/online/smose/smose.py: Smose.actor_loss"
 USAGE = ("agents/online/smose/balance.py: usage",)
 TREE = ("agents/online/tree.py: TreeDagger.learn",)
@@ -136,6 +138,8 @@ ALL: tuple[Metric, ...] = (
     # archives and emitters
     Metric("archive/size", "policies stored", "policies", ARCHIVES),
     Metric("archive/rewards", "rewarded policies stored", "policies", SERENE),
+    Metric("archive/threshold", "smallest distance of two stored policies in the features", "",
+           ("agents/evolution/aurora.py: Aurora.learn",)),
     Metric("archive/overflow", "policies for which an archive had no room", "policies", ARCHIVES),
     Metric("archive/best_{k}", "best reward in {area}, now stored", "reward",
            (*ARCHIVES, "agents/evolution/random_search.py: RandomSearch.learn")),
@@ -160,10 +164,10 @@ ALL: tuple[Metric, ...] = (
     Metric("learn/loss_critic", "loss of the critics", "loss", (TD3, SAC, MEX, AWAC, IQL, CQL)),
     Metric(
         "learn/loss_actor", "loss of the actor", "loss",
-        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, SMOSE, "agents/offline/awac.py: AWAC.update", IQL),
+        ("agents/online/td3.py: TD3Updates.update", SAC_ACTOR, "agents/offline/awac.py: AWAC.update", IQL),
     ),
     Metric("learn/value", "value that the agent expects", "reward", (TD3, SAC, MEX, AWAC, IQL, CQL, *PPO, *TABULAR)),
-    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, SMOSE, *PPO, *GRPO)),
+    Metric("learn/entropy", "entropy of the policy", "nats", (SAC_ACTOR, *PPO, *GRPO)),
     Metric("learn/alpha", "weight of the entropy", "", ("agents/online/sac.py: SACUpdates.update", CQL_UPDATE)),
     Metric("replay/size", "transitions in the replay", "transitions",
            ("agents/online/off_policy.py: OffPolicy.learn", *MBPO)),
@@ -177,6 +181,15 @@ ALL: tuple[Metric, ...] = (
     _share("learn/clipped", "share of clipped ratios", (*PPO, *GRPO)),
     Metric("learn/kl", "divergence from the policy that played", "nats", (*PPO, *GRPO)),
     Metric("learn/rate", "learning rate", "", ("agents/online/ppo.py: PPO.learn",)),
+    # PPO on whole texts, and what a critic says of them
+    Metric("start/away", "divergence from the policy after the cold start", "nats",
+           (f"{TEXT_PPO}.loss", f"{TEXT_PPO}.learn")),
+    Metric("start/weight", "weight of that divergence", "", (f"{TEXT_PPO}.learn",)),
+    _share("critique/good", "share of tokens in good spans", DRLC),
+    _share("critique/bad", "share of tokens in bad spans", DRLC),
+    _share("critique/empty", "share of critiques without a span", DRLC),
+    _share("critique/unparsable", "share of critiques that cannot be read", DRLC),
+    _share("critique/missing", "share of critiques that never came", DRLC),
     # groups of episodes from the same start, and the reward model that orders them
     _share("groups/wrong", "share of groups without a right answer", GROUPS),
     _share("groups/right", "share of groups with right answers alone", GROUPS),

@@ -33,6 +33,7 @@ of an exam; where an environment's areas have names of their own, the words use 
 - `collect/`: episodes that ended in training since the row before.
 - `ledger/`: all evaluations of a search over policies, counted by the driver and not by the agent. An empty value of
   `first`, `reached` and their kin means: never; it is left out of means, which then say of how many runs they are.
+- `start/`, `critique/`: how far a policy of texts is from its cold start, and what a critic says of its texts.
 - `groups/`, `verifier/`, `rm/`: groups of answers to the same problem, what judges them, and the reward model.
 - `archive/`, `emitters/`, `features/`, `learn/`, `bonus/`, `replay/`: what the agent says of its last iteration.
 - `data/`: the dataset of an offline agent.

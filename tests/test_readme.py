@@ -57,19 +57,29 @@ def test_its_example_trains_on_an_environment_of_the_readers_own(capsys):
 
 
 @pytest.mark.slow
+def test_and_on_pictures_of_it(capsys):
+    cheap = EXAMPLES[1].replace("budget=6000", "budget=200")
+    names = run(cheap + EXAMPLES[2])
+    score, coverage = map(float, capsys.readouterr().out.split()[-2:])
+    last = names["result"].rows[-1]
+    assert score > 0.5 and coverage > 0.1 and last["learn/trainings"] >= 2 and last["features/blank"] == 0
+    assert len(EXAMPLES[2].partition("def marks")[2].partition("result")[0].strip().splitlines()) <= 10
+
+
+@pytest.mark.slow
 def test_its_environments_are_gymnasiums_too():
-    names = run(EXAMPLES[2])
+    names = run(EXAMPLES[3])
     assert names["picture"].shape[-1] == 3 and names["obs"].shape == (64, 2)
 
 
 @pytest.mark.slow
 def test_its_trained_agent_is_used(tmp_path, monkeypatch):
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     monkeypatch.chdir(tmp_path)
-    names = run(EXAMPLES[4])
+    names = run(EXAMPLES[5])
     assert names["score"] > 0 and (tmp_path / "policy.npz").exists()
 
 
 @pytest.mark.slow
 def test_its_agent_trains_on_an_environment_of_gymnasium():
-    assert run(EXAMPLES[3])["result"].rows[-1]["eval/length"] == 200
+    assert run(EXAMPLES[4])["result"].rows[-1]["eval/length"] == 200

@@ -31,9 +31,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, hyper
 from prospect_rl.agents.evolution.neuroevolution import Neuroevolution
-from prospect_rl.agents.evolution.rows import rows_of
+from prospect_rl.agents.evolution.rows import rows_of, take
 from prospect_rl.agents.ops import cmaes, grid
 
 
@@ -136,11 +136,6 @@ class CMAME(Neuroevolution):
     def report(self, state: State) -> dict[str, Array]:
         """The elites, leading [C], and which cells are filled."""
         return {**state.grid.rows, "filled": state.grid.filled}
-
-
-def take(tree: Tree, index: Array) -> Tree:
-    """The rows `index` of every leaf."""
-    return jax.tree.map(lambda x: x[index], tree)
 
 
 def improvement(fitness: Array, before: Array, added: Array) -> tuple[Array, Array]:

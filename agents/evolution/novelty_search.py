@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Spec, Tree, hyper
-from prospect_rl.agents.evolution.neuroevolution import Neuroevolution
-from prospect_rl.agents.evolution.rows import Rows, archive_metrics, best_genome, full_notice, join, rows_of, take
+from prospect_rl.agents.api import Array, Episodes, Key, Rollouts, Tree, hyper
+from prospect_rl.agents.evolution.described import Described
+from prospect_rl.agents.evolution.rows import Rows, archive_metrics, best_genome, full_notice, join, take
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops.archive import Archive
 
@@ -39,7 +39,7 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoveltySearch(Neuroevolution):
+class NoveltySearch(Described):
     """Novelty search with an archive of sampled offspring."""
 
     in_step: ClassVar[bool] = True
@@ -62,37 +62,14 @@ class NoveltySearch(Neuroevolution):
         if self.additions > (most := self.population * self.offspring):
             raise ValueError(f"additions must be at most the {most} offspring of a generation, not {self.additions}")
 
-    def misfit(self, spec: Spec) -> str | None:
-        """Needs a flat observation, bounded real actions and a behaviour descriptor."""
-        return super().misfit(spec) or (None if spec.descriptor else "it needs a behaviour descriptor")
-
     @property
     def wants(self) -> tuple[Rollouts, ...]:
         """Phase 0 evaluates the first population, phase 1 a generation of offspring."""
         return Rollouts(self.population), Rollouts(self.population * self.offspring)
 
-    @property
-    def dimensions(self) -> int:
-        """Number of descriptor dimensions (d)."""
-        assert self.bound.descriptor is not None
-        return self.bound.descriptor.size
-
-    @property
-    def columns(self) -> dict[str, Tree]:
-        """Columns that rows have besides the usual ones, each given by the value of an empty row."""
-        return {}
-
-    def empty_archive(self, capacity: int, **columns: Tree) -> Archive:
-        """An empty archive of the agent's rows, with further columns."""
-        return archives.empty(capacity, self.genes, self.dimensions, **self.columns, **columns)
-
     def empty_rows(self, count: int) -> Rows:
         """Rows of policies that have not been evaluated."""
         return self.empty_archive(count).rows
-
-    def describe(self, state: Tree, data: Episodes) -> Rows:
-        """The evaluated policies as rows; their column `descriptor` is what novelty compares."""
-        return rows_of(data)
 
     def init(self, key: Key) -> State:
         """A population of random genomes and an empty archive."""
@@ -148,7 +125,7 @@ class NoveltySearch(Neuroevolution):
         valid, count = jnp.isfinite(children["fitness"]), novelty.shape[0]
         rank = jax.random.permutation(key, count) if self.selection == "random" else jnp.argsort(-novelty)
         rank = rank[jnp.argsort(~valid[rank], stable=True)[: self.archived]]
-        return archives.append(archive, take({name: children[name] for name in archive.rows}, rank), valid[rank])
+        return archives.append(archive, take(children, rank), valid[rank])
 
     def exploit(self, state: Tree) -> Tree:
         """The archived policy with the highest fitness; while none is archived, a valid one of the population."""

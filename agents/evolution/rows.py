@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 
@@ -27,13 +29,16 @@ def rows_of(data: Episodes) -> Rows:
     }
 
 
-def join(*parts: Rows) -> Rows:
+T = TypeVar("T")
+
+
+def join(*parts: T) -> T:
     """The rows of all parts, concatenated."""
     return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
 
-def take(rows: Rows, index: Array) -> Rows:
-    """The rows at `index`."""
+def take(rows: T, index: Array) -> T:
+    """The rows at `index` of what leads with rows: columns, or a table of emitters."""
     return jax.tree.map(lambda x: x[index], rows)
 
 

@@ -255,11 +255,12 @@ class GRPO(Sampled):
         return replace(state, updates=state.updates + 1, starved=known), figures
 
     def imitation(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
-        """(cross-entropy [] on the expert's tokens, metrics)."""
-        policy = Categorical(self.outputs(params, rows.obs, rows.first)[0])
+        """(cross-entropy [] on the expert's tokens, with the values' loss if there are any; metrics)."""
+        outputs, values = self.outputs(params, rows.obs, rows.first)
+        policy, zero = Categorical(outputs), jnp.zeros(())
         loss = -self.mean(policy.log_prob(rows.expert), rows)
-        zero = jnp.zeros(())
-        return loss, self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        figures = self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        return loss + self.loss_of_values(values, rows), figures
 
     def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
         """(loss [], metrics) of a minibatch."""
@@ -272,16 +273,21 @@ class GRPO(Sampled):
         loss = -self.mean(jnp.minimum(ratio * advantage, near * advantage), rows)
         entropy = self.mean(policy.entropy(), rows)
         total = loss - self.entropy * entropy + self.loss_of_values(values, rows)
-        if self.kl:
-            before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)[0]).log_prob(rows.choice)
-            away = jnp.where(rows.mine > 0, before - change - rows.log_prob, 0.0)
-            total += self.kl * self.mean(jnp.exp(away) - away - 1, rows)
+        total += self.loss_of_distance(cold, change, rows)
         clipped = self.mean((near != ratio).astype(jnp.float32), rows)
         return total, self.losses(loss, entropy, clipped, self.mean(ratio - 1 - change, rows))
 
     def loss_of_values(self, values: Array, rows: Rows) -> Array | float:
         """What a subclass with a value function adds to the loss; nothing here."""
         return 0.0
+
+    def loss_of_distance(self, cold: Tree, change: Array, rows: Rows) -> Array | float:
+        """What keeps the policy near the cold start; its log probabilities changed by `change` [B, T]."""
+        if not self.kl:
+            return 0.0
+        before = self.policy(cold, self.outputs(cold, rows.obs, rows.first)[0]).log_prob(rows.choice)
+        away = jnp.where(rows.mine > 0, before - change - rows.log_prob, 0.0)
+        return self.kl * self.mean(jnp.exp(away) - away - 1, rows)
 
     def mean(self, x: Array, rows: Rows) -> Array:
         """The mean [] of x [B, T] over the steps that count."""

@@ -148,8 +148,13 @@ class SACUpdates(Continuous):
         self, actor: Tree, critics: Tree, alpha: Array, batch: Experience, key: Key
     ) -> tuple[Array, tuple[Array, Figures]]:
         """(mean (alpha log pi - min_i Q_i) [], (log pi [B], metrics))."""
-        action, log_prob = self.sampled(actor, batch.obs, key)
-        loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, batch.obs, action), axis=0))
+        return self.soft_loss(critics, alpha, batch.obs, *self.sampled(actor, batch.obs, key))
+
+    def soft_loss(
+        self, critics: Tree, alpha: Array, obs: Array, action: Array, log_prob: Array
+    ) -> tuple[Array, tuple[Array, Figures]]:
+        """`actor_loss` of actions [B, A] and their log-probabilities [B]."""
+        loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, obs, action), axis=0))
         return loss, (log_prob, {"learn/loss_actor": loss, "learn/entropy": -jnp.mean(log_prob)})
 
     def alpha_loss(self, log_alpha: Array, log_prob: Array) -> Array:
@@ -177,16 +182,13 @@ class SACUpdates(Continuous):
             return self.alpha_update(learner, log_prob), figures
         # at the first update of the critics, and so on
         due = (optax.tree_utils.tree_get(learner.critic_optimiser, "count") - 1) % self.actor_delay == 0
-        held = replace(learner, critics=None, target_critics=None, critic_optimiser=None)
 
-        def step(i: Array, parts: Learner) -> Learner:
-            now = self.actor_step(replace(parts, critics=learner.critics), batch, fold_in(key, i))
-            return replace(now, critics=None)
+        def step(i: Array, now: Learner) -> Learner:
+            return self.actor_step(now, batch, fold_in(key, i))
 
         # a loop of no or several iterations: unlike `cond`, it copies nothing
-        after = jax.lax.fori_loop(0, jnp.where(due, self.actor_delay, 0), step, held)
-        kept = {name: getattr(learner, name) for name in ("critics", "target_critics", "critic_optimiser")}
-        return replace(after, **kept), after.figures
+        learner = jax.lax.fori_loop(0, jnp.where(due, self.actor_delay, 0), step, learner)
+        return learner, learner.figures
 
     def actor_step(self, learner: Learner, batch: Experience, key: Key) -> Learner:
         """One update of the actor, then one of the temperature on new actions; the metrics are kept."""

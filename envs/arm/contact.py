@@ -121,6 +121,12 @@ class Arm:
         normal, point = first[0].unless(deeper, second[0]), first[2].unless(deeper, second[2])
         return Touch(normal, jnp.maximum(first[1], second[1]), point, deeper)
 
+    def covers(self, place: Vector, link: int) -> Array:
+        """Whether a place is within a link."""
+        away = place - self.middle(link)
+        along, across = away.dot(self.along[link]), away.dot(self.along[link].turned())
+        return (jnp.abs(along) <= LENGTH / 2) & (jnp.abs(across) <= WIDTH)
+
     def near(self, ball: Vector, link: int) -> tuple[Vector, Array, Vector]:
         """(normal, depth, point) of the ball and one link, as in `Touch`."""
         along, across = self.along[link], self.along[link].turned()

@@ -6,18 +6,23 @@ Box2D's, of which `envs.arm.contact` keeps what matters here).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Env, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step, check_goals, static
 from prospect_rl.envs.arm import contact
-from prospect_rl.envs.arm.contact import BALL, DT, FADE, HALF, LIMITS, REACH, ROOM, SPIN_FADE, WALL, Arm
-from prospect_rl.envs.arm.redundant import payment, pixels
+from prospect_rl.envs.arm.contact import BALL, DT, FADE, HALF, LIMITS, ROOM, SPIN_FADE, WALL, Arm
+from prospect_rl.envs.arm.redundant import payment
 from prospect_rl.envs.arm.vector import Vector
+from prospect_rl.envs.drawing import BLUE, RED, Colour, disc, painted, plane, white
 
 START = (-0.5, 0.2)
 """Where the ball starts, at rest."""
+TABLE = (-HALF, HALF, -HALF, HALF)
+"""Left, right, bottom and top of the table."""
 FASTEST = 50.0
 """Bound of the observed speeds of the joints; one above 1 occurs in an impact only."""
 
@@ -75,7 +80,20 @@ class Curling(Env):
             descriptor=Box((2,), -1.35, 1.35),
             areas=len(self.goals),
             fixed_length=True,
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """Goals in red, walls and links in grey, the ball in blue on white, a centimetre a pixel; row 0 is the top."""
+
+        def marks(state: CurlingState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            place = Vector((x + 0.5) / 100 - HALF, HALF - (y + 0.5) / 100)
+            arm = Arm.at((state.angles[0], state.angles[1]))
+            links = [(arm.covers(place, link), (100, 100, 100)) for link in (0, 1)]
+            return [*links, (disc(place.x, place.y, state.ball, BALL), BLUE)]
+
+        return Drawing(scene(300, self.goals, RED), marks, self.reset)
 
     def reset(self, key: Key) -> tuple[CurlingState, Array]:
         """Start with the arm straight up and the ball at rest on its left."""
@@ -123,29 +141,23 @@ class Curling(Env):
 
     def frame(self, state: CurlingState) -> Array:
         """Draw goals (red), walls and links (grey) and the ball (blue), uint8 [64, 64, 3]; row 0 is the top."""
-        image, (x, y) = jnp.asarray(scene(64, self.goals)), plane(64)
+        image, (x, y) = jnp.asarray(scene(64, self.goals)), plane(64, TABLE)
         place = Vector(jnp.asarray(x), jnp.asarray(y))
         arm = Arm.at((state.angles[0], state.angles[1]))
         for link in (0, 1):
-            image = jnp.where((arm.near(place, link)[1] >= REACH)[..., None], np.uint8(100), image)
-        away = place - Vector(state.ball[0], state.ball[1])
-        return jnp.where((away.dot(away) < BALL**2)[..., None], np.array([40, 80, 200], np.uint8), image)
+            image = jnp.where(arm.covers(place, link)[..., None], np.uint8(100), image)
+        ball = disc(place.x, place.y, state.ball, BALL)
+        return jnp.where(ball[..., None], np.array([40, 80, 200], np.uint8), image)
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """Draw the walls, uint8 [400, 400, 3] with row 0 at the top, and give the extent (left, right, bottom, top)."""
-        return scene(400), (-HALF, HALF, -HALF, HALF)
+        return scene(400), TABLE
 
 
-def plane(size: int) -> np.ndarray:
-    """Return the coordinates (x, y), [2, size, size], of the pixels of a picture of the table; row 0 is the top."""
-    return np.moveaxis(2 * HALF * pixels(size) - HALF, -1, 0)
-
-
-def scene(size: int, goals: tuple[tuple[float, float, float], ...] = ()) -> np.ndarray:
+@lru_cache
+def scene(size: int, goals: tuple[tuple[float, float, float], ...] = (), red: Colour = (220, 50, 40)) -> np.ndarray:
     """Draw walls and goals on white, uint8 [size, size, 3]."""
-    x, y = plane(size)
-    image = np.full((size, size, 3), 255, np.uint8)
-    for gx, gy, radius in goals:
-        image[(x - gx) ** 2 + (y - gy) ** 2 < radius**2] = (220, 50, 40)
+    x, y = plane(size, TABLE)
+    image = painted(white(size), (x, y), goals, red)
     image[np.maximum(abs(x), abs(y)) > HALF - WALL] = 150
     return image

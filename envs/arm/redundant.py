@@ -15,7 +15,7 @@ import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step, check_goals, static
-from prospect_rl.envs.drawing import Colour, disc
+from prospect_rl.envs.drawing import RED, Colour, disc, painted, plane, white
 from prospect_rl.envs.product import product
 
 JOINTS = 20
@@ -35,6 +35,8 @@ START = np.linspace(0.2 * np.pi, 0.05 * np.pi, JOINTS)
 """Initial joint angles (radians)."""
 WALLS = ((0.49, 0.0, 0.02, 0.2), (0.49, 0.8, 0.02, 0.2), (0.0, 0.49, 0.2, 0.02), (0.8, 0.49, 0.2, 0.02))
 """Rectangles: x and y of the lower left corner, width, height."""
+UNIT = (0.0, 1.0, 0.0, 1.0)
+"""Left, right, bottom and top of the unit square."""
 WINDOW, SIDE, CORNER, THICK = 400, 360.52, (20, 5), 3
 """Of the original's window (px): its side, the side of the unit square and where that begins, the arm's thickness."""
 
@@ -104,10 +106,10 @@ class RedundantArm(Env):
         def marks(state: ArmState, x: Array, y: Array) -> list[tuple[Array, Colour]]:
             xy = nodes(state.angles)
             place = lambda p: (CORNER[0] + SIDE * p[0], CORNER[1] + SIDE * p[1])  # noqa: E731
-            goals = [(disc(x, y, place(goal), int(SIDE * goal[2])), (255, 0, 0)) for goal in self.goals]
+            goals = [(disc(x, y, place(goal), int(SIDE * goal[2])), RED) for goal in self.goals]
             return [(strokes(x, y, *place(xy)), (0, 0, 0)), *goals]
 
-        return Drawing(*window(), marks)
+        return Drawing(window(), marks, self.reset)
 
     def reset(self, key: Key) -> tuple[ArmState, Array]:
         """Start from a fixed spiral, at rest."""
@@ -144,7 +146,7 @@ class RedundantArm(Env):
     def frame(self, state: ArmState) -> Array:
         """Draw goals (red), walls (grey), the arm (blue) and its hand (black), uint8 [64, 64, 3]; row 0 is the top."""
         image = jnp.asarray(scene(64, self.goals))
-        pixel = jnp.asarray(pixels(64))[:, :, :, None]  # [64, 64, 2, 1]
+        pixel = jnp.stack(plane(64, UNIT), -1)[..., None]  # [64, 64, 2, 1]
         xy = nodes(state.angles)
         a, b = xy[:, :-1], xy[:, 1:]
         along = jnp.clip(jnp.sum((pixel - a) * (b - a), 2) / LINK**2, 0, 1)
@@ -155,7 +157,7 @@ class RedundantArm(Env):
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """Draw the walls, uint8 [400, 400, 3] with row 0 at the top, and give the extent (left, right, bottom, top)."""
-        return scene(400), (0.0, 1.0, 0.0, 1.0)
+        return scene(400), UNIT
 
 
 def nodes(angles: Array) -> Array:
@@ -207,14 +209,13 @@ def payment(hand: Array, pays: Array, goals: tuple[tuple[float, float, float], .
 
 
 @lru_cache(1)
-def window() -> tuple[np.ndarray, ArmState]:
-    """Return the original's window with the walls alone, uint8 [WINDOW, WINDOW, 3], and the shapes of a state."""
-    canvas = np.full((WINDOW, WINDOW, 3), 255, np.uint8)
+def window() -> np.ndarray:
+    """Return the original's window with the walls alone, uint8 [WINDOW, WINDOW, 3]."""
+    canvas = white(WINDOW)
     for wall in WALLS:
         left, top, width, height = (int(SIDE * number) for number in wall)
         canvas[CORNER[1] + top :, CORNER[0] + left :][:height, :width] = 0
-    zeros = jnp.zeros
-    return canvas, jax.eval_shape(lambda: ArmState(zeros(JOINTS), zeros(JOINTS), zeros(2), jnp.int32(0)))
+    return canvas
 
 
 def strokes(x: Array, y: Array, to_x: Array, to_y: Array) -> Array:
@@ -231,18 +232,10 @@ def strokes(x: Array, y: Array, to_x: Array, to_y: Array) -> Array:
     return jax.lax.fori_loop(0, JOINTS, one, jnp.zeros((y.shape[0], x.shape[1]), bool))
 
 
-def pixels(size: int) -> np.ndarray:
-    """Return the centres (x, y) of the pixels, [size, size, 2]; row 0 is the top."""
-    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
-    return np.stack(np.meshgrid(centre, centre[::-1]), -1)
-
-
 def scene(size: int, goals: tuple[tuple[float, float, float], ...] = ()) -> np.ndarray:
     """Draw walls and goals on white, uint8 [size, size, 3]."""
-    x, y = np.moveaxis(pixels(size), -1, 0)
-    image = np.full((size, size, 3), 255, np.uint8)
-    for gx, gy, radius in goals:
-        image[(x - gx) ** 2 + (y - gy) ** 2 < radius**2] = (220, 50, 40)
+    x, y = plane(size, UNIT)
+    image = painted(white(size), (x, y), goals, (220, 50, 40))
     for left, low, width, height in WALLS:
         image[(x > left) & (x < left + width) & (y > low) & (y < low + height)] = 150
     return image

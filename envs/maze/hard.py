@@ -16,13 +16,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step, Tree, check_goals, static
-from prospect_rl.envs.drawing import Colour, disc, painted
+from prospect_rl.envs.drawing import BLUE, RED, Colour, disc, painted, white
 from prospect_rl.envs.maze import geometry
 
 WORLD = geometry.SIZE * geometry.UNIT
@@ -79,19 +78,12 @@ def obstacles() -> np.ndarray:
     return geometry.contacts(geometry.bitmap())
 
 
-@lru_cache(1)
-def shapes() -> State:
-    """The shapes and types of a state."""
-    zero = lambda: jnp.zeros(())  # noqa: E731
-    return jax.eval_shape(lambda: State(zero(), zero(), zero(), zero(), jnp.int32(0)))
-
-
 @lru_cache
 def canvas(goals: tuple[tuple[float, float, float], ...]) -> np.ndarray:
     """The map with goals (x, y, radius in shares of the world), uint8 [SIZE, SIZE, 3]."""
-    white = np.where(geometry.bitmap(), 0, 255).astype(np.uint8)
-    discs = [[geometry.SIZE * number for number in goal] for goal in goals]
-    return painted(np.repeat(white[..., None], 3, axis=2), discs, (255, 0, 0))
+    image, (y, x) = white(geometry.SIZE), np.ogrid[: geometry.SIZE, : geometry.SIZE]
+    image[geometry.bitmap()] = 0
+    return painted(image, (x, y), [[geometry.SIZE * number for number in goal] for goal in goals], RED)
 
 
 @struct.dataclass
@@ -148,9 +140,9 @@ class HardMaze(Env):
         radius = self.robot_drawn * geometry.SIZE
 
         def marks(state: State, x: Array, y: Array) -> list[tuple[Array, Colour]]:
-            return [(disc(x, y, (state.x / geometry.UNIT, state.y / geometry.UNIT), radius), (0, 0, 255))]
+            return [(disc(x, y, (state.x / geometry.UNIT, state.y / geometry.UNIT), radius), BLUE)]
 
-        return Drawing(canvas(self.goals if self.goals_drawn else ()), shapes(), marks)
+        return Drawing(canvas(self.goals if self.goals_drawn else ()), marks, self.reset)
 
     @property
     def discs(self) -> list[tuple[float, ...]]:

@@ -3,24 +3,20 @@
 Source: official code GPaolo/SERENE, environments/assets/ant_maze. The model is ant_maze.xml, in this folder.
 """
 
-# pyright: reportAttributeAccessIssue=false
-# (mujoco's extension module has no types)
-
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 from flax import struct
 
-from prospect_rl.envs.api import Array, Box, Key, Spec, Step, check_goals, static
-from prospect_rl.envs.arm.redundant import payment, pixels
+from prospect_rl.envs.api import Array, Box, Drawing, Key, Spec, Step, check_goals, static
+from prospect_rl.envs.arm.redundant import payment
+from prospect_rl.envs.drawing import BLUE, RED, Colour, disc, painted, plane, white
 from prospect_rl.envs.mujoco import models
 from prospect_rl.envs.mujoco.base import Reads, Simulation, State
 from prospect_rl.envs.native import Physics, Read
@@ -30,20 +26,12 @@ CENTRE, HALF, WIDTH = 5.0, 35.0, 70.0
 WALLS = ((5, 40, 35, 0.3), (5, -30, 35, 0.3), (40, 5, 0.3, 35), (-30, 5, 0.3, 35),
          (-15, 20, 0.3, 17), (-3, -15, 13, 0.3), (10, -15, 0.3, 15))  # fmt: skip
 """Centre (x, y) and half sizes of each wall, as in the model; four are the border."""
-INTEGRATORS = {
-    "RK4": mujoco.mjtIntegrator.mjINT_RK4,
-    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
-}
+ARENA = (CENTRE - HALF, CENTRE + HALF, CENTRE - HALF, CENTRE + HALF)
+"""Left, right, bottom and top of the arena (m)."""
+TORSO = 1.5
+"""Radius of the torso in pictures (m): with its legs the robot is as wide as that."""
 NOISE = 0.1
 """Largest deviation of the initial positions, and standard deviation of the initial velocities."""
-
-
-@lru_cache
-def physics(integrator: str, reads: tuple[Read, ...]) -> Physics:
-    """Return one simulator, shared by all environments with the same integrator."""
-    model = copy.copy(models.load(AntMaze.file))
-    model.opt.integrator = INTEGRATORS[integrator]
-    return Physics(model, substeps=AntMaze.substeps, reads=reads)
 
 
 @struct.dataclass
@@ -81,7 +69,8 @@ class AntMaze(Simulation):
     @property
     def physics(self) -> Physics:
         """The simulator, shared by all equal tasks of the process."""
-        return physics(self.integrator, tuple(self.reads.values()))
+        reads = tuple(self.reads.values())
+        return models.physics(self.file, self.substeps, reads, self.contact, self.integrator)
 
     @property
     def spec(self) -> Spec:
@@ -95,7 +84,20 @@ class AntMaze(Simulation):
             descriptor=Box((2,), -0.5, 0.5),
             areas=len(self.goals),
             termination=self.termination,
+            draw=self.drawing,
         )
+
+    @property
+    def drawing(self) -> Drawing:
+        """Goals in red, walls in grey and the torso in blue on white, from above; row 0 is the top."""
+        side = 200
+
+        def marks(state: State, x: Array, y: Array) -> list[tuple[Array, Colour]]:
+            left, _, _, top = ARENA
+            at = (state.memory[0] - left) * side / WIDTH, (top - state.memory[1]) * side / WIDTH
+            return [(disc(x + 0.5, y + 0.5, at, TORSO * side / WIDTH), BLUE)]
+
+        return Drawing(scene(side, self.goals, RED), marks, self.reset)
 
     def start(self, key: Key) -> tuple[Array, Array]:
         """Draw what is added to the initial positions (uniform) and velocities (normal)."""
@@ -111,6 +113,10 @@ class AntMaze(Simulation):
         """Return the torso's place [2], which is drawn."""
         return read["place"]
 
+    def place(self, read: Reads) -> Array:
+        """Return the torso's place [2] as it is observed, at most half a width from the centre."""
+        return jnp.clip((read["place"] - CENTRE) / WIDTH, -0.5, 0.5)
+
     def evaluate(self, read: Reads, action: Array, memory: Array) -> tuple[Array, Array, Array]:
         """Return nothing for a step: only the last one is paid, see `step_if`."""
         return jnp.zeros(()), jnp.zeros((), bool), jnp.zeros((), bool)
@@ -120,32 +126,23 @@ class AntMaze(Simulation):
         state, step = super().step_if(live, state, action, key)
         last = (state.time >= self.horizon) & ~step.info["failed"]
         reward, area = payment(state.memory, last, self.goals)
-        place = jnp.clip((state.memory - CENTRE) / WIDTH, -0.5, 0.5)
-        info = step.info | {"success": reward > 0, "area": area, "descriptor": place}
-        return state, replace(step, reward=reward, info=info)
+        return state, replace(step, reward=reward, info=step.info | {"success": reward > 0, "area": area})
 
     def frame(self, state: State) -> Array:
         """Draw goals (red), walls (grey) and the torso (blue) from above, uint8 [64, 64, 3]; row 0 is the top."""
-        x, y = plane(64)
-        near = jnp.square(x - state.memory[0]) + jnp.square(y - state.memory[1]) < 1.5**2
-        return jnp.where(near[..., None], np.array([40, 80, 200], np.uint8), jnp.asarray(scene(64, self.goals)))
+        torso = disc(*plane(64, ARENA), state.memory, TORSO)
+        return jnp.where(torso[..., None], np.array([40, 80, 200], np.uint8), scene(64, self.goals))
 
     def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """Draw the walls, uint8 [400, 400, 3] with row 0 at the top, and give the extent (left, right, bottom, top)."""
         return scene(400), (-0.5, 0.5, -0.5, 0.5)
 
 
-def plane(size: int) -> np.ndarray:
-    """Return the coordinates (x, y), [2, size, size], of the pixels of a picture of the arena; row 0 is the top."""
-    return np.moveaxis(WIDTH * pixels(size) + CENTRE - HALF, -1, 0)
-
-
-def scene(size: int, goals: tuple[tuple[float, float, float], ...] = ()) -> np.ndarray:
+@lru_cache
+def scene(size: int, goals: tuple[tuple[float, float, float], ...] = (), red: Colour = (220, 50, 40)) -> np.ndarray:
     """Draw walls, at least a pixel wide, and goals on white, uint8 [size, size, 3]."""
-    x, y = plane(size)
-    image = np.full((size, size, 3), 255, np.uint8)
-    for gx, gy, radius in goals:
-        image[(x - gx) ** 2 + (y - gy) ** 2 < radius**2] = (220, 50, 40)
+    x, y = plane(size, ARENA)
+    image = painted(white(size), (x, y), goals, red)
     least = 0.5 * WIDTH / size
     for cx, cy, half_x, half_y in WALLS:
         image[(abs(x - cx) <= max(half_x, least)) & (abs(y - cy) <= max(half_y, least))] = 150

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from functools import lru_cache
 from importlib.util import find_spec
@@ -51,6 +52,10 @@ def load(file: str) -> mujoco.MjModel:
 
 
 @lru_cache
-def physics(file: str, substeps: int, reads: tuple[Read, ...], contact: bool) -> Physics:
-    """Return one simulator, shared by all environments with the same model, substeps and reads."""
-    return Physics(load(file), substeps=substeps, reads=reads, contact=contact)
+def physics(file: str, substeps: int, reads: tuple[Read, ...], contact: bool, integrator: str | None = None) -> Physics:
+    """Return one simulator, shared by all environments with the same arguments; by default by the file's integrator."""
+    model = load(file)
+    if integrator is not None:
+        model = copy.copy(model)
+        model.opt.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{integrator.upper()}")
+    return Physics(model, substeps=substeps, reads=reads, contact=contact)

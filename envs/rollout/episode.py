@@ -1,7 +1,7 @@
 """Whole new episodes of P policies, E of each, in parallel.
 
-One episode is `opened` and then `continued` step by step; a loop does so for all episodes. There are three loops:
-`recorded` keeps all steps, `fixed` is for episodes of fixed length, and `until_done` for all others.
+One episode is `opened` and then `continued` step by step; a loop does so for all episodes. Of the four loops `fixed`
+is for episodes of fixed length and `until_done` for all others; `recorded` and `recorded_until_done` keep the steps.
 """
 
 from __future__ import annotations
@@ -83,9 +83,23 @@ Played = tuple[Carry, Array, Transitions | None]
 
 
 def recorded(body: Body, carry: Carry, horizon: int) -> Played:
-    """Run all steps up to the horizon and keep them."""
+    """Run episodes that all last until the horizon and keep their steps."""
     carry, steps = jax.lax.scan(body, carry, jnp.arange(horizon))
     return carry, jnp.int32(horizon), steps
+
+
+def recorded_until_done(body: Body, carry: Carry, horizon: int) -> Played:
+    """Run until the last live episode has ended and keep the steps; the rest up to the horizon is zeros, for free."""
+    rows = jax.eval_shape(body, carry, jnp.int32(0))[1]
+    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), rows)
+
+    def step(carry: Carry, t: Array) -> tuple[Carry, tuple[Transitions, Array]]:
+        going = jnp.any(carry[0].live)
+        carry, rows = jax.lax.cond(going, body, lambda carry, t: (carry, blank), carry, t)
+        return carry, (rows, going)
+
+    carry, (steps, went) = jax.lax.scan(step, carry, jnp.arange(horizon))
+    return carry, jnp.sum(went, dtype=jnp.int32), steps
 
 
 def fixed(body: Body, carry: Carry, horizon: int) -> Played:
@@ -176,7 +190,8 @@ def episodes(
     live = jnp.broadcast_to(active[:, None], shape)
     begin = grid(lambda b, n, m, live: opened(env, actor, b, keys, n, m, live), shared, (0, 0, 0))
     course = begin(behaviour, number, member, live)
-    loop = recorded if keep_steps else fixed if env.spec.fixed_length else until_done
+    kept, bare = (recorded, fixed) if env.spec.fixed_length else (recorded_until_done, until_done)
+    loop = kept if keep_steps else bare
     pictures = album.opened(course.stream.state, slots) if frames else ()
     (course, pictures), last, steps = loop(body, (course, pictures), horizon)
     pictures = album.closed(pictures, slots, course.stream.state, last) if frames else None

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from prospect_rl.envs.api import Array, Box, Drawing, Env, Key, Spec, Step
-from prospect_rl.envs.drawing import Colour, disc
+from prospect_rl.envs.drawing import Colour, disc, plane, white
 from prospect_rl.envs.terminations import never
 
 SQUARES = ((0.75, 0.75), (-0.98, 0.90), (0.0, -0.75), (-0.75, -0.05))
 """Lower left corners (x, y) of the reward areas."""
+SQUARE = (-1.0, 1.0, -1.0, 1.0)
+"""Left, right, bottom and top of the square."""
 SIDE = 0.05
 """Side length of a reward area."""
 
@@ -70,7 +71,7 @@ class SparsePoint(Env):
             column, row = (1 + state.position[0]) * side / 2, (1 - state.position[1]) * side / 2
             return [(disc(x + 0.5, y + 0.5, (column, row), 0.04 * side), (40, 80, 200))]
 
-        return Drawing(*window(side), marks)
+        return Drawing(squares(side), marks, self.reset)
 
     def reset(self, key: Key) -> tuple[PointState, Array]:
         """Start at the origin."""
@@ -91,37 +92,20 @@ class SparsePoint(Env):
 
     def frame(self, state: PointState) -> Array:
         """Draw the squares in red and the point in blue on white, uint8 [32, 32, 3]; row 0 is the top."""
-        image, _ = self.backdrop(32)
-        x, y = plane(32)
+        image, (x, y) = squares(32), plane(32, SQUARE)
         near = jnp.square(x - state.position[0]) + jnp.square(y - state.position[1]) < 0.08**2
         return jnp.where(near[..., None], np.array([40, 80, 200], np.uint8), image)
 
-    def backdrop(self, size: int = 400) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """Draw the squares without the point.
-
-        Args:
-            size: Width and height of the picture in pixels.
-
-        Returns:
-            The picture, uint8 [size, size, 3] with row 0 at the top, and its extent (left, right, bottom, top).
-        """
-        x, y = plane(size)
-        reach = SIDE / 2 + 1 / size  # draw a square at least one pixel wide
-        image = np.full((size, size, 3), 255, np.uint8)
-        for left, low in SQUARES:
-            image[(abs(x - left - SIDE / 2) < reach) & (abs(y - low - SIDE / 2) < reach)] = (220, 50, 40)
-        return image, (-1.0, 1.0, -1.0, 1.0)
+    def backdrop(self) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+        """Draw the squares, uint8 [400, 400, 3], row 0 at the top, and give the extent (left, right, bottom, top)."""
+        return squares(400), SQUARE
 
 
-@lru_cache(1)
-def window(side: int) -> tuple[np.ndarray, PointState]:
-    """Return the squares on white, uint8 [side, side, 3], and the shapes of a state."""
-    state = jax.eval_shape(lambda: PointState(jnp.zeros(2), jnp.int32(0), jnp.int32(0)))
-    return SparsePoint().backdrop(side)[0], state
-
-
-def plane(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the coordinates x and y, each [size, size], of the pixels of a picture of [-1, 1]^2; row 0 is the top."""
-    centre = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    x, y = np.meshgrid(centre, centre[::-1])
-    return x, y
+@lru_cache
+def squares(size: int) -> np.ndarray:
+    """Draw the reward areas in red on white, each at least a pixel wide, uint8 [size, size, 3]; row 0 is the top."""
+    image, (x, y) = white(size), plane(size, SQUARE)
+    reach = SIDE / 2 + 1 / size
+    for left, low in SQUARES:
+        image[(abs(x - left - SIDE / 2) < reach) & (abs(y - low - SIDE / 2) < reach)] = (220, 50, 40)
+    return image

@@ -19,7 +19,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from rich.text import Text
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.run import durable
+from prospect_rl.experiments.run.versions import version_of
 from prospect_rl.experiments.terminal import out as stdout
 from prospect_rl.experiments.terminal import table as table_of
 from prospect_rl.experiments.terminal import waiting
@@ -182,14 +182,6 @@ def write(path: Path, figures: dict[str, float], *, threads: int, command: str, 
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, (durable.dumps(figures | about, indent=2) + "\n").encode())
-
-
-def version_of(package: str) -> str | None:
-    """The version of an installed package; None for one that is imported from its folder, as in a checkout."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def cpu_model() -> str:

@@ -1,6 +1,7 @@
 """Pictures a second of states of the hard maze, 64 x 64 in colour, drawn inside a program on one core.
 
-`jax.image.resize` of the canvas with the same robot gives the same pictures and is the rival; the arm is recorded.
+`jax.image.resize` of the canvas with the same robot gives the same pictures and is the rival; the arm and curling are
+recorded.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ SECONDS, PICTURES, SIZE = 3.0, 200, 64
 
 
 def measure() -> dict[str, float]:
-    """Pictures a second of the maze, drawn and by resizing, and of the arm."""
+    """Pictures a second of the maze, drawn and by resizing, of the arm and of curling."""
     drawn, resized = (bench.start(speed, "maze/hard", way).result() for way in ("drawn", "resized"))
-    arm = bench.start(speed, "arm/redundant", "drawn").result()
-    return {"pictures_per_s": drawn, "ratio_to_resize": drawn / resized, "pictures_per_s_arm": arm}
+    arm, curling = (bench.start(speed, f"arm/{name}", "drawn").result() for name in ("redundant", "curling"))
+    return {
+        "pictures_per_s": drawn, "ratio_to_resize": drawn / resized, "pictures_per_s_arm": arm,
+        "pictures_per_s_curling": curling,
+    }  # fmt: skip
 
 
 def speed(id: str, way: str) -> float:

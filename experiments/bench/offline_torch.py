@@ -17,7 +17,7 @@ from prospect_rl.agents.offline.weighted import LOG_STD, MAX_WEIGHT
 
 
 class Learner:
-    """Networks and target updates, shared by both algorithms."""
+    """Networks, optimisers and target updates, shared by all algorithms; `smose_torch` has another."""
 
     def __init__(self, agent: Any) -> None:
         self.torch, self.agent = import_module("torch"), agent
@@ -39,9 +39,9 @@ class Learner:
         pair = self.torch.cat([obs, action], 1)
         return [critic(pair)[:, 0] for critic in critics]
 
-    def adam(self, network: Any) -> Any:
-        """An Adam optimiser for a network."""
-        return self.torch.optim.Adam(network.parameters(), self.agent.learning_rate)
+    def adam(self, network: Any, rate: float | None = None) -> Any:
+        """An Adam optimiser for a network, at the agent's only learning rate unless one is given."""
+        return self.torch.optim.Adam(network.parameters(), self.agent.learning_rate if rate is None else rate)
 
     def follow(self, network: Any, target: Any) -> None:
         """Move a target network towards its network."""

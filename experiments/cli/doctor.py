@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import prospect_rl
 from prospect_rl.experiments.run.device import Facts, backend, missing, probe
+from prospect_rl.experiments.run.versions import version_of
 
 PACKAGES = (
     "prospect-rl", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "mujoco", "gymnasium", "ray", "matplotlib",
@@ -26,7 +26,7 @@ def facts() -> list[tuple[str, str]]:
     return [
         ("package", str(Path(prospect_rl.__file__).parent)),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        *((name, version_of(name)) for name in PACKAGES),
+        *((name, version_of(name) or "not installed") for name in PACKAGES),
         ("compiler", shutil.which("c++") or shutil.which("g++") or "none (native code falls back to callbacks)"),
         (
             "threads",
@@ -57,14 +57,6 @@ def gpu_warning(seen: Facts) -> str | None:
     if why is None or (not seen.nodes and not seen.card and not seen.driver and seen.plugin is None):
         return None
     return why if seen.nodes or seen.card or seen.driver else f"{seen.plugin[0]} is installed, but {why}"  # type: ignore[index]
-
-
-def version_of(name: str) -> str:
-    """The version of a package, or `not installed`."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _devices() -> tuple[str, str | None]:

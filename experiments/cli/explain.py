@@ -21,7 +21,7 @@ from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.reading import Reading, check_reading, read
 from prospect_rl.experiments.site.build import save
 from prospect_rl.experiments.site.explain import About, page
-from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive
+from prospect_rl.experiments.terminal import SEED_HELP, natural, out, positive, waiting
 
 STATES, PICTURES = 200, 8
 """States kept of the episode that is shown, and pictures drawn of them."""
@@ -49,10 +49,11 @@ def explain_run(words: Sequence[str]) -> int:
     env = found.run.make_env()
     agent = found.run.agent.bind(env.spec)
     kinds: tuple[trees.Kind, ...] = ("each", "one", *(("oblique",) if args.oblique else ()))
-    reading = read(
-        agent, env, reopen.shipped(found, agent), found.seed, episodes=args.episodes, depth=args.depth, kinds=kinds,
-        states=STATES,
-    )  # fmt: skip
+    with waiting("playing episodes and fitting trees ..."):
+        reading = read(
+            agent, env, reopen.shipped(found, agent), found.seed, episodes=args.episodes, depth=args.depth,
+            kinds=kinds, states=STATES,
+        )  # fmt: skip
     path = args.out or found.folder / "explain.html"
     alike = [one for one in folders if config_of(one).get("device") == config_of(found.folder).get("device")]
     rows = [row for folder in alike for row in (Folder(folder).result or {"rows": []})["rows"]]
@@ -71,9 +72,18 @@ def explain_run(words: Sequence[str]) -> int:
 
 
 def seeds_in(run: Path) -> list[Path]:
-    """The run's own folder, or the folders of its seeds, each with one or several."""
+    """The run's own folder, or the folders of its seeds, each with one or several.
+
+    Raises ValueError, in one line, where these are runs of different settings.
+    """
     each = sorted(run.glob("seed*-*/run.json"), key=lambda path: (len(path.parent.name), path))
-    return [path.parent for path in each] if each and not (run / "run.json").exists() else [run]
+    if (run / "run.json").exists() or not each:
+        return [run]
+    folders = [path.parent for path in each]
+    settings = [{name: x for name, x in config_of(one).items() if name not in ("seeds", "device")} for one in folders]
+    if any(one != settings[0] for one in settings):
+        raise ValueError(f"{run} has runs of different settings: name one of them")
+    return folders
 
 
 def chosen(folders: list[Path], seed: int | None) -> Path:
@@ -99,10 +109,12 @@ def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, r
     features, actions = names_of(env.spec)
     pictures, why = pictures_of(env, reading)
     used = int(np.sum(reading.usage > 0))
+    fields = ", ".join(f"{name} {value}" for name, value in found.run.env_fields)
     facts: list[tuple[str, object]] = [
-        ("Agent", type(agent).__name__), ("Environment", env.spec.id), ("Seed", found.seed),
+        ("Agent", type(agent).__name__), ("Environment", f"{env.spec.id}, {fields}" if fields else env.spec.id),
+        ("Seed", found.seed),
         ("Budget", f"{found.run.budget:,} steps"),
-        ("Experts", f"{len(reading.usage)}, of which {used} act"),
+        ("Experts", f"{len(reading.usage)}, of which {used} {'acts' if used == 1 else 'act'}"),
         ("Observation", f"{len(features)} features"), ("Action", f"{len(actions)}: {', '.join(actions)}"),
     ]  # fmt: skip
     title = f"{type(agent).__name__} on {env.spec.id}"
@@ -112,16 +124,13 @@ def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, r
 
 def parameters_of(agent: Agent, env: Env, law: Law) -> list[tuple[str, int]]:
     """(policy, its number of parameters), this one first, then what acts at a step and rivals."""
-    spec, experts = env.spec, len(law.router_bias)
-    parts = (law.router_kernel, law.router_bias, law.mean_kernel, law.mean_bias, law.log_std_kernel, law.log_std_bias)
-    total = sum(x.size for x in parts if x is not None)
-    router = law.router_kernel.size + law.router_bias.size
-    own = [("router and all experts", total), ("router and one expert", router + (total - router) // experts)]
+    spec, (experts, features, outputs) = env.spec, law.mean_kernel.shape
+    counts = sizes.parameters(features, outputs, experts, heads=1 if law.log_std_kernel is None else 2)
+    own = [(name, counts[name]) for name in ("router and all experts", "router and one expert")]
     if not isinstance(spec.action, Box) or not isinstance(spec.obs, Box):
-        width = getattr(agent, "hidden", (64, 64))
-        sides = (law.router_kernel.shape[0], *width, law.mean_bias.shape[1])
-        dense = sum((a + 1) * b for a, b in zip(sides, sides[1:], strict=False))
-        return [*own, (f"a network of {' x '.join(map(str, width))} on the same features", dense)]
+        hidden = getattr(agent, "hidden", (64, 64))
+        dense = sizes.dense_parameters(features, *hidden, outputs)
+        return [*own, (f"a network of {' x '.join(map(str, hidden))} on the same features", dense)]
     rivals = {"SAC-S": (sizes.small_width(spec, experts),), "SAC-M": (sizes.medium_width(spec, experts),),
               "SAC": (256, 256)}  # fmt: skip
     return [

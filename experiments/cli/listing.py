@@ -134,7 +134,7 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
             "claim": claim.name, "statement": claim.text, "source": claim.source, "metric": claim.metric,
             "margin": show(claim.margin) if claim.within is None else f"within {show(claim.within)}",
         }
-        for claim in (*one.claims, *one.gpu_claims)
+        for claim in one.every_claim
     ]  # fmt: skip
     facts: dict[str, str | Rows] = {
         "name": one.name, "title": one.title, "about": one.text, "source": one.source, "tiers": tiers,

@@ -43,7 +43,7 @@ from prospect_rl.experiments.terminal import err, natural, out, positive, table
 MOST_SEEDS = 10_000
 BUDGET = 20_000
 """Default budget of an agent without a default run."""
-SHOWN = ("eval/return", "eval/success", "unseen/return", "unseen/success", "ledger/coverage")
+SHOWN = ("eval/return", "eval/linear/return", "eval/success", "unseen/return", "unseen/success", "ledger/coverage")
 """Metrics in the table over seeds, if a run has them."""
 
 
@@ -60,14 +60,13 @@ def run_agent(name: str, words: list[str]) -> int:
         "env", metavar="ENV", nargs="?", default=here,
         help=f"Environment to train in ({shown}see: prospect list envs).",
     )  # fmt: skip
-    add_options(parser, cls, title="hyper-parameters")
-    # The flags of an environment or a dataset depend on its name.
     data = usual.dataset if usual and id == here else None
+    _add_run_options(parser, cls, data)
+    # The flags of an environment or a dataset depend on its name.
     if id is not None:
         add_options(parser, type(envs.make(id)), title="environment", prefix="env.")
     if (named := _value_of("--dataset", words) or data) is not None:
         add_options(parser, type(datasets.recipe(named)), title="dataset", prefix="data.")
-    _add_run_options(parser, cls, usual.budget if usual else BUDGET, data)
     args = parser.parse_args(words)
     if args.env is None:
         raise ValueError(f"{name} has no default environment: prospect run {name} ENV (see: prospect list envs)")
@@ -90,15 +89,13 @@ def run_agent(name: str, words: list[str]) -> int:
 def _start(cls: type[Agent], name: str, words: list[str], env: str | None) -> str:
     """Choose the kind of device, and let JAX start on it if this process trains; returns the kind."""
     first = Parser(prog=f"prospect run {name}", add_help=False)
-    add_options(first, cls, title="hyper-parameters")
-    add_device(first)
-    first.add_argument("--seeds", type=positive, default=1)
-    args, others = first.parse_known_args(words)
-    agent = agents.make(name, **given(args, "hyper-parameters"))
-    asked, several = devices.asked(args.device), args.seeds if can_share(agent) else 1
-    device = chosen(asked, agent, env or "", several, gpus=devices.count())
-    watched = any(word.partition("=")[0] in ("--track", "--stop-at") for word in others)
-    if seeds_together(agent, device) or args.seeds == 1 or watched:
+    _add_run_options(first, cls)
+    args, _ = first.parse_known_args(words)
+    agent, seeds = agents.make(name, **given(args, "hyper-parameters")), args.seeds or 1
+    device = chosen(
+        devices.asked(args.device), agent, env or "", seeds if can_share(agent) else 1, gpus=devices.count()
+    )
+    if seeds_together(agent, device) or seeds == 1 or args.track or args.stop_at:
         devices.start(device)
         devices.check(device)
     else:  # several runs, in workers
@@ -117,7 +114,10 @@ def _value_of(flag: str, words: list[str]) -> str | None:
     return after or next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
 
 
-def _add_run_options(parser: Parser, cls: type[Agent], budget: int, dataset: str | None) -> None:
+def _add_run_options(parser: Parser, cls: type[Agent], dataset: str | None = None) -> None:
+    """The flags that do not depend on the environment."""
+    add_options(parser, cls, title="hyper-parameters")
+    budget = cls.default_run.budget if cls.default_run else BUDGET
     unit = {Segments: "environment steps", Rollouts: "evaluations of policies", Batches: "gradient updates"}
     what = f"{unit[type(wants_of(cls())[0])]} (default: {budget})"
     add = parser.add_argument

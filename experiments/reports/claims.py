@@ -19,7 +19,6 @@ from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.reports import kinds, statistics
 from prospect_rl.experiments.reports.statistics import iqm, mann_whitney, present
 
-LEAST_SEEDS = 3
 METHODS = {
     ("real", 1): "Student's t", ("real", 2): "Welch's t", ("skewed", 1): "Student's t", ("skewed", 2): "Welch's t",
     ("bounded", 1): "Clopper-Pearson", ("bounded", 2): "Clopper-Pearson, two sides",
@@ -104,7 +103,7 @@ class Verdict:
     others: str = ""
     """Which seeds of the agents are on another kind of device and left out, in words."""
     apart: bool = False
-    """Whether an agent that is compared has seeds on another kind of device alone."""
+    """Whether the sides ran on different kinds of device, because no kind has seeds of both."""
 
     @property
     def method(self) -> str:
@@ -114,10 +113,8 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """How a claim failed, e.g. worse, or better but not by the margin, or why its runs say nothing; else empty."""
+        """How a claim failed, e.g. worse, or better but not by the margin; empty for other outcomes."""
         claim = self.claim
-        if self.apart:
-            return "its sides ran on different kinds of device"
         if self.outcome != "FAIL":
             return ""
         if claim.within is not None:
@@ -194,12 +191,32 @@ def difference_interval(
     return float(low), float(high)
 
 
+def bounds(
+    claim: Claim, left: np.ndarray, right: np.ndarray | None, level: float = statistics.LEVEL
+) -> tuple[float, float]:
+    """Confidence interval of the difference in favour of a claim of values [S]; without `right`, of left's mean."""
+    if right is None:
+        return interval(left, claim.scores, level)
+    low, high = difference_interval(left, right, claim.scores, claim.part, level)
+    return (low, high) if claim.better == "higher" else (-high, -low)
+
+
+def outcome_of(claim: Claim, low: float, high: float) -> str:
+    """PASS, FAIL or INCONCLUSIVE for an interval that `bounds` gave.
+
+    Left's mean alone is compared with a fixed number: it must lie on the better side of it.
+    """
+    if claim.right is None and claim.better == "lower" and claim.within is None:
+        return decide(-high, -low, margin=-claim.margin, within=None)
+    return decide(low, high, margin=claim.margin, within=claim.within)
+
+
 def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
     """The distribution of a metric's values: as a claim of the experiment declares, or as `experiments.metrics` does.
 
     A metric that is not registered and that no claim is about counts as real.
     """
-    for claim in (*experiment.claims, *experiment.gpu_claims):
+    for claim in experiment.every_claim:
         if (claim.metric, claim.env) == (metric, env):
             return claim.scores
     try:
@@ -215,9 +232,11 @@ def cells_of(claim: Claim) -> list[kinds.Cell]:
 
 
 def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None = None) -> list[Side]:
-    """The values of the agent that a claim is about and, where it has one, of its rival, on one kind of device."""
-    kind = kinds.chosen(rows, cells_of(claim))
-    rows = kinds.on(rows, kind)
+    """The values of the agent that a claim is about and, where it has one, of its rival, on one kind of device.
+
+    A side that has none there has those of the other kind.
+    """
+    kind, rows = kinds.for_claim(rows, cells_of(claim))
 
     def of(label: str) -> Side:
         planned = tier.seeds_of(label, kind) if tier else 0
@@ -228,18 +247,14 @@ def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None 
     return [of(label) for label in (claim.left, claim.right) if label is not None]
 
 
-def _left_out(claim: Claim, rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """(seeds on the kind of device that a claim does not use, in words; whether a cell has only such)."""
-    cells = set(cells_of(claim))
-    mine, kind = [row for row in rows if kinds.cell_of(row) in cells], kinds.chosen(rows, cells)
-    apart = {kinds.cell_of(row) for row in mine} - {kinds.cell_of(row) for row in kinds.on(mine, kind)}
-    return kinds.others_in(mine, kind), bool(apart)
-
-
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
     """Test a claim with the summary rows of a tier whose runs had this budget."""
-    others, apart = _left_out(claim, rows)
-    return replace(_judged(claim, sides_of(claim, rows, tier), budget, tier), others=others, apart=apart)
+    cells = set(cells_of(claim))
+    used = kinds.for_claim(rows, cells)[1]
+    left_out = [row for row in rows if kinds.cell_of(row) in cells and not any(row is one for one in used)]
+    apart = len({kinds.kind_of(row) for row in used}) > 1
+    verdict = _judged(claim, sides_of(claim, rows, tier), budget, tier)
+    return replace(verdict, others=kinds.in_words(left_out), apart=apart)
 
 
 def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None) -> Verdict:
@@ -247,22 +262,16 @@ def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None)
     reduced, level = budget < claim.paper_budget, statistics.LEVEL
     if tier and 0 < tier.seen < max(s.seeds for s in sides):
         level = statistics.LEVEL_OF_TWO_LOOKS
-    if any(s.seeds < LEAST_SEEDS for s in sides):
+    if any(s.seeds < kinds.LEAST_SEEDS for s in sides):
         return Verdict(claim, "NOT RUN", left, right, reduced=reduced)
-    if any(len(s.values) < LEAST_SEEDS for s in sides):
+    if any(len(s.values) < kinds.LEAST_SEEDS for s in sides):
         return Verdict(claim, "INCONCLUSIVE", left, right, reduced=reduced)
-    sign, skewed = 1.0 if claim.better == "higher" else -1.0, claim.scores.kind == "skewed"
+    low, high = bounds(claim, left.values, right.values if right else None, level)
+    outcome, skewed = outcome_of(claim, low, high), claim.scores.kind == "skewed"
     if right is None:
-        # Compared with a fixed number: left's mean must lie on the better side of it.
-        low, high = interval(left.values, claim.scores, level)
-        ends = (low, high) if sign > 0 or claim.within else (-high, -low)
-        outcome = decide(*ends, margin=sign * claim.margin, within=claim.within)
         coverage = statistics.skewed_coverage(left.values) if skewed else math.nan
         return Verdict(claim, outcome, left, None, left.mean, low, high, math.nan, reduced, coverage, level)
-    rival = claim.part * right.values
-    ends = difference_interval(left.values, right.values, claim.scores, claim.part, level)
-    low, high = sorted(sign * x for x in ends)
-    outcome = decide(low, high, margin=claim.margin, within=claim.within)
+    sign, rival = 1.0 if claim.better == "higher" else -1.0, claim.part * right.values
     difference = sign * float(np.mean(left.values) - np.mean(rival))
     ahead, behind = (left.values, rival) if sign > 0 else (rival, left.values)
     coverage = statistics.skewed_coverage(left.values, rival) if skewed else math.nan

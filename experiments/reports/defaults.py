@@ -20,8 +20,7 @@ from prospect_rl.experiments.reports import records, tables_csv
 from prospect_rl.experiments.reports.kinds import devices_in
 from prospect_rl.experiments.reports.records import Row
 from prospect_rl.experiments.reports.scores import markdown
-from prospect_rl.experiments.run import durable
-from prospect_rl.experiments.run.choice import best
+from prospect_rl.experiments.run import choice, durable
 from prospect_rl.experiments.run.machine import runs_root
 from prospect_rl.experiments.sweeps.job import Job, make_job, on
 
@@ -48,7 +47,7 @@ def plan(chosen: Sequence[str], root: Path | None = None, device: str = "cpu") -
     jobs = [_job(base / "floors", "floor", env, 1, FLOOR_BUDGET, FLOOR_EPISODES, seed=0, action=action)
             for env in dict.fromkeys(run.env for run in runs.values()) for action in FLOORS]  # fmt: skip
     for name, run in runs.items():
-        kind = best(agents.make(name), run.env) if device == "auto" else device
+        kind = choice.chosen(device, agents.make(name), run.env)
         jobs += [
             _job(base / name, name, run.env, EVALS, run.budget, EPISODES, seed=seed, dataset=run.dataset, device=kind)
             for seed in range(SEEDS)

@@ -1,4 +1,4 @@
-"""Which device the rows of a table are from. A verdict, a figure and a table of scores have one kind for all agents.
+"""Which device the rows of a table are from. A verdict, a figure and a table of scores have one kind where they can.
 
 A cell (environment, label) may have been run on a CPU and, with other seeds or the same numbers, on a GPU. These are
 different runs in different arithmetic: the tables keep the rows of both, and everything made from them uses one kind.
@@ -13,6 +13,8 @@ from typing import Any
 
 from prospect_rl.experiments.run.device import KINDS
 
+LEAST_SEEDS = 3
+"""Number of seeds that a side of a claim needs."""
 Cell = tuple[str, str]
 """(environment, label)."""
 
@@ -52,6 +54,20 @@ def chosen(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> str:
     return max(KINDS, key=worth)
 
 
+def for_claim(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> tuple[str, list[Any]]:
+    """(the kind of device that a comparison of these cells has, their rows on it).
+
+    A cell with too few seeds for a verdict on that kind has those of the other one, if these are more: rounding is
+    little beside what seeds differ by.
+    """
+    cells = set(cells)
+    mine = [row for row in rows if cell_of(row) in cells]
+    kind, counts = chosen(mine, cells), Counter((kind_of(row), *cell_of(row)) for row in mine)
+    (other,) = {*KINDS} - {kind}
+    elsewhere = {cell for cell in cells if counts[kind, *cell] < min(LEAST_SEEDS, counts[other, *cell])}
+    return kind, [row for row in mine if (kind_of(row) == kind) != (cell_of(row) in elsewhere)]
+
+
 def of_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Environment -> the kind of device whose seeds its figures show."""
     envs = dict.fromkeys(row["env"] for row in rows)
@@ -83,10 +99,9 @@ def devices_in(rows: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(f"{device}: {numbers(mine)}" for device, mine in seeds.items())
 
 
-def others_in(rows: Iterable[Mapping[str, Any]], kind: str) -> str:
-    """Which seeds of each agent are on another kind of device, in words; empty if there are none."""
+def in_words(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Which seeds of each agent ran where; empty without rows."""
     found: dict[tuple[str, str], set[int]] = {}
     for row in rows:
-        if kind_of(row) != kind:
-            found.setdefault((row["label"], device_of(row)), set()).add(int(row["seed"]))
+        found.setdefault((row["label"], device_of(row)), set()).add(int(row["seed"]))
     return "; ".join(f"{label} on {device}: {numbers(seeds)}" for (label, device), seeds in found.items())

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from prospect_rl.experiments.api import Claim, Experiment
+from prospect_rl.experiments.api import Experiment
 from prospect_rl.experiments.reports import kinds
 from prospect_rl.experiments.reports.statistics import bootstrap_interval, iqm, present
 from prospect_rl.experiments.reports.tables_csv import Row, read_csv, write_csv
@@ -146,15 +146,17 @@ class Tables:
     def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
         """Merge with earlier tables, in the order of `jobs`.
 
-        A cell of `before` is kept if it has more seeds, all of them of runs among `jobs`.
+        Seeds of `before` that are not here are added to their cell where they are of runs among `jobs` and of the same
+        versions. A cell of `before` of other versions is kept whole if it has more seeds, all of them of such runs.
+        Curves, which do not tell seeds apart, are those of the tables with more seeds in the cell.
         """
         planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
-        kept = {
-            cell for cell, rows in theirs.items()
-            if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
-        }  # fmt: skip
+        whole = {cell for cell, rows in theirs.items() if all(row["hash"] in planned for row in rows)}
+        kept = {cell for cell in whole if len(theirs[cell]) > len(mine.get(cell, ()))}
         order = [(*cell, kind) for cell in dict.fromkeys((job.env, job.label) for job in jobs) for kind in KINDS]
-        summary = [row for cell in order for row in (theirs if cell in kept else mine).get(cell, ())]
+        summary = [
+            row for cell in order for row in _joined(mine.get(cell, []), theirs.get(cell, []), cell in kept, planned)
+        ]
         lines, old = _by_cell(self.curves), _by_cell(before.curves)
         curves = [row for cell in order for row in (old if cell in kept else lines).get(cell, ())]
         pictures = [
@@ -191,6 +193,19 @@ def _by_cell(rows: Iterable[Row]) -> dict[Cell, list[Row]]:
     for row in rows:
         cells.setdefault((*kinds.cell_of(row), kinds.kind_of(row)), []).append(row)
     return cells
+
+
+def _joined(new: list[Row], old: list[Row], kept: bool, planned: set[str]) -> list[Row]:
+    """The rows of a cell in two tables: the new ones and the old seeds that fit, or the old ones where these are more.
+
+    kept: whether there are more old ones, all planned.
+    """
+    versions, seeds = {row["versions"] for row in new}, {row["seed"] for row in new}
+    others = [row for row in old if row["seed"] not in seeds]
+    fitting = [row for row in others if row["hash"] in planned and row["versions"] in versions]
+    if kept and len(fitting) < len(others):
+        return old
+    return sorted([*new, *fitting], key=lambda row: row["seed"]) if fitting else new
 
 
 def _pictured(name: str) -> Cell:
@@ -230,7 +245,7 @@ def summary_metrics(experiment: Experiment, records: Sequence[Record]) -> list[s
     """The metrics of summary.csv: all metrics of evaluation and ledger, then those that the experiment names."""
     found = dict.fromkeys(name for record in records for name in record.rows[-1])
     names = [name for name in found if name.startswith(("eval/", "unseen/", "exam", "ledger/"))]
-    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in _claims(experiment))]
+    names += [*experiment.metrics, *experiment.derived, *(claim.metric for claim in experiment.every_claim)]
     return [name for name in dict.fromkeys(names) if name in found or name in experiment.derived]
 
 
@@ -238,12 +253,8 @@ def table_metrics(experiment: Experiment, names: Iterable[str]) -> list[str]:
     """Those of `names` that the report's tables and curves show: the declared metrics, or a default selection."""
     names = list(names)
     usual = [n for n in names if n in ("eval/return", "eval/success", "ledger/coverage") or n.startswith(BEST)]
-    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in _claims(experiment))]
+    wanted = [*(experiment.metrics or usual), *experiment.derived, *(claim.metric for claim in experiment.every_claim)]
     return [name for name in dict.fromkeys(wanted) if name in names]
-
-
-def _claims(experiment: Experiment) -> tuple[Claim, ...]:
-    return (*experiment.claims, *experiment.gpu_claims)
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[Row]:

@@ -69,22 +69,23 @@ def report(
     return render(experiment, tier, folder)
 
 
-def _seed(row: Row) -> int:
-    return int(row["seed"])
-
-
 def _planned(experiment: Experiment, tier: str, root: Path | None, before: Sequence[Row]) -> list[Job]:
     """The runs of a tier as declared, and those that a folder or the tables show: on a GPU, or of fewer seeds as one.
 
     Most seeds first, so that a run of fewer counts only where the larger one has not finished.
     """
-    jobs = plan(experiment, tier, root=root)
-    base, known = jobs[0].out.parents[2], {row["hash"] for row in before}
-    counts = {int(path.name.split("-")[2]) + 1 for path in base.glob("*/*/seeds-0-*")}
-    last = {(*kinds.cell_of(row), kinds.kind_of(row)): int(row["seed"]) for row in sorted(before, key=_seed)}
-    counts |= {seed + 1 for seed in last.values()}
+    jobs, cells = plan(experiment, tier, root=root), experiment.tier(tier)
+    base, known, seen = jobs[0].out.parents[2], {row["hash"] for row in before}, dict[tuple[str, ...], int]()
+    for row in before:
+        cell = (*kinds.cell_of(row), kinds.kind_of(row))
+        seen[cell] = max(seen.get(cell, 0), int(row["seed"]) + 1)
+    counts = {*seen.values(), *(int(path.name.split("-")[2]) + 1 for path in base.glob("*/*/seeds-0-*"))}
     for kind in KINDS[tier == GPU :]:
-        for count in (None, *sorted(counts, reverse=True)):
+        other = kind != jobs[0].device
+        if other and not any(base.glob(f"*/*/*-{kind}")) and kind not in {cell[2] for cell in seen}:
+            continue
+        most = max(cells.seeds_of(label, kind) for label in cells.agents)
+        for count in (*([most] if other else ()), *sorted((x for x in counts if x < most), reverse=True)):
             more = plan(experiment, tier, root=root, device=kind, seeds=count)
             jobs += [job for job in more if job.out.exists() or job.hash in known]
     return list({job.out: job for job in jobs}.values())
@@ -214,8 +215,6 @@ def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tu
 def why(v: Verdict) -> str:
     """The reason of a verdict in one sentence."""
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
-    if v.apart:
-        return f"No kind of device has seeds of all that are compared: {v.others}."
     if not math.isfinite(v.low):
         return f"Values of {seeds} seeds do not make an interval."
     claim, sides = v.claim, ("above", "below")
@@ -226,7 +225,8 @@ def why(v: Verdict) -> str:
     place = {"PASS": f"lies {good}", "FAIL": f"lies {bad}"}.get(v.outcome, "reaches over")
     spread = f"{number(v.low)} to {number(v.high)}"
     usual = "95 % " if v.level == LEVEL else ""
-    return f"The {usual}interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}."
+    where = " No kind of device has seeds of both sides." if v.apart else ""
+    return f"The {usual}interval ({v.method}; {seeds} seeds) is {spread}: it {place} {bound_of(claim)}.{where}"
 
 
 def bound_of(claim: Claim) -> str:
@@ -237,7 +237,8 @@ def bound_of(claim: Claim) -> str:
 DEVICES_NOTE = (
     "- Devices: runs were on cores, except where a number of seeds names another device. A claim, a figure and a table "
     "have seeds on one kind of device, CPU or GPU, for all their agents: the kind on which the agent with fewest seeds "
-    "has more. A claim names the seeds on the other kind, which it leaves out."
+    "has more. A claim names the seeds on the other kind, which it leaves out; where no kind has seeds of both its "
+    "sides, each has its own, and the claim says so."
 )
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
@@ -262,7 +263,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     for v in verdicts:
         claim = v.claim
         both = [s for s in (v.left, v.right) if s]
-        named = v.others or any(s.devices for s in both)
+        named = v.others or v.apart or any(s.devices for s in both)
         on = [f", on {s.devices or 'cpu'}" if named else "" for s in both]
         sides = [
             f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned}{device})"

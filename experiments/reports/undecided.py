@@ -16,10 +16,10 @@ from prospect_rl.experiments.api import Claim, Experiment
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.reports import kinds, records, statistics
-from prospect_rl.experiments.reports.claims import Side, cells_of, decide, difference_interval, interval, sides_of
+from prospect_rl.experiments.reports.claims import Side, bounds, cells_of, outcome_of, sides_of
 from prospect_rl.experiments.reports.overview import Judged, judged
 from prospect_rl.experiments.reports.records import Row
-from prospect_rl.experiments.reports.report import RESULTS, tier_of
+from prospect_rl.experiments.reports.report import RESULTS, bound_of, tier_of
 from prospect_rl.experiments.reports.scores import markdown
 from prospect_rl.experiments.run import durable
 
@@ -38,14 +38,7 @@ declared in the experiment (`seeds`, with `seen` for those of the first look) be
 
 def decided(claim: Claim, left: np.ndarray, right: np.ndarray | None) -> bool:
     """Whether these values [S] pass or fail the claim."""
-    sign = 1.0 if claim.better == "higher" else -1.0
-    if right is None:
-        low, high = interval(left, claim.scores, LEVEL)
-        low, high = (low, high) if sign > 0 or claim.within else (-high, -low)
-        return decide(low, high, margin=sign * claim.margin, within=claim.within) != "INCONCLUSIVE"
-    ends = difference_interval(left, right, claim.scores, claim.part, LEVEL)
-    low, high = sorted(sign * x for x in ends)
-    return decide(low, high, margin=claim.margin, within=claim.within) != "INCONCLUSIVE"
+    return outcome_of(claim, *bounds(claim, left, right, LEVEL)) != "INCONCLUSIVE"
 
 
 def seeds_needed(claim: Claim, sides: Sequence[Side]) -> int | None:
@@ -82,19 +75,28 @@ def page(results: Path = RESULTS) -> str:
 
 def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Path) -> tuple[float, list[str]]:
     """(cost, cells of the table) of a claim."""
-    claim, kind = one.claim, kinds.chosen(rows, cells_of(one.claim))
-    sides, rows = sides_of(claim, rows), kinds.on(rows, kind)
+    claim = one.claim
+    kind, rows = kinds.for_claim(rows, cells_of(claim))
+    sides = sides_of(claim, rows)
     labels, needed = [one.label for one in sides], seeds_needed(claim, sides)
     each = [minutes_a_seed(rows, env, label) for env in claim.envs for label in labels]
     cost = sum(each) * needed if needed else math.inf
-    bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
     tier = tier_of(results / one.experiment)
     command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}" + (
         "`" if kind == "cpu" else f" --device {kind}`"
     )
     name, seeds = f"[{one.experiment}]({one.experiment}/README.md)", str(needed) if needed else f"above {SIZES[-1]}"
     said = f"{claim.name}: {one.text}"
-    return cost, [name, said, one.figures, one.interval, bound, seeds, number(cost) if needed else "–", command]
+    return cost, [
+        name,
+        said,
+        one.figures,
+        one.interval,
+        bound_of(claim),
+        seeds,
+        number(cost) if needed else "–",
+        command,
+    ]
 
 
 def write(results: Path = RESULTS) -> Path:

@@ -33,8 +33,8 @@ def best(agent: Agent, env: str | Env, seeds: int = 1) -> str:
     return "gpu" if all(wide) else "cpu"
 
 
-def chosen(asked: str, agent: Agent, env: str | Env, seeds: int = 1, *, gpus: float) -> str:
-    """The kind of device for a run: `asked` if that names one, else the faster one, if there are any GPUs."""
+def chosen(asked: str, agent: Agent, env: str | Env, seeds: int = 1, *, gpus: float = 1) -> str:
+    """The kind of device for a run: `asked` if that names one, else the faster one, if there are any GPUs (default)."""
     if asked != "auto":
         return asked
     return best(agent, env, seeds) if gpus else "cpu"

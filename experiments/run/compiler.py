@@ -11,18 +11,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from prospect_rl.envs.threads import cores
+
 COMPILER = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """On a CPU, use XLA's own calls for matrix products: at the size of these agents' products (256 rows through 256 units)
 they are a fifth faster with two threads than the library into which XLA would fuse them."""
 ONCE = {"xla_backend_optimization_level": 0}
 """On a CPU, options for programs that run once: they compile in a third of the time. A GPU's assembler dies of it."""
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 GPU = {
     "xla_gpu_exclude_nondeterministic_ops": True,
     "xla_gpu_enable_scatter_determinism_expander": True,  # else such a scatter is a loop over its indices, one by one
     # Choosing by measuring is nearly all of PPO's 105 s of compiling; without it, 19 s, and 5 s on 16 cores.
     "xla_gpu_autotune_level": 0,
-    "xla_gpu_force_compilation_parallelism": CORES,  # XLA itself would use as many as NPROC says, which is one
+    "xla_gpu_force_compilation_parallelism": cores(),  # XLA itself would use as many as NPROC says, which is one
 }
 """On a GPU, options for every program."""
 OPTIONS = {

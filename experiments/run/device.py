@@ -5,7 +5,6 @@ JAX is imported by the last functions alone: a parent that starts Ray first asks
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from glob import glob
 from pathlib import Path
 
 from prospect_rl.experiments.run.compiler import GPU, flag
+from prospect_rl.experiments.run.versions import version_of
 
 KINDS = ("cpu", "gpu")
 """Kinds of device. The kind is part of a run's configuration, and left out of it for the CPU."""
@@ -60,11 +60,11 @@ def probe() -> Facts:
     models = [
         re.search(r"Model:\s*(.+)", _text(path)) for path in sorted(glob("/proc/driver/nvidia/gpus/*/information"))
     ]
-    plugins = [(name, version) for name in DRIVERS if (version := _version(name))]
+    plugins = [(name, version) for name in DRIVERS if (version := version_of(name))]
     return Facts(
         nodes, any(map(_is_display, glob("/sys/bus/pci/devices/*"))), told and told[1],
-        tuple(found[1].strip() for found in models if found), plugins[0] if plugins else None, _version("jaxlib") or "",
-        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        tuple(found[1].strip() for found in models if found), plugins[0] if plugins else None,
+        version_of("jaxlib") or "", os.environ.get("CUDA_VISIBLE_DEVICES"),
     )  # fmt: skip
 
 
@@ -77,13 +77,6 @@ def _text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def missing(facts: Facts) -> str | None:

@@ -28,6 +28,7 @@ from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.keys import EXAM, stream
 from prospect_rl.experiments.run.program import Program, RunState, split_env
+from prospect_rl.experiments.run.reading import read
 
 CHUNK_S = 5.0
 GROWTH = 8
@@ -91,8 +92,6 @@ def run_exams(run: Run, program: Program, state: RunState, folder: Folder, stopp
 
 def _read(run: Run, program: Program, state: RunState, exam: Exam) -> list[Figures]:
     """The figures of an exam that `reads`, of each seed."""
-    from prospect_rl.experiments.run.reading import read
-
     env, behaviour = run.make_env(**exam.fields), program.behaviour(state)
     each = [
         jax.tree.map(lambda x, s=s: x[s], behaviour) if program.batched else behaviour for s in range(len(run.seeds))

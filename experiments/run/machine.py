@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import jax
 
 from prospect_rl.envs import cache
+from prospect_rl.experiments.run.versions import version_of
 
 
 def runs_root() -> Path:
@@ -41,12 +41,14 @@ def make_folder(path: Path) -> None:
 def versions() -> dict[str, str]:
     """Versions of the software that results depend on bit for bit."""
     found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
-    for package in ("jax", "jaxlib", "numpy", "flax", "mujoco"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {**found, "device": jax.devices()[0].device_kind}  # "cpu", or the model of the GPU
+    packages = {name: version_of(name) for name in ("jax", "jaxlib", "numpy", "flax", "mujoco")}
+    found |= {name: version for name, version in packages.items() if version}
+    return {**found, "device": device_model()}
+
+
+def device_model() -> str:
+    """What this process computes on: "cpu", or the model of the GPU."""
+    return jax.devices()[0].device_kind
 
 
 def git_commit() -> str | None:

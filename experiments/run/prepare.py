@@ -15,7 +15,7 @@ from prospect_rl.experiments.run import device
 from prospect_rl.experiments.run.config import Run
 from prospect_rl.experiments.run.folder import Folder, data_hashes
 from prospect_rl.experiments.run.lock import Lock
-from prospect_rl.experiments.run.machine import make_folder, versions
+from prospect_rl.experiments.run.machine import device_model, make_folder
 from prospect_rl.experiments.run.member import Member
 from prospect_rl.experiments.run.program import Program
 from prospect_rl.experiments.run.reading import check_reading
@@ -109,4 +109,4 @@ def advising(run: Run, places: Sequence[Path] | None) -> Iterator[None]:
         sizes = {name: getattr(run.agent, name, None) for name in SIZES} | {"eval_episodes": run.eval_episodes}
         fields = ", ".join(f"{name} ({value})" for name, value in sizes.items() if isinstance(value, int))
         kept = f"; what {places[0]} has saved stays" if places else ""
-        raise ValueError(f"the {versions()['device']} has no memory left: reduce one of {fields}{kept}") from error
+        raise ValueError(f"the {device_model()} has no memory left: reduce one of {fields}{kept}") from error

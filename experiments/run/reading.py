@@ -19,7 +19,7 @@ import numpy as np
 from prospect_rl.agents.api import Agent
 from prospect_rl.agents.continuous import Continuous, flat
 from prospect_rl.agents.online.smose import trees
-from prospect_rl.agents.online.smose.policy import Law, act_linear, act_trained
+from prospect_rl.agents.online.smose.policy import Law, act_linear, act_trained, is_finite
 from prospect_rl.agents.online.smose.trees import Fidelity, Kind, Routing
 from prospect_rl.agents.ops import decision_tree
 from prospect_rl.envs import rollout
@@ -131,10 +131,11 @@ def read(
     readable(agent)
     of: Any = agent
     law: Law = of.law(behaviour)
-    if not all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(law) if x is not None):
+    if not is_finite(law):
         raise ValueError("the weights of router or experts are not finite: there is nothing to read")
     features, states = features_of(agent, behaviour), min(states, env.spec.horizon - 1)
-    fit, other = (_recorded(env, features, law, stream(EXAM, seed, n), episodes, states) for n in (FIT, OTHER))
+    record = _recorder(features, episodes, states)
+    fit, other = (record(env, law, stream(EXAM, seed, n)) for n in (FIT, OTHER))
     steps, seen = _lived(other), _lived(fit)
     routings: dict[Kind, Routing] = {kind: trees.fit(law, seen, kind=kind, depth=depth) for kind in kinds}
     returns = _returns(env, features, law, routings["each"], stream(EXAM, seed, OTHER), episodes)
@@ -146,7 +147,8 @@ def read(
     return Reading(law, steps, trees.choices(law, steps), length, kept, at, returns, routings, faith)
 
 
-def _recorded(env: Env, features: Callable[[Tree], Array], law: Law, key: Key, episodes: int, states: int) -> Episodes:
+def _recorder(features: Callable[[Tree], Array], episodes: int, states: int) -> Callable[[Env, Law, Key], Episodes]:
+    """The program that plays episodes of the shipped policy and keeps their steps."""
     actor = Reader(features, act_trained)
 
     @jax.jit
@@ -156,7 +158,7 @@ def _recorded(env: Env, features: Callable[[Tree], Array], law: Law, key: Key, e
             shared=True, keep_steps=True, frames=states,
         )  # fmt: skip
 
-    return go(env, law, key)
+    return go
 
 
 def _lived(played: Episodes) -> np.ndarray:

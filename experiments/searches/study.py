@@ -80,15 +80,14 @@ class Study:
 
         device: kind of device of all trials; "auto" for the one that the agent is faster on.
         """
+        from prospect_rl.experiments.run.choice import chosen
+
         if experiment.search is None:
             raise ValueError(f"{experiment.name} declares no search")
         self.experiment, self.search, self.folder = experiment, experiment.search, folder.resolve()
         tier = experiment.trial({})
-        self.device = GPU if self.search.tier == GPU else device
-        if self.device == "auto":
-            from prospect_rl.experiments.run.choice import best
-
-            self.device = best(tier.agents[self.search.label], self.search.env, self.search.seeds)
+        asked = GPU if self.search.tier == GPU else device
+        self.device = chosen(asked, tier.agents[self.search.label], self.search.env, self.search.seeds)
         base = cell(tier, self.search.label, self.search.env, self._seeds, self.device)
         self._base, self._spec = base, base.make_env().spec
         self.trials = [self._trial(number) for number in range(trials or self.search.trials)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prospect_rl.experiments.api import Tier
+from prospect_rl.experiments.api import GPU, Tier
 from prospect_rl.experiments.options import options_of, show
 from prospect_rl.experiments.site.html import Html, cell, element, markup, prose, table
 from prospect_rl.experiments.site.results import Results
@@ -28,6 +28,11 @@ def _settings(name: str, ours: Tier, paper: Tier) -> Html:
         *(
             ("seeds", label, ours.seeds_of(label), paper.seeds_of(label) if label in paper.agents else None)
             for label in ours.agents
+        ),
+        *(
+            ("seeds on a GPU", label, ours.seeds_of(label, GPU), None)
+            for label in ours.agents
+            if ours.seeds_of(label, GPU) != ours.seeds_of(label)
         ),
         ("evaluations in a run", "all", ours.evals, paper.evals),
         ("episodes of an evaluation", "all", ours.eval_episodes, paper.eval_episodes),

@@ -119,12 +119,11 @@ def _returns(reading: Reading) -> Html:
     alone = [[f"expert {m} alone", "its law as printed, at every step", *_spread(reading.returns[f"expert {m}"])]
              for m in map(int, order)]  # fmt: skip
     head = ["reading", "the action", "mean return", "deviation", "least", "most"]
-    remark = note(
-        f"Whole episodes from {len(reading.length)} starts, the same for all; trees were fitted on other episodes."
-    )
+    draws = " Here the largest score acts always; a run without `greedy` draws by the scores." if discrete else ""
+    starts = f"Whole episodes from {len(reading.length)} starts, the same for all; trees were fitted on others.{draws}"
     made = table(head, [*rows, *alone[:1]], caption="Returns of the readings")
     others = element("details", element("summary", "Every expert alone"), table(head, alone, caption="Experts alone"))
-    return markup([remark, made, others if len(alone) > 1 else None])
+    return markup([note(starts), made, others if len(alone) > 1 else None])
 
 
 def _spread(values: np.ndarray) -> list[Html]:

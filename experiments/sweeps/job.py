@@ -158,7 +158,7 @@ def folder_name(seeds: Sequence[int], device: str) -> str:
 def _runs(cells: Tier, label: str, env: str, most: int | None, device: str) -> tuple[str, list[tuple[int, ...]]]:
     """(kind of device, seeds of each run) of an agent in an environment, at most `most`; `device` may be "auto"."""
     from prospect_rl.agents.api import can_share
-    from prospect_rl.experiments.run.choice import best
+    from prospect_rl.experiments.run.choice import chosen
     from prospect_rl.experiments.run.seeds import seeds_together
 
     def count(kind: str) -> int:
@@ -167,7 +167,7 @@ def _runs(cells: Tier, label: str, env: str, most: int | None, device: str) -> t
 
     agent = cells.agents[label]
     able = can_share(agent) and not callable(cells.data_of(label, env))
-    kind = best(agent, env, count(GPU) if able else 1) if device == "auto" else device
+    kind = chosen(device, agent, env, count(GPU) if able else 1)
     seeds = tuple(range(count(kind)))
     return kind, [seeds] if able and seeds_together(agent, kind) else [(seed,) for seed in seeds]
 

@@ -209,8 +209,8 @@ parameters of SAC-M and SAC-S; parameters of SAC with 256 and 256 units."""
 def test_parameters_and_widths(name):
     obs, action, *wanted = SIZES[name]
     spec = Spec("test/sizes", Box((obs,)), Box((action,), -1.0, 1.0), horizon=9)
-    counts, m, s = sizes.parameters(spec), sizes.medium_width(spec), sizes.small_width(spec)
-    found = [counts["all"], counts["router and means"], counts["router and one mean"], m,
+    counts, m, s = sizes.parameters(obs, action), sizes.medium_width(spec), sizes.small_width(spec)
+    found = [counts["router and all experts"], counts["router and means"], counts["router and one mean"], m,
              sizes.gaussian_parameters(spec, m), s, sizes.gaussian_parameters(spec, s),
              sizes.gaussian_parameters(spec, 256, 256)]  # fmt: skip
     assert found == wanted

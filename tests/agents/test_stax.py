@@ -1,9 +1,5 @@
 """STAX: what it is where a part of it is taken away, its trainings, and that no stored feature is out of date."""
 
-import dataclasses
-import re
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,66 +10,17 @@ from prospect_rl.agents import Serene, Stax, Taxons, UntrainedStax
 from prospect_rl.agents.evolution.serene.state import EMITTER_STEP, EXPLORE, START
 from prospect_rl.agents.evolution.stax import training
 from prospect_rl.agents.evolution.stax.state import RENEW, TRAIN, State, tables
-from prospect_rl.envs.api import Drawing
-from prospect_rl.envs.drawing import disc
-from prospect_rl.envs.rollout import episodes
+from tests.agents.drawn import SMALL, Drawn, evolve
 from tests.agents.evolution import Point, begin, same_structure
 from tests.crashes import CrashError, crash_at
 
 FIELDS = {"hidden": (), "population": 10, "neighbours": 3, "archive_capacity": 300, "chunk": 100,
           "reward_capacity": 400, "emitter_capacity": 20, "max_emitter_steps": 20}  # fmt: skip
-SMALL = {"size": 16, "width": 4, "features": 3, "epochs": 2, "train_cap": 40, "batch_size": 16}
 SEEN = FIELDS | SMALL
-
-
-def marks(state, x, y):
-    return [(disc(x, y, (20 + 18 * state[0][0], 20 - 18 * state[0][1]), 5), (0, 0, 255))]
-
-
-class Drawn(Point):
-    """The point, which draws itself."""
-
-    spec = Point.spec.__class__(
-        **{name: getattr(Point.spec, name) for name in Point.spec.__dataclass_fields__ if name != "draw"},
-        draw=Drawing(np.full((40, 40, 3), 255, np.uint8), (jnp.zeros(2), jnp.int32(0)), marks),
-    )
 
 
 def agent_of(cls=Stax, **fields):
     return cls(**SEEN | fields).bind(Drawn.spec)
-
-
-def programs(agent):
-    """phase -> the jitted iteration, (state, key) -> (state, data, metrics)."""
-
-    def one(phase):
-        def run(state, key):
-            k_explore, k_learn = jax.random.split(key)
-            data = None
-            if phase not in (TRAIN, RENEW):
-                behaviour, active = agent.explore(state, k_explore, phase)
-                data = episodes(
-                    Drawn(), agent, behaviour, active, jax.random.key(9), jax.random.key(9),
-                    population=behaviour.shape[0], frames=getattr(agent, "frames", 0),
-                )  # fmt: skip
-            state, metrics = agent.learn(state, data, k_learn, phase)
-            return state, data, metrics
-
-        return jax.jit(run)
-
-    return {phase: one(phase) for phase in range(len(agent.wants))}
-
-
-def evolve(agent, iterations, seed=0):
-    """(state, [(phase, state before, data, metrics)]) after so many iterations."""
-    key, run, record = jax.random.key(seed), programs(agent), []
-    state = begin(agent, key)
-    for i in range(iterations):
-        phase = int(agent.phase(state))
-        after, data, metrics = run[phase](state, jax.random.fold_in(key, i))
-        record.append((phase, state, data, metrics))
-        state = after
-    return state, record
 
 
 def same_search(a, b, iterations):
@@ -196,6 +143,84 @@ def test_criteria_choose_by_what_they_name():
     assert found == {frozenset({0, 3}), frozenset({1, 3})}
 
 
+def test_features_stand_side_by_side_and_surprises_add_up():
+    agent = agent_of(frames=3)
+    learner = agent.learner(jax.random.key(0))
+    frames = (jax.random.uniform(jax.random.key(1), (4, 3, 2), minval=-1), jnp.zeros((4, 3), jnp.int32))
+    features, surprise = agent.seen(learner, frames)
+    each = [agent.seen(learner, jax.tree.map(lambda x: x[:, i : i + 1], frames)) for i in range(3)]  # noqa: B023
+    np.testing.assert_allclose(features, jnp.concatenate([one for one, _ in each], axis=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(surprise, sum(error for _, error in each), rtol=1e-5)
+    assert features.shape == (4, agent.dimensions) == (4, 9)
+    last = agent_of(frames=3, features_of="last")
+    np.testing.assert_allclose(last.seen(learner, frames)[0], each[-1][0], rtol=1e-5, atol=1e-6)
+    assert last.dimensions == 3 and Stax(frames=5).features * 5 == 50
+
+
+def test_raw_pixels_are_projected_with_their_distances():
+    agent = agent_of(space="pictures", features=500)
+    frames = (jax.random.uniform(jax.random.key(1), (8, 1, 2), minval=-1), jnp.zeros((8, 1), jnp.int32))
+    features, surprise = agent.seen(agent.learner(jax.random.key(0)), frames)
+    pictures = agent.look(jax.tree.map(lambda x: x[:, 0], frames)).reshape(8, -1)
+    apart = lambda x: np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(8, 1)]  # noqa: E731
+    np.testing.assert_allclose(apart(np.asarray(features)), apart(np.asarray(pictures)), rtol=0.25)
+    assert not surprise.any()
+
+
+def test_schedulers_choose_as_they_say():
+    chance = jax.jit(lambda agent, state: jnp.mean(jnp.stack([
+        agent._exploits(state, jax.random.key(i)).astype(jnp.float32) for i in range(200)
+    ])), static_argnums=0)  # fmt: skip
+    state = begin(agent_of(), jax.random.key(0))
+    assert chance(agent_of(), state) == 1 and 0.4 < chance(agent_of(scheduler="fixed"), state) < 0.6
+    for used, low, high in ((0, 0.0, 0.0), (250, 0.15, 0.35), (1000, 1.0, 1.0)):
+        now = state.replace(turns=state.turns.replace(used=jnp.int32(used)))
+        assert low <= chance(agent_of(scheduler="time", schedule_budget=1000), now) <= high
+    bandit = agent_of(scheduler="bandit")
+    assert chance(bandit, state) == 0, "with nothing to exploit it explores"
+    ready = state.replace(table=state.table.replace(active=state.table.active.at[:2].set(True)))
+    for arm, known, paid in ((0, 0, -np.tanh(2.0)), (1, 3, np.tanh(-1.0))):
+        told = bandit._told(ready.replace(turns=state.turns.replace(known=jnp.int32(known))), jnp.ones((), bool), arm)
+        assert told.turns.value[arm] == pytest.approx(paid, abs=1e-6) and told.turns.pulls[arm] == 1
+    pulls, value = jnp.array([4, 1], jnp.int32), jnp.array([0.5, 0.1])  # .5 + sqrt(ln 5 / 4) < .1 + sqrt(ln 5)
+    turns = state.turns.replace(pulls=pulls, value=value)
+    assert chance(bandit, ready.replace(turns=turns)) == 1
+    assert chance(bandit, ready.replace(turns=turns.replace(value=jnp.array([1.0, 0.1])))) == 0
+
+
+def test_references_are_from_before_the_trials_or_from_after_them():
+    state = begin(agent_of(), jax.random.key(0))
+    grown = state.replace(archive=state.archive.replace(count=jnp.int32(7)))
+    assert agent_of()._after_trials(grown).known[0] == 0
+    assert agent_of(references="after")._after_trials(grown).known[0] == 7
+
+
+def test_what_is_trained_on_and_whether_weights_begin_anew():
+    agent = agent_of()
+    state = begin(agent, jax.random.key(0))
+    for fields, rows in (({}, 30 + 300 + 400), ({"train_on_reward": False}, 30 + 300)):
+        other = agent_of(**fields)
+        assert other.trained_on == rows == training.rows_to_train_on(other, state)[1].shape[0]
+    states, mask = training.rows_to_train_on(agent, state)
+    for reset in (False, True):
+        other = agent_of(reset=reset)
+        learner = training.begun(other, state.learner, states, mask, jax.random.key(2))
+        same = (learner.params["down_0"][0] == state.learner.params["down_0"][0]).all()
+        assert bool(same) != reset and learner.count == 30 and training.held_out(other, learner) == 6
+    assert Stax(train_cap=0).trained_on == 300 + 2 * 16384
+
+
+def test_an_emitter_may_keep_what_is_novel():
+    agent = agent_of(emitter_merit="novelty")
+    state = begin(agent, jax.random.key(0))
+    population = state.population | {"descriptor": jnp.zeros((10, 3))}
+    children = {"descriptor": jnp.array([[0.1, 0, 0], [3.0, 0, 0]]), "fitness": jnp.array([5.0, 0.0])}
+    members = {"descriptor": jnp.array([[1.0, 0, 0]]), "fitness": jnp.array([-jnp.inf])}
+    merit = agent._merit(state.replace(population=population), children, members)
+    assert merit[1] > merit[0] > 0 and merit[2] == -jnp.inf, "a failed episode is not novel"
+    assert agent_of()._merit(state, children, members) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fields", [
     {"scheduler": "fixed"}, {"scheduler": "time", "schedule_budget": 1000}, {"scheduler": "bandit"},
@@ -232,29 +257,11 @@ def test_settings_that_cannot_be_are_one_line():
 
 
 @pytest.mark.slow
-def test_an_environment_of_the_readers_own_trains():
-    """The example of README.md with the drawing of docs/methods/stax.md."""
-    from prospect_rl.experiments import train
-
-    blocks = [
-        re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / page).read_text("utf-8"), re.S)
-        for page in ("README.md", "docs/methods/stax.md")
-    ]
-    names = {"__name__": "example"}
-    exec(blocks[0][1].partition("\nresult = ")[0], names)
-    exec(blocks[1][0], names)
-    hill = names["Hill"]
-    hill.spec = dataclasses.replace(hill.spec, draw=names["drawing"])
-    result = train(Stax(**SMALL, chunk=400), hill(), budget=2000, evals=2)
-    assert result.rows[-1]["learn/trainings"] >= 1 and result.rows[-1]["features/blank"] == 0
-
-
-@pytest.mark.slow
 def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch, fine):
     from prospect_rl.experiments import train
 
     monkeypatch.setattr(training, "PART", 1)  # an epoch takes three iterations
-    kills = [8, 10, 11, 20, 30, 33]
+    kills = [4, 8, 9, 10, 11, 15, 20, 25, 30, 33]
     killer = crash_at(kills)
 
     def run(folder, progress=None):

@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import re
 import typing
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from prospect_rl import agents, envs
 from prospect_rl.agents import Player
 from prospect_rl.agents.api import Agent, Batches, Nothing, Rollouts, Segments, cost, hyper, wants_of
 from prospect_rl.agents.online.sac import GaussianActor
-from prospect_rl.envs.api import Dataset
+from prospect_rl.envs.api import Dataset, Env
 from prospect_rl.envs.rollout import episodes, first_inputs, next_inputs
 from prospect_rl.experiments.metrics import metric_of
 from prospect_rl.experiments.run import checkpoint
@@ -44,7 +45,7 @@ KEY = jax.random.key(8)
 NAMES = sorted(agents.AGENTS)
 COVERED = (
     "bc_gru", "bc_lstm", "bc_transformer", "dt", "grpo", "hero_ppo", "icm", "latch", "linoss", "mbpo", "ppo_elmur",
-    "rate", "rmt", "rnd", "stax_untrained", "taxons", "trxl",
+    "ppo_text", "rate", "rmt", "rnd", "stax_untrained", "taxons", "trxl",
 )  # fmt: skip
 """Among the slow tests, for others run their code here: subclasses (`ride`, `mex_mb`, `noveld`), `stax` for its
 variants, and `elmur` for the agents that learn from whole episodes."""
@@ -94,14 +95,17 @@ def dataset_for(env) -> Dataset:
 @cache
 def case(name: str) -> SimpleNamespace:
     agent = small(name)
-    fitting = [id for id in ENVS if agent.misfit(envs.make(id).spec) is None]
-    assert fitting, f"{name} fits none of {ENVS}: add a small environment that it fits"
-    env = envs.make(fitting[0])
+    program = program_of(agent)
+    return SimpleNamespace(agent=agent, bound=program.agent, env=program._env, program=program, runs={})
+
+
+def program_of(agent: Agent, seeds: Sequence[int] = (0,), make: Callable[[str], Env] = envs.make) -> Program:
+    """The programs of an agent in the first small environment that it fits; `make` makes that."""
+    env = next((env for env in map(make, ENVS) if agent.misfit(env.spec) is None), None)
+    assert env, f"{agent} fits none of {ENVS}: add a small environment that it fits"
     bound = agent.bind(env.spec)
-    offline = isinstance(wants_of(bound)[0], Batches)
-    data = bound.prepare(dataset_for(env)) if offline else None
-    program = Program(bound, env, (0,), eval_episodes=1, dataset=data)
-    return SimpleNamespace(agent=agent, bound=bound, env=env, program=program, runs={})
+    data = bound.prepare(dataset_for(env)) if isinstance(wants_of(bound)[0], Batches) else None
+    return Program(bound, env, seeds, eval_episodes=1, dataset=data)
 
 
 def run(name: str, seed: int, again: int = 0):

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prospect_rl import agents, envs
-from prospect_rl.agents.api import Batches, can_share, wants_of
+from prospect_rl import agents
+from prospect_rl.agents.api import can_share
 from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.program import Program
 from prospect_rl.experiments.run.seeds import seeds_together
-from tests.contract.test_agents import CALLS, ENVS, dataset_for, run, shrunk, small
+from tests.contract.test_agents import CALLS, program_of, run, shrunk, small
 
 ABLE = [name for name in sorted(agents.AGENTS) if can_share(agents.make(name))]
 FAST = {"bc_gru", "count", "iql", "novelty_search", "td3"}
@@ -26,13 +26,6 @@ PARAMS = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) f
 SEEDS = (0, 1)
 LARGE = 2048
 """Tables with an axis of this length or more are buffers: replays, archives, counts of visits."""
-
-
-def program_of(name: str, agent, seeds) -> Program:
-    env = next(env for env in map(envs.make, ENVS) if agent.misfit(env.spec) is None)
-    bound = agent.bind(env.spec)
-    data = bound.prepare(dataset_for(env)) if isinstance(wants_of(bound)[0], Batches) else None
-    return Program(bound, env, seeds, eval_episodes=1, dataset=data)
 
 
 def with_buffers(name: str):
@@ -64,7 +57,7 @@ def selected(equation: Any) -> list[Any]:
 
 def selections(name: str, seeds) -> tuple[int, int]:
     """(selections between buffers of the state in all phases of a program, number of buffers)."""
-    program = program_of(name, with_buffers(name), seeds)
+    program = program_of(with_buffers(name), seeds)
     state = program.template()
     buffers = {x.shape for x in jax.tree.leaves(state.agent) if max(x.shape, default=0) >= LARGE}
     found = 0
@@ -96,7 +89,7 @@ def together(request) -> Iterator[tuple[str, Program, list[Any]]]:
 
     An agent's programs go with it: those of all agents are more than a process can hold.
     """
-    program = program_of(request.param, small(request.param), SEEDS)
+    program = program_of(small(request.param), SEEDS)
     yield request.param, program, calls(program, program.init(), CALLS)
     jax.clear_caches()
 
@@ -137,7 +130,7 @@ def test_what_pays_on_a_device():
     offline = {"awac", "bc", "bc_filtered", "cde", "cql", "iql", "optidice", "td3_bc"}
     assert cpu == offline | {"floor", "mex_tabular"}
     alone = {
-        "emitter_study", "grpo", "hero", "hero_ppo", "mbpo", "mex_mb", "serene", "stax", "stax_untrained", "taxons",
-        "tree",
+        "aurora", "drlc", "emitter_study", "grpo", "hero", "hero_ppo", "mbpo", "mex_mb", "ppo_text", "serene", "stax",
+        "stax_untrained", "taxons", "tree",
     }  # fmt: skip
     assert gpu == set(ABLE) == set(agents.AGENTS) - alone

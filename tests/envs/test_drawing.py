@@ -13,7 +13,7 @@ from prospect_rl.envs.drawing import disc, shades, taps
 from prospect_rl.envs.maze.geometry import bitmap
 from prospect_rl.experiments.run.config import Run, env_config
 
-IDS = ("maze/hard", "arm/redundant", "point/sparse")
+IDS = ("maze/hard", "arm/redundant", "arm/curling", "point/sparse", "mujoco/ant_maze")
 
 
 def whole(drawing, state):
@@ -79,9 +79,22 @@ def test_the_arm_looks_as_the_original():
     assert tuple(image[95, 110]) == (255, 0, 0) and (image[185, 30] == 0).all(), "a goal and a wall"
 
 
+def test_curling_and_the_ant_look_as_they_lie():
+    env = envs.make("arm/curling")
+    image = whole(env.spec.draw, env.reset(jax.random.key(0))[0])
+    assert image.shape == (300, 300, 3)
+    at = lambda x, y: tuple(int(v) for v in image[int((1.5 - y) * 100), int((x + 1.5) * 100)])  # noqa: E731
+    assert at(-0.5, 0.2) == (0, 0, 255) and at(0.8, 0.8) == at(0.8, -0.8) == (255, 0, 0)
+    assert at(0.01, 0.2) == at(0.01, -1.0) == (100,) * 3 and at(0.01, 0.6) == (255,) * 3 and at(-1.48, 0) == (150,) * 3
+    ant = envs.make("mujoco/ant_maze")
+    image = whole(ant.spec.draw, ant.reset(jax.random.key(0))[0])
+    at = lambda x, y: tuple(int(v) for v in image[int((40 - y) / 70 * 200), int((x + 30) / 70 * 200)])  # noqa: E731
+    assert at(-25, -25) == (0, 0, 255) and at(35, -25) == at(-25, 35) == (255, 0, 0) and at(-15, 20) == (150,) * 3
+
+
 def test_what_lies_on_top_is_seen():
     marks = lambda state, x, y: [(disc(x, y, (4, 4), 3), (255, 0, 0)), (disc(x, y, (4, 4), 2), (0, 255, 0))]  # noqa: E731
-    picture = Drawing(np.zeros((9, 9, 3), np.uint8), jnp.zeros(()), marks).picture(jnp.zeros(()), 9)
+    picture = Drawing(np.zeros((9, 9, 3), np.uint8), marks, lambda key: (jnp.zeros(()), ())).picture(jnp.zeros(()), 9)
     assert picture[4, 4].tolist() == [0, 1, 0] and picture[4, 2].tolist() == [1, 0, 0] and not picture[0, 0].any()
 
 

@@ -218,6 +218,14 @@ def test_keeping_steps_changes_nothing():
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), a, b)
 
 
+def test_steps_are_kept_until_all_episodes_have_ended():
+    """Two members that soon end: what follows is blank, and no member has stepped any further."""
+    data = run_episodes(jnp.array([0.9, 2.5]))
+    last = data.length.max()
+    assert last < HORIZON and (data.steps.next_obs[last - 1] != 0).any()
+    assert all((x[last:] == 0).all() for x in jax.tree.leaves(data.steps))
+
+
 def test_episodes_draw_every_number_afresh():
     steps = run_episodes(GENOMES / 10, env=Drift(True), episodes=3).steps
     for drawn in (steps.info["noise"], steps.extras["noise"], steps.extras["memory"][0]):

@@ -128,13 +128,17 @@ def test_a_folder_of_seeds(run, tmp_path, capsys):
     folder, _ = run
     (tmp_path / "seed-0").symlink_to(folder, target_is_directory=True)
     (tmp_path / "seed-10").mkdir()
-    (tmp_path / "seed-10" / "run.json").write_text(json.dumps({"config": {"seeds": [10]}}))
+    config = json.loads((folder / "run.json").read_text())["config"]
+    (tmp_path / "seed-10" / "run.json").write_text(json.dumps({"config": config | {"seeds": [10]}}))
     (tmp_path / "seed-10" / "result.json").write_text((folder / "result.json").read_text())
     assert explain_run([str(tmp_path), "--seed", "0", "--episodes", "2", "--out", str(tmp_path / "a" / "b.html")]) == 0
     text = (tmp_path / "a" / "b.html").read_text()
     assert "All seeds" in text and "seed 0" in text and (tmp_path / "a" / "trees.json").exists()
     assert main(["explain", str(tmp_path), "--seed", "7"]) == 2
     assert "has no seed 7; it has 0, 10" in capsys.readouterr().err
+    (tmp_path / "seed-10" / "run.json").write_text(json.dumps({"config": config | {"budget": 61}}))
+    assert main(["explain", str(tmp_path)]) == 2
+    assert "has runs of different settings: name one of them" in capsys.readouterr().err
 
 
 # --- what has no page ------------------------------------------------------------------------------------
@@ -214,7 +218,8 @@ def test_observations_that_never_vary():
 
 
 def test_discrete_choices_have_scores():
-    assert "the largest score wins" in explain.page(by_hand(2, [0, 1, 0, 1], discrete=True), ABOUT)
+    text = explain.page(by_hand(2, [0, 1, 0, 1], discrete=True), ABOUT)
+    assert "the largest score wins" in text and "draws by the scores" in text
 
 
 def test_effects_are_in_units_of_the_spread():

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,6 +201,23 @@ def test_cells_that_were_run_elsewhere_are_kept(experiment, root, tmp_path):
                 shutil.copytree(job.out, half / job.out.relative_to(root))
         report.report(experiment, "repro", root=half, out=out)
     assert contents(out) == contents(whole.folder)
+
+
+def test_seeds_that_are_added_join_those_in_the_tables():
+    def table(versions, *seeds, of=1.0):
+        rows = [{"env": "e", "label": "a", "seed": s, "hash": f"h{s}", "versions": versions, "x": of} for s in seeds]
+        return records.Tables(rows, [{"env": "e", "label": "a", "device": "cpu", "seeds": len(seeds)}], {})
+
+    def over(new, old):
+        merged = new.over(old, [SimpleNamespace(hash=f"h{s}", env="e", label="a") for s in range(12)])
+        return [(row["seed"], row["x"]) for row in merged.summary], [line["seeds"] for line in merged.curves]
+
+    old = table("jax 1", 0, 1, 2)
+    added, seeds = over(table("jax 1", *range(2, 12), of=2.0), old)
+    assert added == [(0, 1.0), (1, 1.0), *((s, 2.0) for s in range(2, 12))] and seeds == [10]
+    assert over(table("jax 1", 3, of=2.0), old) == ([(0, 1.0), (1, 1.0), (2, 1.0), (3, 2.0)], [3])
+    assert over(table("jax 2", 3, of=2.0), old) == ([(0, 1.0), (1, 1.0), (2, 1.0)], [3])  # another version: fewer seeds
+    assert over(table("jax 2", *range(3, 12), of=2.0), old)[0] == [(s, 2.0) for s in range(3, 12)]
 
 
 def test_cells_of_another_configuration_are_not_kept(experiment, root, tmp_path):

@@ -53,11 +53,15 @@ def test_as_many_seeds_on_both_are_those_of_the_cpu():
     assert verdict.outcome == "FAIL" and verdict.left.devices == ""
 
 
-def test_sides_on_different_kinds_are_not_compared():
+def test_sides_on_different_kinds_are_compared_and_named():
     verdict = judge(CLAIM, [*CPU[:5], *GPU[60:]], budget=10)
-    assert verdict.outcome == "NOT RUN" and verdict.words == "its sides ran on different kinds of device"
-    assert verdict.others == "left on cpu: seeds 0 to 4" and "No kind of device has seeds of all" in report.why(verdict)
-    assert judge(CLAIM, CPU[:5], budget=10).words == ""  # a side that was not run at all
+    assert verdict.apart and (verdict.left.devices, verdict.right.devices) == ("", "H200") and verdict.others == ""
+    assert verdict.outcome != "NOT RUN" and "No kind of device has seeds of both" in report.why(verdict)
+    more = judge(CLAIM, [*CPU[:5], *GPU], budget=10)  # left has seeds on both: the GPU has both sides
+    assert not more.apart and more.others == "left on cpu: seeds 0 to 4"
+    few = judge(CLAIM, [*CPU[:1], *GPU[1:5], *CPU[5:]], budget=10)  # one seed on the CPU is none
+    assert few.apart and (few.left.seeds, few.right.seeds) == (4, 5) and few.others == "left on cpu: seed 0"
+    assert judge(CLAIM, CPU[:5], budget=10).outcome == "NOT RUN"  # a side that was not run at all
 
 
 def test_a_claim_about_several_environments_has_one_kind_in_all_of_them():

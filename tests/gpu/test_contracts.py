@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from prospect_rl import agents, envs
-from prospect_rl.agents.api import Batches, wants_of
 from prospect_rl.envs.rollout import first_inputs
-from prospect_rl.experiments.run.program import Program
-from tests.contract.test_agents import ENVS, dataset_for, small
+from tests.contract.test_agents import program_of, small
 from tests.gpu.places import on
 
 pytestmark = pytest.mark.gpu
@@ -23,12 +21,8 @@ def made(id):
 @pytest.mark.parametrize("name", sorted(agents.AGENTS))
 def test_an_iteration(name):
     with on("accelerator"):
-        agent = small(name)
-        env = next(env for env in map(made, ENVS) if agent.misfit(env.spec) is None)
-        bound = agent.bind(env.spec)
-        data = bound.prepare(dataset_for(env)) if isinstance(wants_of(bound)[0], Batches) else None
-        program = Program(bound, env, (0,), eval_episodes=1, dataset=data)
-        run = program.init()
+        program = program_of(small(name), make=made)
+        bound, env, run = program.agent, program._env, program.init()
         run, status, figures = program.advance(run, program.phase(run), 10**6, 1)
         assert int(status[0]) == 1 and all(np.isfinite(x).all() for x in jax.device_get(figures).values())
         behaviour, inputs = program.behaviour(run), first_inputs(env.spec, env.reset(jax.random.key(0))[1])

@@ -1,4 +1,4 @@
-"""A policy that SMoSE's authors trained walks in our Walker2d, read as they read it, from our JSON.
+"""A policy of SMoSE's authors walks in our Walker2d as they read it, from our JSON, and trees stand for its router.
 
     PROSPECT_MOE_SAC=actor.safetensors       of runs/gecco/models/checkpoint_final in vinczematyas/moe-sac
 
@@ -16,8 +16,9 @@ import pytest
 
 from prospect_rl import envs
 from prospect_rl.agents import Player, Smose
+from prospect_rl.agents.online.smose import trees
 from prospect_rl.agents.online.smose.coefficients import policy_of, read, written
-from prospect_rl.agents.online.smose.policy import Law, route
+from prospect_rl.agents.online.smose.policy import Law
 from prospect_rl.envs.rollout import episodes
 
 PATH = os.environ.get("PROSPECT_MOE_SAC")
@@ -74,10 +75,14 @@ def test_the_authors_walker_walks():
     for reading, (shipped, wanted) in both.items():
         found = play(shipped, jax.random.key(1))
         assert float(jnp.mean(found.returns)) == pytest.approx(wanted, abs=20), reading
-        seen = found.steps.inputs.obs.reshape(-1, env.spec.obs.size)
-        winners = np.asarray(jax.vmap(lambda obs: route(law, obs)[0])(seen))[np.asarray(found.steps.live).ravel()]
-        shares = np.bincount(winners, minlength=EXPERTS) / len(winners)
+        live, seen = (
+            np.swapaxes(np.asarray(x)[:, 0], 0, 1) for x in (found.steps.live, found.steps.inputs.obs)
+        )  # episode by episode
+        fit, other = seen[: EPISODES // 2][live[: EPISODES // 2]], seen[EPISODES // 2 :][live[EPISODES // 2 :]]
+        shares = np.bincount(trees.choices(law, fit), minlength=EXPERTS) / len(fit)
         assert set(np.flatnonzero(shares > 1e-4) + 1) == {1, 3, 6}, shares
+        for kind in ("each", "one"):
+            assert trees.fidelity(trees.fit(law, fit, kind=kind, depth=3), law, other).agreement > 0.985, kind
         player, numpy = Player(agent, shipped), policy_of(facts, reading)
-        for obs in np.asarray(seen[:: len(seen) // 20]):
+        for obs in other[:: len(other) // 20]:
             np.testing.assert_allclose(numpy(obs), player(obs), atol=1e-5)

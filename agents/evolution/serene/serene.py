@@ -139,7 +139,7 @@ class Serene(NoveltySearch):
         if phase in (START, EXPLORE):
             return super().explore(state, key, phase)
         if phase == EMITTER_STEP:
-            genomes = self.kind.breed(states.emitter_at(state.table, state.current), key)
+            genomes = self.kind.breed(take(state.table, state.current), key)
             return genomes, jnp.ones(genomes.shape[0], bool)
         keys, trials = jax.random.split(key, self.trials), state.trials
         if phase == TRIAL:
@@ -193,9 +193,8 @@ class Serene(NoveltySearch):
         """A generation of novelty search; policies that are rewarded for the first time become candidates."""
         both = join(state.population, children)
         fresh = self._fresh(both)
-        rows = {name: both[name] for name in state.archive.rows}
         sigma = emitters.sigmas(both["genome"], jnp.any(fresh), self.mutation)
-        rewards = archives.append(state.rewards, {**rows, "candidate": fresh, "sigma": sigma}, fresh)
+        rewards = archives.append(state.rewards, both | {"candidate": fresh, "sigma": sigma}, fresh)
         flagged = both["flagged"] | fresh
         parents = state.population["fitness"].shape[0]
         old = state.population | {"flagged": flagged[:parents]}
@@ -299,7 +298,7 @@ class Serene(NoveltySearch):
     def _step_emitter(self, state: State, rows: Rows, key: Key) -> State:
         """A step of the running emitter, which ends where it stagnates."""
         k_offer, k_turn = jax.random.split(key)
-        emitter = states.emitter_at(state.table, state.current)
+        emitter = take(state.table, state.current)
         emitter = emitters.step(emitter, self.kind, rows, self._merit(state, rows, emitter.members))
         mask, emitter = emitters.to_store(emitter)
         state = states.store(state, emitter.members, mask)

@@ -64,11 +64,6 @@ def repeated(blank: Emitter, count: int) -> Emitter:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), blank)
 
 
-def emitter_at(table: Emitter, index: Array) -> Emitter:
-    """One emitter of the table."""
-    return jax.tree.map(lambda x: x[index], table)
-
-
 def freeze_references(state: S) -> S:
     """Record the archive sizes: novelty is measured against these rows until the next EXPLOIT."""
     return replace(state, known=jnp.stack([state.archive.count, state.rewards.count]))
@@ -99,8 +94,7 @@ def references(state: State) -> list[tuple[Array, Array | int]]:
 def store(state: State, rows: Rows, mask: Array) -> State:
     """The state with the masked rows added to R."""
     plain = {"candidate": jnp.zeros(mask.shape, bool), "sigma": jnp.zeros(mask.shape)}
-    rows = {name: rows[name] for name in state.archive.rows} | plain
-    return replace(state, rewards=archives.append(state.rewards, rows, mask))
+    return replace(state, rewards=archives.append(state.rewards, rows | plain, mask))
 
 
 def report(state: State) -> dict[str, Array]:

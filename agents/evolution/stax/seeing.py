@@ -1,4 +1,4 @@
-"""SERENE whose rows hold states of their episodes, and whose novelty is measured in features of pictures of them.
+"""The base of agents whose rows hold states of their episodes, and whose descriptors are features of their pictures.
 
 States are kept, pictures are not: a picture is drawn (`Spec.draw`) whenever it is needed.
 Shapes: s states of an episode, n pixels along a side, C channels, F features of a picture, d = s F dimensions of
@@ -7,28 +7,33 @@ novelty.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from prospect_rl.agents.api import Array, Episodes, Key, Nothing, Rollouts, Spec, Tree, hyper
+from prospect_rl.agents.evolution.described import Described
 from prospect_rl.agents.evolution.rows import Rows, rows_of
-from prospect_rl.agents.evolution.serene.serene import Serene
-from prospect_rl.agents.evolution.stax.state import Learner, State
+from prospect_rl.agents.evolution.stax.state import Learner
 from prospect_rl.agents.nn.autoencoder import SHRINK, Autoencoder, Params
 
 FIGURES = ("features/spread", "features/nearness", "features/blank", "features/unexplained", "learn/loss_picture",
            "learn/trainings")  # fmt: skip
 """Metrics that the state keeps."""
+LOOKED_AT = 16
+"""Children of a generation whose pictures are compared with an empty one."""
+NEAREST = 15
+"""Number of neighbours in the space of features whose distance in the arena is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seeing(Serene):
-    """SERENE in features of pictures: the base of STAX."""
+class Seeing(Described):
+    """Search in features of pictures: the base of STAX and AURORA."""
 
     space: Literal["autoencoder", "pictures", "descriptor"] = "autoencoder"
     """Where novelty is measured: in features of the autoencoder, in pixels by a random projection, or in the true
@@ -66,10 +71,9 @@ class Seeing(Serene):
     """Learning rate of Adam, whose moments live on from one training to the next."""
     reset: bool = False
     """Whether each training begins with new weights and moments."""
-    train_on_reward: bool = True
-    """Whether policies of the reward archive are among those that are trained on."""
 
-    keeps_records: ClassVar[bool] = True
+    taught: ClassVar[int]
+    """Number of the first of `tables` that a network is trained on."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,17 +83,29 @@ class Seeing(Serene):
             raise ValueError("train_cap must be 0 or at least 2, not 1: one policy is held out")
 
     def misfit(self, spec: Spec) -> str | None:
-        """Needs what SERENE needs, an environment that draws its states, and episodes longer than their pictures."""
+        """Needs a descriptor, an environment that draws its states, and episodes longer than their pictures."""
         if spec.draw is None:
             return super().misfit(spec) or "it needs a drawing of states (Spec.draw)"
         long = None if self.frames < spec.horizon else f"{self.frames} frames need more than {spec.horizon} steps"
         return super().misfit(spec) or long
 
-    @property
-    def wants(self) -> tuple[Rollouts | Nothing, ...]:
-        """SERENE's rollouts with states, then training and renewing, which need no experience."""
-        rollouts = tuple(replace(want, frames=self.frames) for want in super().wants)
+    def with_states(self, *wants: Rollouts) -> tuple[Rollouts | Nothing, ...]:
+        """Rollouts with states, then training and renewing, which need no experience."""
+        rollouts = tuple(replace(want, frames=self.frames) for want in wants)
         return (*rollouts, Nothing(), Nothing()) if self.trains else rollouts
+
+    def tables(self, state: Tree) -> list[tuple[Rows, Array]]:
+        """All rows that hold features, with a mask of those that count: first what a network is trained on."""
+        raise NotImplementedError
+
+    def with_features(self, state: Tree, features: Array, surprise: Array) -> Tree:
+        """The state with other features [rows, d] and surprises [rows] in all rows of `tables`, in its order."""
+        raise NotImplementedError
+
+    @property
+    def trained_on(self) -> int:
+        """Rows of the tables that a network is trained on."""
+        raise NotImplementedError
 
     @property
     def trains(self) -> bool:
@@ -129,12 +145,6 @@ class Seeing(Serene):
     def optimiser(self) -> optax.GradientTransformation:
         """Adam, as PyTorch has it."""
         return optax.adam(self.learning_rate)
-
-    @property
-    def trained_on(self) -> int:
-        """Rows of the first of `state.tables` that a network is trained on."""
-        rewards = self.reward_capacity if self.train_on_reward else 0
-        return self.population * (1 + self.offspring) + self.archive_capacity + rewards
 
     def weights(self, key: Key) -> Params:
         """New parameters of what makes features of pictures."""
@@ -185,7 +195,7 @@ class Seeing(Serene):
         features, errors = self.net.errors(learner.params, self.scaled(learner, pictures))
         return features.reshape(count, -1), jnp.sum(errors.reshape(count, each), axis=1)
 
-    def describe(self, state: State, data: Episodes) -> Rows:
+    def describe(self, state: Tree, data: Episodes) -> Rows:
         """Rows whose `descriptor` is the features; the true one is their `position`."""
         rows, frames = rows_of(data), jax.tree.map(lambda x: x[:, 0], data.frames)
         features, surprise = rows["descriptor"], jnp.zeros(rows["fitness"].shape)
@@ -195,8 +205,43 @@ class Seeing(Serene):
             "descriptor": features, "position": rows["descriptor"], "surprise": surprise, "frames": frames,
         }  # fmt: skip
 
-    def report(self, state: State) -> dict[str, Array]:
-        """SERENE's report with the true descriptor as `descriptor`; what novelty compares is in `features`."""
-        found = super().report(state)
-        shown = {name: x for name, x in found.items() if name not in ("frames", "position")}
-        return shown | {"descriptor": found["position"], "features": found["descriptor"]}
+    def first_centred(self, learner: Learner, data: Episodes) -> Learner:
+        """The learner with the mean picture of the first population."""
+        if self.space != "autoencoder":
+            return learner
+        pictures = self.look(jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), data.frames))
+        return self.centred(learner, jnp.mean(pictures, axis=0), jnp.mean(jnp.square(pictures)))
+
+    # --- what is told ---
+
+    def told_of(self, learner: Learner, rows: Rows, children: Rows) -> Learner:
+        """The learner with figures of rows: spread of the features, how near in the arena neighbours in them are."""
+        features, position, count = rows["descriptor"], rows["position"], rows["fitness"].shape[0]
+        found = {"features/spread": jnp.sqrt(jnp.mean(jnp.var(features, axis=0)))}
+        apart = lambda x: jnp.sqrt(sum((x[:, None, i] - x[None, :, i]) ** 2 for i in range(x.shape[1])))  # noqa: E731
+        near = jax.lax.top_k(-apart(features), min(NEAREST + 1, count))[1]  # the first is the row itself
+        far = apart(position)
+        share = jnp.mean(jnp.take_along_axis(far, near[:, 1:], axis=1)) / jnp.mean(far)
+        found["features/nearness"] = share
+        if self.space != "descriptor":
+            draw = self.bound.draw
+            assert draw is not None
+            last = jax.tree.map(lambda x: x[:LOOKED_AT, -1], children["frames"])
+            change = jnp.abs(self.look(last) - draw.still(self.size, self.channels))
+            found["features/blank"] = jnp.mean(jnp.max(change, axis=(1, 2, 3)) < 1 / 255)
+        found = {name: jnp.where(jnp.isfinite(x), x, 0.0).astype(jnp.float32) for name, x in found.items()}
+        return replace(learner, figures=learner.figures | found)
+
+    def shown(self, rows: Mapping[str, Tree]) -> dict[str, Tree]:
+        """Rows for a report: the true descriptor is their `descriptor`, what novelty compares their `features`."""
+        kept = {name: x for name, x in rows.items() if name not in ("frames", "position")}
+        return kept | {"descriptor": rows["position"], "features": rows["descriptor"]}
+
+    def notices(self, row: Mapping[str, Any]) -> list[str]:
+        """Notices of the search, and of features and pictures that tell nothing."""
+        found = super().notices(row)
+        if row["learn/trainings"] and row["features/spread"] < 1e-6:
+            found.append("all states have the same features (features/spread is 0): the autoencoder has collapsed")
+        if row["features/blank"] == 1:
+            found.append("nothing that moves is in the pictures (features/blank is 1): draw it larger, or raise size")
+        return found

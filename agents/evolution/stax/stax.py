@@ -15,35 +15,35 @@ place of the features, and novelty alone, it is SERENE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import jax
 import jax.numpy as jnp
 
-from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, hyper
+from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Nothing, Rollouts, hyper
 from prospect_rl.agents.evolution.rows import Rows, join
 from prospect_rl.agents.evolution.serene import state as serene
-from prospect_rl.agents.evolution.serene.state import EMITTER_STEP, EXPLORE, START, TRIAL, TRIAL_STEP
+from prospect_rl.agents.evolution.serene.serene import Serene
+from prospect_rl.agents.evolution.serene.state import EMITTER_STEP, EXPLORE, START, TRIAL_STEP
 from prospect_rl.agents.evolution.stax import training
 from prospect_rl.agents.evolution.stax.seeing import Seeing
-from prospect_rl.agents.evolution.stax.state import RENEW, TRAIN, State, Turns, waiting
+from prospect_rl.agents.evolution.stax.state import RENEW, TRAIN, State, Turns, recorded, tables, waiting, with_features
 from prospect_rl.agents.ops import archive as archives
 from prospect_rl.agents.ops import pareto
 
-LOOKED_AT = 16
-"""Children of a generation whose pictures are compared with an empty one."""
 CRITERION, TURN, NET = 2, 3, 4
 """Numbers folded into keys that novelty search and SERENE (number 1) use as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stax(Seeing):
+class Stax(Seeing, Serene):
     """STAX: SERENE in a space of behaviour that is learned from pictures."""
 
     default_run = DefaultRun("arm/redundant", 20_000)
 
+    train_on_reward: bool = True
+    """Whether policies of the reward archive are among those that are trained on."""
     criterion: Literal["fronts", "drawn", "novelty", "surprise"] = "fronts"
     """By what the next population is chosen: Pareto fronts of novelty and surprise (the published variant), one of the
     two as drawn in each generation, or always the same."""
@@ -60,6 +60,32 @@ class Stax(Seeing):
     schedule_budget: int = hyper(500_000, least=1)
     """Number of evaluations over which scheduler `time` goes from exploring to exploiting."""
 
+    keeps_records: ClassVar[bool] = True
+
+    @property
+    def wants(self) -> tuple[Rollouts | Nothing, ...]:
+        """SERENE's rollouts with states, then training and renewing."""
+        return self.with_states(*super().wants)
+
+    @property
+    def taught(self) -> int:
+        """Number of the first of `tables` that a network is trained on: population, children, archive, rewards."""
+        return 4 if self.train_on_reward else 3
+
+    @property
+    def trained_on(self) -> int:
+        """Rows of these tables."""
+        rewards = self.reward_capacity if self.train_on_reward else 0
+        return self.population * (1 + self.offspring) + self.archive_capacity + rewards
+
+    def tables(self, state: State) -> list[tuple[Rows, Array]]:
+        """All rows that hold features, with a mask of those that count."""
+        return tables(state)
+
+    def with_features(self, state: State, features: Array, surprise: Array) -> State:
+        """The state with other features and surprises."""
+        return with_features(state, features, surprise)
+
     @property
     def trials_fill_chunk(self) -> bool:
         """Whether the trials of a chunk can spend all of it."""
@@ -73,7 +99,7 @@ class Stax(Seeing):
     @property
     def archived(self) -> int:
         """Children that enter the archive; twice as many with the mistake, which updates it a second time instead."""
-        return min((2 if self.untrained_slip else 1) * self.additions, self.population * self.offspring)
+        return (2 if self.untrained_slip else 1) * self.additions
 
     def init(self, key: Key) -> State:
         """SERENE's state, and an autoencoder before its first training."""
@@ -90,7 +116,7 @@ class Stax(Seeing):
             state = replace(state, phase=jnp.where(done, RENEW, state.phase))
         elif phase == RENEW:
             state, done = training.renewed(self, state)
-            state = replace(state, phase=jnp.where(done, EXPLORE, state.phase))
+            state = replace(self._measured(state, done), phase=jnp.where(done, EXPLORE, state.phase))
             state = self._next_chunk(state, done, key)
         else:
             assert data is not None
@@ -99,17 +125,14 @@ class Stax(Seeing):
 
     def _evaluated(self, state: State, data: Episodes, key: Key, phase: int) -> State:
         """The state after evaluations, in one of SERENE's phases."""
-        if phase == START and self.space == "autoencoder":
-            frames = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), data.frames)
-            pictures = self.look(frames)
-            learner = self.centred(state.learner, jnp.mean(pictures, axis=0), jnp.mean(jnp.square(pictures)))
-            state = replace(state, learner=learner)
+        if phase == START:
+            state = replace(state, learner=self.first_centred(state.learner, data))
         turns = replace(state.turns, used=state.turns.used + jnp.sum(data.active, dtype=jnp.int32))
         state = cast(State, super().learn(replace(state, turns=turns), data, key, phase)[0])
         if phase == EXPLORE:
-            learner = replace(state.learner, figures=state.learner.figures | self._of_generation(state))
-            state = replace(state, learner=learner)
-        if phase in (TRIAL, TRIAL_STEP, EMITTER_STEP) and self.scheduler != "alternating":
+            both = join(state.population, {name: state.children[name] for name in state.population})
+            state = replace(state, learner=self.told_of(state.learner, both, state.children))
+        if phase in (TRIAL_STEP, EMITTER_STEP) and self.scheduler != "alternating":
             ended = state.phase == EXPLORE
             state = self._next_chunk(self._told(state, ended, 1), ended, key)
         return state
@@ -192,38 +215,25 @@ class Stax(Seeing):
         after = replace(turns, known=now, pulls=pulls, value=value)
         return replace(state, turns=jax.tree.map(lambda new, old: jnp.where(over, new, old), after, turns))
 
-    # --- figures ---
+    def _measured(self, state: State, done: Array) -> State:
+        """If `done`, the state with the novelty of the emitters' most novel members in the present space."""
+        state, which = serene.freeze_references(state), done & recorded(state)
+        assert state.table.record is not None
+        novelty = archives.novelty_where(
+            state.table.record["descriptor"], which, serene.references(state), self.neighbours,
+            drop_first=self.compat == "official",
+        )  # fmt: skip
+        return replace(state, table=replace(state.table, novelty=jnp.where(which, novelty, state.table.novelty)))
 
-    def _of_generation(self, state: State) -> dict[str, Array]:
-        """Of population and children: spread of the features, and how near in the arena neighbours in them are."""
-        both = join(state.population, {name: state.children[name] for name in state.population})
-        features, position, count = both["descriptor"], both["position"], both["fitness"].shape[0]
-        found = {"features/spread": jnp.sqrt(jnp.mean(jnp.var(features, axis=0)))}
-        apart = lambda x: jnp.sqrt(sum((x[:, None, i] - x[None, :, i]) ** 2 for i in range(x.shape[1])))  # noqa: E731
-        near = jax.lax.top_k(-apart(features), min(self.neighbours + 1, count))[1]  # the first is the row itself
-        far = apart(position)
-        share = jnp.mean(jnp.take_along_axis(far, near[:, 1:], axis=1)) / jnp.mean(far)
-        found["features/nearness"] = share
-        if self.space != "descriptor":
-            draw = self.bound.draw
-            assert draw is not None
-            last = jax.tree.map(lambda x: x[:LOOKED_AT, -1], state.children["frames"])
-            change = jnp.abs(self.look(last) - draw.still(self.size, self.channels))
-            found["features/blank"] = jnp.mean(jnp.max(change, axis=(1, 2, 3)) < 1 / 255)
-        return {name: jnp.where(jnp.isfinite(x), x, 0.0).astype(jnp.float32) for name, x in found.items()}
+    # --- figures ---
 
     def _metrics(self, state: State) -> dict[str, Array]:
         """SERENE's metrics, and those of features and training."""
         return super()._metrics(state) | state.learner.figures
 
-    def notices(self, row: Mapping[str, Any]) -> list[str]:
-        """SERENE's notices, and those of features and pictures that tell nothing."""
-        found = super().notices(row)
-        if row["learn/trainings"] and row["features/spread"] < 1e-6:
-            found.append("all states have the same features (features/spread is 0): the autoencoder has collapsed")
-        if row["features/blank"] == 1:
-            found.append("nothing that moves is in the pictures (features/blank is 1): draw it larger, or raise size")
-        return found
+    def report(self, state: State) -> dict[str, Array]:
+        """SERENE's report, with the true descriptor and the features."""
+        return self.shown(super().report(state))
 
 
 @dataclass(frozen=True, kw_only=True)

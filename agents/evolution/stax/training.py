@@ -1,4 +1,4 @@
-"""Training STAX's autoencoder, and new features for all stored rows: both in parts that take seconds.
+"""Training an autoencoder, and new features for all stored rows: both in parts that take seconds.
 
 Source: GPaolo/STAX, core/searcher.py, `_train_ae` and `get_training_data`: a fifth of the pictures is held out for one
 whole training; the others are shuffled anew in every epoch, whose last minibatch may be short; the error on those held
@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import optax
 
 from prospect_rl.agents.api import Array, Key, Tree
-from prospect_rl.agents.evolution.serene import state as serene
+from prospect_rl.agents.evolution.rows import join, take
 from prospect_rl.agents.evolution.stax.seeing import Seeing
-from prospect_rl.agents.evolution.stax.state import Learner, State, recorded, tables, with_features
-from prospect_rl.agents.ops import archive as archives
+from prospect_rl.agents.evolution.stax.state import Learner
 
 PART = 16
 """Minibatches of training in an iteration: 5 s of the official network on a core."""
@@ -29,11 +28,11 @@ FOLD = 5
 """One row in so many is held out."""
 
 
-def rows_to_train_on(agent: Seeing, state: State) -> tuple[Tree, Array]:
+def rows_to_train_on(agent: Seeing, state: Tree) -> tuple[Tree, Array]:
     """(states [rows s, ...], mask [rows]) of the rows that are trained on."""
-    parts = tables(state)[: 4 if agent.train_on_reward else 3]
-    join = lambda *x: jnp.concatenate(x).reshape(-1, *x[0].shape[2:])  # noqa: E731
-    return jax.tree.map(join, *(rows["frames"] for rows, _ in parts)), jnp.concatenate([mask for _, mask in parts])
+    parts = agent.tables(state)[: agent.taught]
+    frames = join(*(rows["frames"] for rows, _ in parts))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), frames), jnp.concatenate([mask for _, mask in parts])
 
 
 def held_out(agent: Seeing, learner: Learner) -> Array:
@@ -41,7 +40,7 @@ def held_out(agent: Seeing, learner: Learner) -> Array:
     return jnp.maximum(learner.count // agent.frames // FOLD, 1) * agent.frames
 
 
-def trained(agent: Seeing, state: State, key: Key) -> tuple[State, Array]:
+def trained(agent: Seeing, state: Tree, key: Key) -> tuple[Tree, Array]:
     """(state, whether the training is over) after a part of an epoch; begins a training if none is under way."""
     k_begin, k_epoch = jax.random.split(key)
     states, mask = rows_to_train_on(agent, state)
@@ -88,7 +87,7 @@ def shown(agent: Seeing, learner: Learner, states: Tree, at: Array, last: Array)
     """(pictures [B, n, n, C], which count [B]) at the places from `at` on in the order, up to `last`."""
     places = at + jnp.arange(agent.batch_size)
     items = learner.order[jnp.minimum(places, learner.order.shape[0] - 1)]
-    return agent.look(jax.tree.map(lambda x: x[items], states)), places < last
+    return agent.look(take(states, items)), places < last
 
 
 def part_of_epoch(agent: Seeing, learner: Learner, states: Tree, key: Key) -> tuple[Learner, Array]:
@@ -147,15 +146,11 @@ def ended(agent: Seeing, learner: Learner) -> Learner:
     )  # fmt: skip
 
 
-def renewed(agent: Seeing, state: State) -> tuple[State, Array]:
-    """(state, whether all are done): new features for some of the rows that hold any, in the order of `tables`.
-
-    At the end the novelty of each emitter's most novel member is measured anew too, in the new space.
-    """
-    parts, block = tables(state), max(agent.batch_size // agent.frames, 1)
+def renewed(agent: Seeing, state: Tree) -> tuple[Tree, Array]:
+    """(state, whether all are done): new features for some of the rows that hold any, in the order of `tables`."""
+    parts, block = agent.tables(state), max(agent.batch_size // agent.frames, 1)
     features, surprise, frames = (
-        jax.tree.map(lambda *x: jnp.concatenate(x), *(rows[name] for rows, _ in parts))
-        for name in ("descriptor", "surprise", "frames")
+        join(*(rows[name] for rows, _ in parts)) for name in ("descriptor", "surprise", "frames")
     )
     mask = jnp.concatenate([mask for _, mask in parts])
     size, count = mask.shape[0], jnp.sum(mask, dtype=jnp.int32)
@@ -164,8 +159,7 @@ def renewed(agent: Seeing, state: State) -> tuple[State, Array]:
     def some(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         at, features, surprise = carry
         index = jax.lax.dynamic_slice_in_dim(chosen, at, block)
-        now = jax.tree.map(lambda x: x[jnp.minimum(index, size - 1)], frames)
-        new, error = agent.seen(state.learner, now)
+        new, error = agent.seen(state.learner, take(frames, jnp.minimum(index, size - 1)))
         features = features.at[index].set(new, mode="drop")
         return at + block, features, surprise.at[index].set(error, mode="drop")
 
@@ -173,17 +167,6 @@ def renewed(agent: Seeing, state: State) -> tuple[State, Array]:
     end = jnp.minimum(count, at + max(RENEWED // agent.frames, block))
     at, features, surprise = jax.lax.while_loop(lambda carry: carry[0] < end, some, (at, features, surprise))
     done = at >= count
-    state = with_features(state, features, surprise)
+    state = agent.with_features(state, features, surprise)
     state = replace(state, learner=replace(state.learner, at=jnp.where(done, 0, at)))
-    return measured(agent, state, done), done
-
-
-def measured(agent: Seeing, state: State, done: Array) -> State:
-    """If `done`, the state with the novelty of the emitters' records in the present space."""
-    state, which = serene.freeze_references(state), done & recorded(state)
-    assert state.table.record is not None
-    novelty = archives.novelty_where(
-        state.table.record["descriptor"], which, serene.references(state), agent.neighbours,
-        drop_first=agent.compat == "official",
-    )  # fmt: skip
-    return replace(state, table=replace(state.table, novelty=jnp.where(which, novelty, state.table.novelty)))
+    return state, done

@@ -58,7 +58,7 @@ def usage(logits: Array) -> dict[str, Array]:
     p = jax.nn.softmax(logits)
     shares = jnp.mean(jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1]), axis=0)
     return {
-        "learn/usage_entropy": -jnp.sum(jax.scipy.special.xlogy(shares, shares)),
+        "learn/usage_entropy": jnp.abs(jnp.sum(jax.scipy.special.xlogy(shares, shares))),  # without a minus before 0
         "learn/experts_used": jnp.sum(shares > 0.01).astype(jnp.float32),
         "learn/gate": jnp.mean(jnp.max(p, axis=-1)),
     }

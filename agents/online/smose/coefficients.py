@@ -19,7 +19,7 @@ import numpy as np
 
 from prospect_rl.agents.api import Box, Spec
 from prospect_rl.agents.online.smose.names import names_of
-from prospect_rl.agents.online.smose.policy import Law
+from prospect_rl.agents.online.smose.policy import Law, is_finite
 from prospect_rl.agents.ship.portable import Policy
 from prospect_rl.agents.ship.to_numpy import Arrays, encoder, limits, part
 
@@ -34,8 +34,7 @@ WORDS = {
 
 def written(law: Law, spec: Spec, agent: str) -> Facts:
     """A law as JSON. Raises ValueError, in one line, where a coefficient is not a finite number."""
-    arrays = law.router_kernel, law.router_bias, law.mean_kernel, law.mean_bias, law.log_std_kernel, law.log_std_bias
-    if not all(np.isfinite(x).all() for x in arrays if x is not None):
+    if not is_finite(law):
         raise ValueError(f"the law of this {agent} has coefficients that are not finite numbers")
     features, actions = names_of(spec)
     readings = ("trained", "linear") if isinstance(spec.action, Box) else ("choices",)

@@ -5,8 +5,6 @@ Shapes: D features, M experts, A action components or choices; `...` any leading
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -65,10 +63,9 @@ class MixtureActor(nn.Module):
         return mean, squash(raw)
 
 
-def router_logits(params: Tree, obs: Array) -> Array:
-    """The router's logits [..., M] for observations [..., D], of the weights of `MixtureActor`."""
-    router: Any = params["params"]["router"]
-    return obs @ router["kernel"] + router["bias"]
+def router_logits(router: Tree, x: Array) -> Array:
+    """The logits [..., M] for features [..., D] by the weights of a router, outside of its network."""
+    return x @ router["kernel"] + router["bias"]
 
 
 class MixtureHead(nn.Module):

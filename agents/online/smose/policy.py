@@ -71,6 +71,17 @@ def by_expert(layer: Tree, router: Tree) -> tuple[Array, Array]:
     return jnp.swapaxes(kernel, 0, 1), layer["bias"].reshape(experts, -1)
 
 
+def weights_of(law: Law) -> list[Array]:
+    """Kernels and biases of router and experts."""
+    every = law.router_kernel, law.router_bias, law.mean_kernel, law.mean_bias, law.log_std_kernel, law.log_std_bias
+    return [x for x in every if x is not None]
+
+
+def is_finite(law: Law) -> bool:
+    """Whether all weights are finite numbers."""
+    return all(bool(jnp.isfinite(x).all()) for x in weights_of(law))
+
+
 def probabilities(law: Law, obs: Array) -> Array:
     """The experts' probabilities p [M]."""
     return jax.nn.softmax(obs @ law.router_kernel + law.router_bias)

@@ -24,7 +24,7 @@ from prospect_rl.agents.online.ppo import PPO
 from prospect_rl.agents.online.ppo_data import Behaviour, Rows
 from prospect_rl.agents.online.smose import balance
 from prospect_rl.agents.online.smose.coefficients import Facts, experts, parts_of, written
-from prospect_rl.agents.online.smose.network import MixtureHead
+from prospect_rl.agents.online.smose.network import MixtureHead, router_logits
 from prospect_rl.agents.online.smose.policy import Law, law_of
 from prospect_rl.agents.ops.minibatches import Figures
 from prospect_rl.agents.ship.portable import Policy
@@ -84,8 +84,7 @@ class SmosePPO(PPO):
         """PPO's loss and the auxiliary loss."""
         loss, figures = super().loss(params, memory, rows)
         features: Any = jax.vmap(lambda obs: self.network.apply(params, obs, method="encode"))(rows.obs)
-        router = params["params"]["policy"]["router"]
-        logits = features @ router["kernel"] + router["bias"]
+        logits = router_logits(params["params"]["policy"]["router"], features)
         aux = jnp.zeros(()) if self.experts == 1 else balance.importance_load(logits, logits)
         return loss + self.w_aux * aux, figures | {"learn/loss_aux": aux} | balance.usage(logits)
 

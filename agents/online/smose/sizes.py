@@ -30,18 +30,24 @@ def small_width(spec: Spec, experts: int = 8) -> int:
     return -(-obs * (experts + 2 * action) // (obs + 2 * action))
 
 
-def parameters(spec: Spec, experts: int = 8) -> dict[str, int]:
-    """Numbers of parameters, with biases: of all of a mixture, of router and means, and of those that act at a step."""
-    obs, action = sizes_of(spec)
-    router, head = (obs + 1) * experts, (obs + 1) * action
+def parameters(features: int, outputs: int, experts: int = 8, *, heads: int = 2) -> dict[str, int]:
+    """Numbers of parameters of a mixture, with biases: of all of it, and of parts.
+
+    heads: 2 where an expert gives means and log standard deviations, 1 where it gives logits alone.
+    """
+    router, head = (features + 1) * experts, (features + 1) * outputs
     return {
-        "all": router + 2 * experts * head, "router and means": router + experts * head,
-        "router and one mean": router + head, "router and one expert": router + 2 * head,
+        "router and all experts": router + heads * experts * head, "router and means": router + experts * head,
+        "router and one mean": router + head, "router and one expert": router + heads * head,
     }  # fmt: skip
+
+
+def dense_parameters(*widths: int) -> int:
+    """The number of parameters of a network with these widths, from its inputs to its outputs."""
+    return sum((fan_in + 1) * width for fan_in, width in zip(widths, widths[1:], strict=False))
 
 
 def gaussian_parameters(spec: Spec, *hidden: int) -> int:
     """The number of parameters of SAC's policy with these hidden layers."""
     obs, action = sizes_of(spec)
-    widths = (obs, *hidden, 2 * action)
-    return sum((fan_in + 1) * width for fan_in, width in zip(widths, widths[1:], strict=False))
+    return dense_parameters(obs, *hidden, 2 * action)

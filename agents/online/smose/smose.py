@@ -23,7 +23,6 @@ import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, DefaultRun, Discrete, Key, Spec, Tree, hyper
 from prospect_rl.agents.continuous import Figures
-from prospect_rl.agents.nn.critics import critic_values
 from prospect_rl.agents.online.off_policy import Behaviour, OffPolicy
 from prospect_rl.agents.online.sac import SACUpdates, drawn
 from prospect_rl.agents.online.smose import balance
@@ -101,14 +100,11 @@ class Smose(SACUpdates, OffPolicy):
     ) -> tuple[Array, tuple[Array, Figures]]:
         """SAC's loss under the router's noise, and the auxiliary loss: (loss [], (log pi [B], metrics))."""
         k_action, k_router = jax.random.split(key)
-        logits = router_logits(actor, batch.obs)
+        logits = router_logits(actor["params"]["router"], batch.obs)
         rows = 1 if self.router_noise == "batch" else len(batch.obs)
         noise = jax.random.normal(k_router, (rows, self.experts)) / self.experts
         distribution: Any = self.actor_network.apply(actor, batch.obs, noise)
-        mean, log_std = distribution
-        action, log_prob = drawn(mean, log_std, k_action)
-        loss = jnp.mean(alpha * log_prob - jnp.min(critic_values(self, critics, batch.obs, action), axis=0))
-        figures = {"learn/loss_actor": loss, "learn/entropy": -jnp.mean(log_prob)}
+        loss, (log_prob, figures) = self.soft_loss(critics, alpha, batch.obs, *drawn(*distribution, key=k_action))
         aux = self.auxiliary(logits, logits + noise)
         return loss + self.w_aux * aux, (log_prob, figures | {"learn/loss_aux": aux} | balance.usage(logits))
 

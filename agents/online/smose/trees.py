@@ -103,7 +103,11 @@ def assembled(arrays: Sequence[np.ndarray], depth: int, basis: np.ndarray, exper
 
 def choices(law: Law, obs: np.ndarray) -> np.ndarray:
     """The router's experts [B] at observations [B, D]."""
-    return np.asarray(jax.jit(jax.vmap(lambda x: route(law, x)[0]))(jnp.asarray(obs, jnp.float32)))
+    return np.asarray(_routed(law, jnp.asarray(obs, jnp.float32))[0])
+
+
+_routed, _decided = (jax.jit(jax.vmap(way, (None, 0))) for way in (route, decide))
+"""Both for observations [B, D]; compiled once for a size."""
 
 
 def _grown(seen: np.ndarray, labels: np.ndarray, classes: np.ndarray, depth: int) -> tuple[np.ndarray, ...]:
@@ -141,7 +145,7 @@ class Fidelity:
 
 def fidelity(routing: Routing, law: Law, obs: np.ndarray) -> Fidelity:
     """Compare trees with the router at observations [B, D], which should be of other episodes than the fit's."""
-    told, said = map(np.asarray, jax.jit(jax.vmap(lambda x: decide(routing, x)))(jnp.asarray(obs, jnp.float32)))
+    told, said = map(np.asarray, _decided(routing, jnp.asarray(obs, jnp.float32)))
     chosen = choices(law, obs)
     balanced = {}
     for m in map(int, np.asarray(routing.experts)):

@@ -143,8 +143,8 @@ def wide() -> Tier:
 
 
 OWN = "our reading of the method (docs/methods/elmur.md)"
-MORE_SEEDS = {"bc_mlp": 40, "transformer": 32, "bptt12_.79": 20, "rmt": 20, "rate": 20}
-"""Agents of claims that four seeds cannot decide: those whose success is that of a guess, and those of `ahead`."""
+MORE_SEEDS = {"bc_mlp": 40, "transformer": 32}
+"""Agents whose success is claimed to be that of a guess, which four seeds cannot show."""
 
 EXPERIMENT = Experiment(
     name="elmur_tmaze",
@@ -170,6 +170,7 @@ EXPERIMENT = Experiment(
     repro=Tier(
         AGENTS, (ENV,), seeds=dict.fromkeys(AGENTS, 4) | MORE_SEEDS, budget=600, evals=12, eval_episodes=100,
         datasets=data(AGENTS, 2000), exams=all_exams(AGENTS), seen=4,
+        gpu_seeds=dict.fromkeys(("bptt12_.79", "rmt", "rate"), 20),
     ),
     paper=Tier(
         AGENTS, (ENV,), seeds=4, budget=38_000, evals=50, eval_episodes=100, datasets=data(AGENTS, 2000),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from prospect_rl.agents import NoveltySearch, RandomSearch, Serene, Stax, Taxons, UntrainedStax
+from prospect_rl.agents import Aurora, NoveltySearch, RandomSearch, Serene, Stax, Taxons, UntrainedStax
 from prospect_rl.agents.api import Agent
 from prospect_rl.experiments.api import Claim
+from prospect_rl.experiments.papers.serene.common import PLACES
 
 SOURCE = "Paolo et al., Evolutionary Computation 32(3), arXiv 2111.01919"
 ABLATION = "the official repository GPaolo/STAX, analysis/archive analysis.ipynb, ablation on the arm"
@@ -17,9 +18,14 @@ SMOKE: dict[str, Any] = {"size": 16, "width": 8, "features": 4, "epochs": 5, "tr
 """A small network on 16 x 16 grey pictures: it tests the machinery, no more."""
 PAPER: dict[str, Any] = {"size": 64, "colour": True, "frames": 5, "epochs": 101, "train_cap": 0, "input": "raw"}
 """The official layers, pictures and schedule; the number of frames is not in the repository."""
+BOUNDS = (
+    "Below the paper's tier a training has at most 20 epochs on at most 4096 policies, whose pictures are 32 x 32 and "
+    "grey (smoke: 5 epochs, 1024 policies, 16 x 16)."
+)
+"""What bounds the cost of training, which every page says."""
 SEEDS = {
     "stax": 10, "serene": 10, "taxons": 10, "untrained": 10, "untrained_official": 10, "redrawn": 5, "pixels": 5,
-    "novelty_search": 5, "random_search": 5,
+    "aurora": 5, "novelty_search": 5, "random_search": 5,
 }  # fmt: skip
 
 Row = Mapping[str, float]
@@ -34,6 +40,7 @@ def agents(**fields: Any) -> dict[str, Agent]:
         "untrained_official": UntrainedStax(compat="official"),
         "redrawn": UntrainedStax(training="redrawn"),
         "pixels": Stax(space="pictures", criterion="novelty", emits=False),
+        "aurora": Aurora(),
     }
     made: dict[str, Agent] = {label: replace(agent, **fields) for label, agent in seeing.items()}
     made["pixels"] = replace(seeing["pixels"], **fields | {"features": 64})
@@ -43,6 +50,12 @@ def agents(**fields: Any) -> dict[str, Agent]:
 def some(*labels: str, **fields: Any) -> dict[str, Agent]:
     """The agents with these labels."""
     return {label: agent for label, agent in agents(**fields).items() if label in labels}
+
+
+def beside(agents: Mapping[str, Agent], *labels: str, **fields: Any) -> dict[str, Agent]:
+    """The agents with these labels, or all, with other fields, and random search."""
+    made = {label: replace(agent, **fields) for label, agent in agents.items() if label in (labels or agents)}
+    return made | {"random_search": RandomSearch()}
 
 
 def best(areas: int, prefix: str) -> Callable[[Row], float]:
@@ -68,11 +81,10 @@ def metrics(areas: int) -> tuple[str, ...]:
 
 def claims(env: str, areas: int) -> tuple[Claim, ...]:
     """Claims in one environment: coverage, training, rewards, and pixels."""
-    place = {"maze/hard": "on the hard maze", "arm/redundant": "on the redundant arm"}[env]
 
     def claim(name: str, text: str, right: str, metric: str, **test: Any) -> Claim:
         sides: dict[str, Any] = {"source": OWN, "kind": "check", "left": "stax"} | test
-        return Claim(name, f"{text} {place}.", metric=metric, env=env, right=right, paper_budget=500_000, **sides)
+        return Claim(name, f"{text} {PLACES[env]}.", metric=metric, env=env, right=right, paper_budget=500_000, **sides)
 
     near = "STAX reaches more than .9 of the coverage that SERENE reaches with the true descriptor"
     trained = "STAX covers .1 of all cells more than with an untrained network"

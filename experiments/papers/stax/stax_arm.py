@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.papers.stax.common import (
+    BOUNDS,
     PAPER,
     SEEDS,
     SMOKE,
@@ -23,7 +24,8 @@ EXPERIMENT = Experiment(
     text=(
         "As `stax_maze`, on the arm of `serene_arm`. A published figure shows STAX trained and untrained here; in the "
         "official code the population of the untrained one is never updated, so it stands here with and without "
-        "that mistake. In goal area 0 SERENE's own seeds are spread by .28, hence the wide margin."
+        "that mistake. In goal area 0 SERENE's own seeds are spread by .28, hence the wide margin. "
+        f"{BOUNDS}"
     ),
     source=SOURCE,
     smoke=Tier(some("stax", "random_search", **SMOKE), (ENV,), seeds=1, budget=6000, evals=3),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from prospect_rl.agents import Stax
-from prospect_rl.agents.api import Agent
 from prospect_rl.experiments.api import Claim, Experiment, Tier
-from prospect_rl.experiments.papers.stax.common import OWN, PAPER, SMOKE, SOURCE, derived, metrics
+from prospect_rl.experiments.papers.stax.common import BOUNDS, OWN, PAPER, SMOKE, SOURCE, beside, derived, metrics
 
 ENV = "arm/redundant"
 NOVELTY = Stax(criterion="novelty")
@@ -20,12 +18,7 @@ AGENTS = {
     "fronts_raw": Stax(input="raw"),
     "novelty_raw": replace(NOVELTY, input="raw"),
 }
-
-
-def sized(*labels: str, **fields: Any) -> dict[str, Agent]:
-    """The agents with these labels, or all, with other fields."""
-    return {label: replace(agent, **fields) for label, agent in AGENTS.items() if label in (labels or AGENTS)}
-
+OFFICIAL = {name: x for name, x in PAPER.items() if name != "input"}
 
 EXPERIMENT = Experiment(
     name="stax_criteria",
@@ -34,12 +27,12 @@ EXPERIMENT = Experiment(
         "The population is selected by Pareto fronts of novelty and surprise, by one of the two as drawn in each "
         "generation, by novelty alone or by surprise alone. Pictures are centred by their mean and scaled by their "
         "spread, or raw as in the official code; from raw pictures the network may learn no more than their mean, "
-        "which the spread of the features and the unexplained share show."
+        f"which the spread of the features and the unexplained share show. {BOUNDS} Random search is the floor."
     ),
     source=SOURCE,
-    smoke=Tier(sized("fronts", "novelty", **SMOKE), (ENV,), seeds=1, budget=3000, evals=3),
-    repro=Tier(sized(), (ENV,), seeds=5, budget=100_000, evals=50),
-    paper=Tier(sized(**{name: x for name, x in PAPER.items() if name != "input"}), (ENV,), seeds=15, budget=500_000),
+    smoke=Tier(beside(AGENTS, "fronts", "novelty", **SMOKE), (ENV,), seeds=1, budget=3000, evals=3),
+    repro=Tier(beside(AGENTS), (ENV,), seeds=5, budget=100_000, evals=50),
+    paper=Tier(beside(AGENTS, **OFFICIAL), (ENV,), seeds=15, budget=500_000),
     claims=(
         Claim(
             "S6", "On the arm STAX covers more by fronts of novelty and surprise than by novelty alone.", OWN,

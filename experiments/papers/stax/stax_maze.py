@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.papers.stax.common import (
+    BOUNDS,
     PAPER,
     SEEDS,
     SMOKE,
@@ -26,9 +27,9 @@ EXPERIMENT = Experiment(
         "SERENE searches in the robot's true final position; STAX in features that an autoencoder learns from a "
         "picture of the last state. Beside them stand TAXONS (STAX without emitters), STAX with a network that is "
         "never trained (with and without a mistake of the official code, or drawn anew at each would-be training), "
-        "novelty search in pixels by a random projection, novelty search in the true position, and random search as "
-        "the floor of every coverage. The paper's tier has the official network, pictures and schedule; the others "
-        "small grey pictures that are centred, and at most 20 epochs on at most 4096 policies (smoke: 5 on 1024)."
+        "AURORA (quality-diversity in such features), novelty search in pixels by a random projection, novelty search "
+        "in the true position, and random search as the floor of every coverage. The paper's tier has the official "
+        f"network, pictures and schedule; elsewhere pictures are centred. {BOUNDS}"
     ),
     source=SOURCE,
     smoke=Tier(some("stax", "random_search", **SMOKE), (ENV,), seeds=1, budget=6000, evals=3, env_fields=LARGE),
