@@ -98,6 +98,7 @@ class Tier:
         exams: Label -> exams of the finished agent.
         seen: Number of seeds whose verdicts were known when the others were declared.
         sized: Label -> fields of its agent that follow from the environment's spec.
+        gpu_seeds: Number of seeds on a GPU, one for all agents or label -> number.
 
     Raises:
         ValueError: A mapping names a label or an environment that the tier does not have, or misses one.
@@ -131,6 +132,9 @@ class Tier:
     verdict that rests on more seeds has an interval of 97.1 % instead of 95 %, because it is the second look."""
     sized: Mapping[str, Callable[[Spec], Mapping[str, Any]]] = field(default_factory=dict)
     """Label -> function of an environment's spec that gives fields of its agent there, e.g. a width."""
+    gpu_seeds: int | Mapping[str, int] | None = None
+    """Number of seeds of an agent that runs on a GPU, where all are one program and more cost little; by default and
+    for labels that it leaves out as many as elsewhere."""
 
     def __post_init__(self) -> None:
         if isinstance(seeds := self.seeds, Mapping) and set(seeds) != set(self.agents):
@@ -140,13 +144,19 @@ class Tier:
             ("datasets", self.datasets, {*self.agents, *self.envs}),
             ("exams", self.exams, set(self.agents)),
             ("sized", self.sized, set(self.agents)),
+            ("gpu_seeds", self.gpu_seeds if isinstance(self.gpu_seeds, Mapping) else (), set(self.agents)),
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
         _ = [self.budget_of(env, label) for env in self.envs for label in self.agents]  # raises where there is none
 
-    def seeds_of(self, label: str) -> int:
-        """Number of seeds of an agent."""
+    def seeds_of(self, label: str, device: str = "cpu") -> int:
+        """Number of seeds of an agent on a kind of device."""
+        if device == GPU and self.gpu_seeds is not None:
+            if isinstance(self.gpu_seeds, int):
+                return self.gpu_seeds
+            if label in self.gpu_seeds:
+                return self.gpu_seeds[label]
         return self.seeds if isinstance(self.seeds, int) else self.seeds[label]
 
     def budget_of(self, env: str, label: str) -> int:
@@ -287,11 +297,13 @@ class Experiment:
         if (search := self.search) is None:
             raise ValueError(f"{self.name} declares no search")
         tier = self.tier(search.tier)
-        agent, data = tier.agents[search.label], tier.data_of(search.label, search.env)
+        fields = {search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}}
+        agent = replace(tier, env_fields=fields).agent_of(search.label, search.env)
+        data = tier.data_of(search.label, search.env)
         return replace(
             tier, agents={search.label: replace(agent, **settings)}, envs=(search.env,), seeds=search.seeds,
             budget=search.budget, evals=search.evals, datasets={search.label: data} if data else {}, exams={},
-            env_fields={search.env: {**tier.env_fields.get(search.env, {}), **search.env_fields}},
+            env_fields=fields, sized={}, seen=0, gpu_seeds=None,
         )  # fmt: skip
 
 

@@ -48,3 +48,11 @@ def forget_programs():
     yield
     if jax := sys.modules.get("jax"):
         jax.clear_caches()
+
+
+@pytest.fixture
+def fine(monkeypatch):
+    """A checkpoint after every iteration, however long it takes."""
+    from tests.crashes import save_always
+
+    save_always(monkeypatch)

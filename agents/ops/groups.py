@@ -20,8 +20,9 @@ def group_advantage(rewards: Array, *, by_std: bool) -> Array:
     The deviation is the sample's (N - 1). Equal rewards have advantages of 0. Source: Shao et al. 2024 (GRPO,
     arXiv 2402.03300), sec. 4.1; without the division Liu et al. 2025 (arXiv 2503.20783).
     """
-    centred = rewards - jnp.mean(rewards, axis=1, keepdims=True)
-    return centred / (jnp.std(rewards, axis=1, ddof=1, keepdims=True) + 1e-6) if by_std else centred
+    apart = rewards - rewards[:, :1]  # exactly 0 where all are equal, whose mean may be off by a rounding error
+    centred = apart - jnp.mean(apart, axis=1, keepdims=True)
+    return centred / (jnp.std(apart, axis=1, ddof=1, keepdims=True) + 1e-6) if by_std else centred
 
 
 def shares(right: Array) -> tuple[Array, Array]:

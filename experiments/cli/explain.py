@@ -54,7 +54,8 @@ def explain_run(words: Sequence[str]) -> int:
         states=STATES,
     )  # fmt: skip
     path = args.out or found.folder / "explain.html"
-    rows = [row for folder in folders for row in (Folder(folder).result or {"rows": []})["rows"]]
+    alike = [one for one in folders if config_of(one).get("device") == config_of(found.folder).get("device")]
+    rows = [row for folder in alike for row in (Folder(folder).result or {"rows": []})["rows"]]
     about = about_of(found, agent, env, reading, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, f"{about.title} - Prospect", page(reading, about))
@@ -70,8 +71,8 @@ def explain_run(words: Sequence[str]) -> int:
 
 
 def seeds_in(run: Path) -> list[Path]:
-    """The run's own folder, or the folders of its seeds."""
-    each = sorted(run.glob("seed-*/run.json"), key=lambda path: (len(path.parent.name), path))
+    """The run's own folder, or the folders of its seeds, each with one or several."""
+    each = sorted(run.glob("seed*-*/run.json"), key=lambda path: (len(path.parent.name), path))
     return [path.parent for path in each] if each and not (run / "run.json").exists() else [run]
 
 
@@ -79,10 +80,18 @@ def chosen(folders: list[Path], seed: int | None) -> Path:
     """The folder of a seed; the first without one. Raises ValueError, in one line, for a seed that has none."""
     if len(folders) == 1 or seed is None:
         return folders[0]
-    named = {int(folder.name.split("-")[1]): folder for folder in folders}
+    named = {one: folder for folder in reversed(folders) for one in config_of(folder)["seeds"]}
     if seed not in named:
-        raise ValueError(f"{folders[0].parent} has no seed {seed}; it has {', '.join(map(str, named))}")
+        raise ValueError(f"{folders[0].parent} has no seed {seed}; it has {', '.join(map(str, sorted(named)))}")
     return named[seed]
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The configuration of a run. Raises ValueError, in one line, if it is not readable."""
+    try:
+        return durable.read_object(folder / "run.json")["config"]
+    except (ValueError, KeyError):
+        raise ValueError(f"{folder} is not a run folder (it has no readable run.json)") from None
 
 
 def about_of(found: reopen.Finished, agent: Agent, env: Env, reading: Reading, rows: list[dict[str, Any]]) -> About:

@@ -112,7 +112,7 @@ def trials_table(study: Study) -> Table:
     names, best = sorted(study.search.space), study.best()
     made = table("trial", *names, study.search.metric, "rows", "state")
     each = [(trial, *study.last(trial)) for trial in study.trials]
-    base = study.experiment.tier(study.search.tier).agents[study.search.label]
+    base = study.experiment.trial({}).agents[study.search.label]
     for trial, rows, score in sorted(each, key=lambda one: (-one[1], -worth(study.search, one[2]), one[0].number)):
         values = [show(trial.settings.get(name, getattr(base, name))) for name in names]
         figure = "–" if math.isnan(score) else f"{score:.4g}"

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Scores, Tier
 from prospect_rl.experiments.metrics import number
-from prospect_rl.experiments.reports import statistics
-from prospect_rl.experiments.reports.records import devices_in
+from prospect_rl.experiments.reports import kinds, statistics
 from prospect_rl.experiments.reports.statistics import iqm, mann_whitney, present
 
 LEAST_SEEDS = 3
@@ -102,6 +101,10 @@ class Verdict:
     """Simulated coverage of the interval, for skewed scores."""
     level: float = statistics.LEVEL
     """Confidence level of the interval; higher where seeds were added after a look at the first ones."""
+    others: str = ""
+    """Which seeds of the agents are on another kind of device and left out, in words."""
+    apart: bool = False
+    """Whether an agent that is compared has seeds on another kind of device alone."""
 
     @property
     def method(self) -> str:
@@ -111,8 +114,10 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """How a claim failed, e.g. worse, or better but not by the margin; empty for other outcomes."""
+        """How a claim failed, e.g. worse, or better but not by the margin, or why its runs say nothing; else empty."""
         claim = self.claim
+        if self.apart:
+            return "its sides ran on different kinds of device"
         if self.outcome != "FAIL":
             return ""
         if claim.within is not None:
@@ -135,7 +140,7 @@ def side(rows: Sequence[Mapping[str, Any]], env: str, label: str, metric: str, p
         len(mine),
         present([row.get(metric, math.nan) for row in mine]),
         max(planned, len(mine)),
-        devices_in(mine),
+        kinds.devices_in(mine),
     )
 
 
@@ -146,15 +151,14 @@ def across(rows: Sequence[Mapping[str, Any]], claim: Claim, label: str, planned:
     counts where it has a value in all of them. The units count as known. Without a positive unit there is no value.
     """
     assert claim.unit is not None
-    units = [side(rows, env, claim.unit, claim.metric).mean for env in claim.envs]
+    units = {env: side(rows, env, claim.unit, claim.metric).mean for env in claim.envs}
     found: dict[int, list[float]] = {}
-    for env, unit in zip(claim.envs, units, strict=True):
-        for row in rows:
-            if row["env"] == env and row["label"] == label:
-                value = row.get(claim.metric, math.nan)
-                found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
-    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(claim.envs)]
-    return Side(label, len(whole), present(whole), max(planned, len(whole)))
+    mine = [row for row in rows if row["env"] in units and row["label"] == label]
+    for row in mine:
+        value, unit = row.get(claim.metric, math.nan), units[row["env"]]
+        found.setdefault(int(row["seed"]), []).append(value / unit if unit > 0 else math.nan)
+    whole = [float(np.mean(values)) for values in found.values() if len(values) == len(units)]
+    return Side(label, len(whole), present(whole), max(planned, len(whole)), kinds.devices_in(mine))
 
 
 def decide(low: float, high: float, *, margin: float, within: tuple[float, float] | None) -> str:
@@ -204,11 +208,19 @@ def scores_of(experiment: Experiment, env: str, metric: str) -> Scores:
         return REAL
 
 
+def cells_of(claim: Claim) -> list[kinds.Cell]:
+    """The cells (environment, label) whose runs a claim is about."""
+    labels = dict.fromkeys(label for label in (claim.left, claim.right, claim.unit) if label is not None)
+    return [(env, label) for env in claim.envs for label in labels]
+
+
 def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None = None) -> list[Side]:
-    """The values of the agent that a claim is about and, where it has one, of its rival."""
+    """The values of the agent that a claim is about and, where it has one, of its rival, on one kind of device."""
+    kind = kinds.chosen(rows, cells_of(claim))
+    rows = kinds.on(rows, kind)
 
     def of(label: str) -> Side:
-        planned = tier.seeds_of(label) if tier else 0
+        planned = tier.seeds_of(label, kind) if tier else 0
         return (
             across(rows, claim, label, planned) if claim.also else side(rows, claim.env, label, claim.metric, planned)
         )
@@ -216,9 +228,21 @@ def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None 
     return [of(label) for label in (claim.left, claim.right) if label is not None]
 
 
+def _left_out(claim: Claim, rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
+    """(seeds on the kind of device that a claim does not use, in words; whether a cell has only such)."""
+    cells = set(cells_of(claim))
+    mine, kind = [row for row in rows if kinds.cell_of(row) in cells], kinds.chosen(rows, cells)
+    apart = {kinds.cell_of(row) for row in mine} - {kinds.cell_of(row) for row in kinds.on(mine, kind)}
+    return kinds.others_in(mine, kind), bool(apart)
+
+
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
     """Test a claim with the summary rows of a tier whose runs had this budget."""
-    sides = sides_of(claim, rows, tier)
+    others, apart = _left_out(claim, rows)
+    return replace(_judged(claim, sides_of(claim, rows, tier), budget, tier), others=others, apart=apart)
+
+
+def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None) -> Verdict:
     left, right = sides[0], sides[1] if len(sides) > 1 else None
     reduced, level = budget < claim.paper_budget, statistics.LEVEL
     if tier and 0 < tier.seen < max(s.seeds for s in sides):

@@ -17,8 +17,9 @@ from prospect_rl import agents
 from prospect_rl.agents.api import DefaultRun
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.reports import records, tables_csv
+from prospect_rl.experiments.reports.kinds import devices_in
 from prospect_rl.experiments.reports.records import Row
-from prospect_rl.experiments.reports.report import markdown
+from prospect_rl.experiments.reports.scores import markdown
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.run.choice import best
 from prospect_rl.experiments.run.machine import runs_root
@@ -122,7 +123,7 @@ def verdicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
         minutes = sum(row["wall_minutes"] for row in mine) / len(mine) if mine else math.nan
         lines.append({"agent": name, "run": run, "unit": mine[0]["unit"] if mine else "", "returns": returns,
                       "floors": floors, "minutes": minutes, "passed": passed,
-                      "devices": records.devices_in(mine)})  # fmt: skip
+                      "devices": devices_in(mine)})  # fmt: skip
     return lines
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from prospect_rl.experiments.api import GPU
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports.overview import Judged, counts, judged_in
-from prospect_rl.experiments.reports.report import RESULTS, markdown
+from prospect_rl.experiments.reports.report import RESULTS
+from prospect_rl.experiments.reports.scores import markdown
 from prospect_rl.experiments.run import durable
 
 INTRO = """Some experiments have a fourth tier, `gpu`, for one GPU: large batches, all seeds of an agent as one

@@ -19,10 +19,10 @@ from prospect_rl.experiments.reports.report import (
     BEFORE,
     CHANGES_NOTE,
     RESULTS,
-    markdown,
     read_claims,
     verdict_changes,
 )
+from prospect_rl.experiments.reports.scores import markdown
 from prospect_rl.experiments.run import durable
 
 KINDS = {"paper": "Claims printed in papers", "check": "Checks of ours"}

@@ -6,9 +6,10 @@ Shapes: S seeds, M marks (evenly spaced over the budget), n archive entries.
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +18,26 @@ from typing import Any
 import numpy as np
 
 from prospect_rl.experiments.api import Claim, Experiment
+from prospect_rl.experiments.reports import kinds
 from prospect_rl.experiments.reports.statistics import bootstrap_interval, iqm, present
-from prospect_rl.experiments.reports.tables_csv import Row, read_csv
+from prospect_rl.experiments.reports.tables_csv import Row, read_csv, write_csv
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.run.archive import entries, load_report
+from prospect_rl.experiments.run.device import KINDS
 from prospect_rl.experiments.sweeps.job import Job, read_lines
 
 HEAD = ("tier", "env", "label", "seed", "budget", "used", "unit", "wall_minutes", "date", "digest", "hash", "versions")
 """Columns of summary.csv before the metrics."""
 CURVE_HEAD = ("env", "label", "metric", "used", "seeds", "mean", "iqm", "low", "high")
-"""Columns of curves.csv; low and high bound the 95 % bootstrap interval of the interquartile mean."""
+"""Columns of curves.csv, which also has `device` if not all is from a CPU; low and high bound the 95 % bootstrap
+interval of the interquartile mean."""
 NEVER = ("ledger/first_", "ledger/reached_", "ledger/stored_first_", "ledger/stored_reached_")
 """Metrics whose negative values mean never. They become NaN, so that means do not include a -1."""
 BEST = ("ledger/best_", "ledger/stored_best_")
 """Metrics whose null means that the area was never rewarded: the best reward was 0. NaN would drop the worst runs."""
 ARCHIVE_BYTES = 280_000
+Cell = tuple[str, str, str]
+"""(environment, label, kind of device): the rows of one agent that may be compared with each other."""
 
 
 @dataclass(frozen=True)
@@ -49,42 +55,15 @@ class Record:
 
 
 def read(jobs: Iterable[Job], tier: str) -> list[Record]:
-    """Read the finished runs among `jobs`, one record per seed."""
-    return [record for job in jobs if job.finished() for record in _read_one(job, tier)]
+    """Read the finished runs among `jobs`, one record per seed and kind of device: of two runs, the first."""
+    found: dict[tuple[str, ...], Record] = {}
+    for record in (record for job in jobs if job.finished() for record in _read_one(job, tier)):
+        found.setdefault((*_cell_of(record), str(record.seed)), record)
+    return list(found.values())
 
 
-def of_one_kind(found: Sequence[Record]) -> list[Record]:
-    """The records without those of another kind of device in the same cell (environment, label).
-
-    A cell has the kind with more seeds, the CPU if there are as many; a warning says which seeds are left out.
-    """
-    kinds: dict[tuple[str, str], dict[str, list[int]]] = {}
-    for record in found:
-        cell = kinds.setdefault((record.job.env, record.job.label), {})
-        cell.setdefault(record.job.device, []).append(record.seed)
-    kept = {cell: max(sorted(seeds), key=lambda kind: len(seeds[kind])) for cell, seeds in kinds.items()}
-    for (env, label), seeds in kinds.items():
-        for kind in sorted(set(seeds) - {kept[env, label]}):
-            numbers = ", ".join(map(str, sorted(seeds[kind])))
-            text = f"{env} {label}: the report has the seeds on {kept[env, label]}, not those on {kind} ({numbers})"
-            warnings.warn(text, stacklevel=3)
-    return [record for record in found if record.job.device == kept[record.job.env, record.job.label]]
-
-
-def device_of(row: Mapping[str, Any]) -> str:
-    """The device of a row of summary.csv, from its versions: `cpu`, or the model of a GPU."""
-    return next((part[7:] for part in str(row.get("versions", "")).split("; ") if part.startswith("device ")), "cpu")
-
-
-def devices_in(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Which seeds ran where, in words: empty if all ran on the CPU."""
-    by_device: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        by_device.setdefault(device_of(row), []).append(row)
-    if len(by_device) < 2:
-        return "".join(by_device.keys() - {"cpu"})
-    seeds = {device: sorted(int(row["seed"]) for row in mine) for device, mine in sorted(by_device.items())}
-    return "; ".join(f"{device}: seed{'s'[: len(x) - 1]} {', '.join(map(str, x))}" for device, x in seeds.items())
+def _cell_of(record: Record) -> Cell:
+    return record.job.env, record.job.label, record.job.device
 
 
 def _read_one(job: Job, tier: str) -> list[Record]:
@@ -167,40 +146,76 @@ class Tables:
     def over(self, before: Tables, jobs: Sequence[Job]) -> Tables:
         """Merge with earlier tables, in the order of `jobs`.
 
-        A cell (environment, label) of `before` is kept if it has more seeds, all of them of runs among `jobs`.
+        A cell of `before` is kept if it has more seeds, all of them of runs among `jobs`.
         """
         planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
         kept = {
             cell for cell, rows in theirs.items()
             if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
         }  # fmt: skip
-        order = list(dict.fromkeys((job.env, job.label) for job in jobs))
+        order = [(*cell, kind) for cell in dict.fromkeys((job.env, job.label) for job in jobs) for kind in KINDS]
         summary = [row for cell in order for row in (theirs if cell in kept else mine).get(cell, ())]
         lines, old = _by_cell(self.curves), _by_cell(before.curves)
         curves = [row for cell in order for row in (old if cell in kept else lines).get(cell, ())]
         pictures = [
-            {name: x for name, x in archives.items() if (tuple(name.split("|")[:2]) in kept) == is_old}
+            {name: x for name, x in archives.items() if (_pictured(name) in kept) == is_old}
             for archives, is_old in ((self.archives, False), (before.archives, True))
         ]
         return Tables(summary, curves, dict(sorted((pictures[0] | pictures[1]).items())))
 
+    def shown(self) -> Tables:
+        """What figures show: of each environment, what is from one kind of device (`kinds.of_figures`)."""
+        of = kinds.of_figures(self.summary)
+        drawn = {"|".join(name.split("|")[:3]): x for name, x in self.archives.items()
+                 if _pictured(name)[2] == of.get(_pictured(name)[0])}  # fmt: skip
+        lines = [row for row in self.curves if row["device"] == of.get(row["env"])]
+        return Tables(kinds.shown(self.summary), lines, drawn)
 
-def _by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    cells: dict[tuple[str, str], list[Row]] = {}
+    def write(self, folder: Path) -> None:
+        """Write the three files; there is no archive.npz without archives. A CPU's curves name no device."""
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = self.curves
+        if all(line["device"] == "cpu" for line in lines):
+            lines = [{name: x for name, x in line.items() if name != "device"} for line in lines]
+        write_csv(folder / "summary.csv", self.summary, HEAD)
+        write_csv(folder / "curves.csv", lines, CURVE_HEAD)
+        (folder / "archive.npz").unlink(missing_ok=True)
+        if self.archives:
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **self.archives)  # type: ignore[arg-type]
+            durable.write(folder / "archive.npz", packed.getvalue())
+
+
+def _by_cell(rows: Iterable[Row]) -> dict[Cell, list[Row]]:
+    cells: dict[Cell, list[Row]] = {}
     for row in rows:
-        cells.setdefault((row["env"], row["label"]), []).append(row)
+        cells.setdefault((*kinds.cell_of(row), kinds.kind_of(row)), []).append(row)
     return cells
+
+
+def _pictured(name: str) -> Cell:
+    """The cell of an array in archive.npz."""
+    env, label, _, *kind = name.split("|")
+    return env, label, kind[0] if kind else "cpu"
 
 
 def tables(experiment: Experiment, tier: str, records: Sequence[Record]) -> Tables:
     """The tables of finished runs."""
-    return Tables(summary(experiment, records), curves(experiment, tier, records), archives(records))
+    pictures = {
+        name if kind == "cpu" else f"{name}|{kind}": x
+        for kind in KINDS
+        for name, x in archives([record for record in records if record.job.device == kind]).items()
+    }
+    return Tables(summary(experiment, records), curves(experiment, tier, records), pictures)
 
 
 def tables_in(folder: Path) -> Tables:
     """Read the tables in a folder; missing ones are empty."""
     rows = read_summary(folder) if (folder / "summary.csv").exists() else []
     lines = read_csv(folder / "curves.csv") if (folder / "curves.csv").exists() else []
+    if lines and "device" not in lines[0]:  # all from a CPU, or written before a cell could have two kinds
+        of = {cell: kinds.chosen(rows, [cell]) for cell in {kinds.cell_of(line) for line in lines}}
+        lines = [line | {"device": of[kinds.cell_of(line)]} for line in lines]
     arrays = dict[str, np.ndarray]()
     if (path := folder / "archive.npz").exists():
         with np.load(path, allow_pickle=False) as file:
@@ -253,14 +268,14 @@ def at_marks(rows: Sequence[Row], metric: str, marks: np.ndarray) -> np.ndarray:
 
 
 def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list[Row]:
-    """One row per environment, agent, metric and mark, over the seeds that have a value there."""
+    """One row per environment, agent, kind of device, metric and mark, over the seeds that have a value there."""
     shown = table_metrics(experiment, summary_metrics(experiment, records))
     names = [name for name in shown if name not in experiment.derived]
-    cells: dict[tuple[str, str], list[Record]] = {}
+    cells: dict[Cell, list[Record]] = {}
     for record in records:
-        cells.setdefault((record.job.env, record.job.label), []).append(record)
+        cells.setdefault(_cell_of(record), []).append(record)
     evals, table = experiment.tier(tier).evals, []
-    for (env, label), members in cells.items():
+    for (env, label, kind), members in cells.items():
         budget = members[0].job.budget
         marks = np.array([-(-budget * i // evals) for i in range(1, evals + 1)])
         for name in names:
@@ -268,7 +283,8 @@ def curves(experiment: Experiment, tier: str, records: Sequence[Record]) -> list
                 continue
             values = np.stack([at_marks(record.rows, name, marks) for record in members])
             for mark, column in zip(marks, values.T, strict=True):
-                table.append({"env": env, "label": label, "metric": name, "used": int(mark), **_spread(column)})
+                facts = {"env": env, "label": label, "metric": name, "used": int(mark), "device": kind}
+                table.append(facts | _spread(column))
     return table
 
 
@@ -287,6 +303,8 @@ def _spread(values: np.ndarray) -> Row:
 def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """The arrays of the archive figure, for the first seed of each agent: `<env>|<label>|<name>` -> array.
 
+    In archive.npz, `|gpu` follows where the seed ran on one.
+
     descriptor [n, 2] and fitness [n] in float32, area [n] in int8, explored [rows, columns] visits. Large archives are
     subsampled evenly to keep the file small.
     """
@@ -298,8 +316,8 @@ def archives(records: Sequence[Record]) -> dict[str, np.ndarray]:
         if "descriptor" in arrays and arrays["descriptor"].shape[-1] == 2:
             rows = entries(arrays)
             rows = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)] if len(rows) else rows
-            kinds = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
-            for name, kind in kinds.items():
+            types = {"descriptor": np.float32, "fitness": np.float32, "area": np.int8}
+            for name, kind in types.items():
                 if name in arrays:
                     kept[f"{env}|{label}|{name}"] = arrays[name][rows].astype(kind)
         if "ledger/explored" in arrays:

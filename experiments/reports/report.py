@@ -7,21 +7,19 @@ The archive exists only if an agent has one. The second step needs no runs. The 
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from prospect_rl.experiments.api import GPU, TIERS, Claim, Experiment
-from prospect_rl.experiments.metrics import number, sentence, words_of
-from prospect_rl.experiments.reports import records, tables_csv
+from prospect_rl.experiments.metrics import number, sentence
+from prospect_rl.experiments.reports import kinds, records, tables_csv
 from prospect_rl.experiments.reports.budgets import in_words, least_of, on_one_axis
-from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, interval, judge, scores_of, side
+from prospect_rl.experiments.reports.claims import METHODS_NOTE, Verdict, judge
+from prospect_rl.experiments.reports.kinds import devices_in
 from prospect_rl.experiments.reports.records import Row
+from prospect_rl.experiments.reports.scores import cell_table, finished, markdown, sums_table
 from prospect_rl.experiments.reports.statistics import LEVEL
 from prospect_rl.experiments.run import durable
 from prospect_rl.experiments.run.device import KINDS
@@ -61,31 +59,35 @@ def report(
     """
     folder = out or _folder(experiment, tier, root)
     if not from_summary:
-        jobs = _planned(experiment, tier, root)
-        found = records.of_one_kind(records.read(jobs, tier))
+        before = records.tables_in(folder)
+        jobs = _planned(experiment, tier, root, before.summary)
+        found = records.read(jobs, tier)
         if not found:
             command = f"prospect run {experiment.name} --tier {tier}"
             raise ValueError(f"no finished run of {experiment.name} ({tier}); start them with: {command}")
-        tables = records.tables(experiment, tier, found).over(records.tables_in(folder), jobs)
-        folder.mkdir(parents=True, exist_ok=True)
-        tables_csv.write_csv(folder / "summary.csv", tables.summary, records.HEAD)
-        tables_csv.write_csv(folder / "curves.csv", tables.curves, records.CURVE_HEAD)
-        (folder / "archive.npz").unlink(missing_ok=True)
-        if tables.archives:
-            packed = io.BytesIO()
-            np.savez_compressed(packed, **tables.archives)  # type: ignore[arg-type]
-            durable.write(folder / "archive.npz", packed.getvalue())
+        records.tables(experiment, tier, found).over(before, jobs).write(folder)
     return render(experiment, tier, folder)
 
 
-def _planned(experiment: Experiment, tier: str, root: Path | None) -> list[Job]:
-    """The runs of a tier, on the CPU unless it is for a GPU, and those with a folder for another kind of device."""
+def _seed(row: Row) -> int:
+    return int(row["seed"])
+
+
+def _planned(experiment: Experiment, tier: str, root: Path | None, before: Sequence[Row]) -> list[Job]:
+    """The runs of a tier as declared, and those that a folder or the tables show: on a GPU, or of fewer seeds as one.
+
+    Most seeds first, so that a run of fewer counts only where the larger one has not finished.
+    """
     jobs = plan(experiment, tier, root=root)
-    if tier == GPU:
-        return jobs
-    base = jobs[0].out.parents[2]
-    others = [kind for kind in KINDS if kind != "cpu" and any(base.glob(f"*/*/*-{kind}"))]
-    return jobs + [job for kind in others for job in plan(experiment, tier, root=root, device=kind) if job.out.exists()]
+    base, known = jobs[0].out.parents[2], {row["hash"] for row in before}
+    counts = {int(path.name.split("-")[2]) + 1 for path in base.glob("*/*/seeds-0-*")}
+    last = {(*kinds.cell_of(row), kinds.kind_of(row)): int(row["seed"]) for row in sorted(before, key=_seed)}
+    counts |= {seed + 1 for seed in last.values()}
+    for kind in KINDS[tier == GPU :]:
+        for count in (None, *sorted(counts, reverse=True)):
+            more = plan(experiment, tier, root=root, device=kind, seeds=count)
+            jobs += [job for job in more if job.out.exists() or job.hash in known]
+    return list({job.out: job for job in jobs}.values())
 
 
 def _folder(experiment: Experiment, tier: str, root: Path | None) -> Path:
@@ -117,18 +119,16 @@ def _draw(experiment: Experiment, tier: str, folder: Path, rows: Sequence[Row]) 
     from prospect_rl.experiments.reports import plots
 
     cells, labels, drawn = experiment.tier(tier), list(experiment.tier(tier).agents), []
-    curves = tables_csv.read_csv(folder / "curves.csv")
-    if "curves" in experiment.pictures and curves:
-        plots.draw_curves(*on_one_axis(curves, rows), labels, folder / "curves.png")
+    found = records.tables_in(folder).shown()
+    if "curves" in experiment.pictures and found.curves:
+        plots.draw_curves(*on_one_axis(found.curves, rows), labels, folder / "curves.png")
         drawn.append(folder / "curves.png")
     if "exams" in experiment.pictures:
-        plots.draw_exams(rows, labels, folder / "exams.png")
+        plots.draw_exams(found.summary, labels, folder / "exams.png")
         drawn.append(folder / "exams.png")
-    if "archive" in experiment.pictures and (folder / "archive.npz").exists():
-        with np.load(folder / "archive.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        made = {env: envs.make(env, **cells.env_fields.get(env, {})) for env in cells.envs} if arrays else {}
-        if plots.draw_archives(arrays, made, labels, folder / "archive.png"):
+    if "archive" in experiment.pictures and found.archives:
+        made = {env: envs.make(env, **cells.env_fields.get(env, {})) for env in cells.envs}
+        if plots.draw_archives(found.archives, made, labels, folder / "archive.png"):
             drawn.append(folder / "archive.png")
     return drawn
 
@@ -144,17 +144,11 @@ def _claim_row(v: Verdict) -> Row:
         "margin": claim.margin, "p": v.p, "reduced": v.reduced, "left_planned": v.left.planned,
         "right_planned": right.planned if right else 0, "kind": claim.kind, "scores": claim.scores.kind,
         "method": v.method, "coverage": v.coverage, "words": v.words,
-        "why": why(v),
+        "why": why(v), **({"others": v.others} if v.others else {}),
     }  # fmt: skip
 
 
 # --- README.md ---------------------------------------------------------------------------------------
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table from its header and rows."""
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def readme(
@@ -207,23 +201,21 @@ CURVES_NOTE = (
     "Lines: interquartile mean over seeds; bands: its percentile bootstrap, too narrow at few seeds, which decides "
     "nothing."
 )
-CELLS_NOTE = (
-    "Mean [its 95 % interval], interquartile mean. Intervals by the methods that claims have; – where equal scores "
-    "that may be any number say nothing of their spread."
-)
 
 
 def verdict_changes(now: Mapping[tuple[str, str], str], before: Path) -> dict[tuple[str, str], str]:
-    """(experiment, claim) -> earlier verdict, under the percentile bootstrap, for verdicts that have changed."""
+    """(experiment, claim) -> earlier verdict, under the percentile bootstrap, where the interval has changed it."""
     if not before.exists():
         return {}
     old = {(row["experiment"], row["claim"]): row["outcome"] for row in read_claims(before)}
-    return {key: old[key] for key, outcome in now.items() if old.get(key, outcome) != outcome}
+    return {key: old[key] for key, outcome in now.items() if old.get(key, outcome) != outcome != "NOT RUN"}
 
 
 def why(v: Verdict) -> str:
     """The reason of a verdict in one sentence."""
     seeds = " and ".join(str(len(s.values)) for s in (v.left, v.right) if s)
+    if v.apart:
+        return f"No kind of device has seeds of all that are compared: {v.others}."
     if not math.isfinite(v.low):
         return f"Values of {seeds} seeds do not make an interval."
     claim, sides = v.claim, ("above", "below")
@@ -243,24 +235,23 @@ def bound_of(claim: Claim) -> str:
 
 
 DEVICES_NOTE = (
-    "- Devices: runs were on cores, except where a number of seeds names another device. Seeds on a CPU and on a GPU "
-    "are never in one cell; a comparison of two agents names the devices of both."
+    "- Devices: runs were on cores, except where a number of seeds names another device. A claim, a figure and a table "
+    "have seeds on one kind of device, CPU or GPU, for all their agents: the kind on which the agent with fewest seeds "
+    "has more. A claim names the seeds on the other kind, which it leaves out."
 )
 METRICS_NOTE = "What each metric is, its name in the tables and where it is computed: `docs/metrics.md`."
 
 
 def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
     cells = experiment.tier(tier)
-    used = len(rows)
-    wanted = sum(cells.seeds_of(label) for label in cells.agents) * len(cells.envs)
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     where = "" if tier == GPU else ", one core a run"
     lines = [
-        f"- Tier `{tier}`: {in_words(cells, rows)}; {used} of {wanted} seeds finished.",
+        f"- Tier `{tier}`: {in_words(cells, rows)}; {finished(experiment, tier, rows)}.",
         f"- Command: `make {experiment.name} TIER={tier}`",
         f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
-        *([DEVICES_NOTE] if records.devices_in(rows) else []),
+        *([DEVICES_NOTE] if devices_in(rows) else []),
     ]
     return "\n".join(lines)
 
@@ -271,13 +262,15 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     for v in verdicts:
         claim = v.claim
         both = [s for s in (v.left, v.right) if s]
-        on = [f", on {s.devices or 'cpu'}" if any(side.devices for side in both) else "" for s in both]
+        named = v.others or any(s.devices for s in both)
+        on = [f", on {s.devices or 'cpu'}" if named else "" for s in both]
         sides = [
             f"{s.label}: {number(s.mean)} ({len(s.values)} of {s.planned}{device})"
             for s, device in zip(both, on, strict=True)
         ]
         if v.right and claim.part != 1:
             sides[-1] += f", {number(claim.part)} of it: {number(claim.part * v.right.mean)}"
+        sides += [f"left out: {v.others}"] if v.others else []
         spread = f"{number(v.difference)} [{number(v.low)}, {number(v.high)}]"
         outcome = f"**{v.outcome}**" + (f", {v.words}" if v.words else "") + (" (reduced)" if v.reduced else "")
         method = v.method if math.isnan(v.coverage) else f"{v.method}, covers {100 * v.coverage:.0f} %"
@@ -286,52 +279,6 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
         lines.append([claim.name, claim.kind, said, outcome, means, spread, bound, method, p])
     head = ["claim", "kind", "statement", "verdict", "means", "difference or mean [95 %]", "margin", "interval", "p"]
     return markdown(head, lines)
-
-
-def cell_table(experiment: Experiment, tier: str, env: str, rows: Sequence[Row]) -> list[str]:
-    """The table metrics x agents of one environment, and a note that explains its cells."""
-    columns = [name for name in rows[0] if name not in records.HEAD]
-    names = records.table_metrics(experiment, columns)
-    labels = list(experiment.tier(tier).agents)
-    finished = [side(rows, env, label, "used") for label in labels]
-    seeds = ["finished seeds", *(f"{s.seeds} ({s.devices})" if s.devices else str(s.seeds) for s in finished)]
-    lines = [[words_of(name, env), *(_cell(experiment, rows, env, label, name) for label in labels)] for name in names]
-    return [markdown(["", *labels], [seeds, *lines]), CELLS_NOTE]
-
-
-def sums_table(experiment: Experiment, tier: str, rows: Sequence[Row]) -> list[str]:
-    """The table `Experiment.sums` x agents, and a note on the sums; an agent that lacks a task has no sum."""
-    cells = experiment.tier(tier)
-    lines = [
-        [words_of(name, cells.envs[0]), *(_sum(experiment, rows, cells.envs, label, name) for label in cells.agents)]
-        for name in experiment.sums
-    ]
-    note = (
-        "Sum of the means of " + ", ".join(cells.envs) + " [its 95 % interval: the distances from each task's mean to "
-        "its limits, squared, summed, and the root taken]."
-    )
-    return [markdown(["", *cells.agents], lines), note]
-
-
-def _sum(experiment: Experiment, rows: Sequence[Row], envs: Sequence[str], label: str, name: str) -> str:
-    tasks = {env: side(rows, env, label, name).values for env in envs}
-    if missing := sum(not len(x) for x in tasks.values()):
-        return f"– ({len(envs) - missing} of {len(envs)})"
-    means = np.array([x.mean() for x in tasks.values()])
-    low, high = np.array([interval(x, scores_of(experiment, env, name)) for env, x in tasks.items()]).T
-    total, below, above = means.sum(), np.linalg.norm(means - low), np.linalg.norm(high - means)
-    return f"{number(total)} [{number(total - below)}, {number(total + above)}]"
-
-
-def _cell(experiment: Experiment, rows: Sequence[Mapping[str, Any]], env: str, label: str, name: str) -> str:
-    s = side(rows, env, label, name)
-    if not len(s.values):
-        return "–"
-    missing = f" (n={len(s.values)})" if s.missing else ""
-    if len(s.values) == 1:
-        return number(s.mean) + missing
-    low, high = interval(s.values, scores_of(experiment, env, name))
-    return f"{number(s.mean)} [{number(low)}, {number(high)}], {number(s.iqm)}{missing}"
 
 
 # --- all experiments ---------------------------------------------------------------------------------

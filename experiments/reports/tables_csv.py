@@ -15,7 +15,7 @@ from prospect_rl.experiments.run import durable
 
 Row = dict[str, Any]
 """A row of a table: column name -> value."""
-TEXT = ("tier", "env", "label", "unit", "digest", "hash", "date", "versions")
+TEXT = ("tier", "env", "label", "unit", "digest", "hash", "date", "versions", "device")
 """Columns that contain text."""
 
 

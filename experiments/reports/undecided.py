@@ -15,11 +15,12 @@ import numpy as np
 from prospect_rl.experiments.api import Claim, Experiment
 from prospect_rl.experiments.metrics import number
 from prospect_rl.experiments.register import load
-from prospect_rl.experiments.reports import records, statistics
-from prospect_rl.experiments.reports.claims import Side, decide, difference_interval, interval, sides_of
+from prospect_rl.experiments.reports import kinds, records, statistics
+from prospect_rl.experiments.reports.claims import Side, cells_of, decide, difference_interval, interval, sides_of
 from prospect_rl.experiments.reports.overview import Judged, judged
 from prospect_rl.experiments.reports.records import Row
-from prospect_rl.experiments.reports.report import RESULTS, markdown, tier_of
+from prospect_rl.experiments.reports.report import RESULTS, tier_of
+from prospect_rl.experiments.reports.scores import markdown
 from prospect_rl.experiments.run import durable
 
 SIZES = (10, 15, 20, 30, 40, 60, 85)
@@ -81,14 +82,16 @@ def page(results: Path = RESULTS) -> str:
 
 def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Path) -> tuple[float, list[str]]:
     """(cost, cells of the table) of a claim."""
-    claim = one.claim
-    sides = sides_of(claim, rows)
+    claim, kind = one.claim, kinds.chosen(rows, cells_of(one.claim))
+    sides, rows = sides_of(claim, rows), kinds.on(rows, kind)
     labels, needed = [one.label for one in sides], seeds_needed(claim, sides)
     each = [minutes_a_seed(rows, env, label) for env in claim.envs for label in labels]
     cost = sum(each) * needed if needed else math.inf
     bound = f"{number(claim.within[0])} to {number(claim.within[1])}" if claim.within else number(claim.margin)
     tier = tier_of(results / one.experiment)
-    command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}`"
+    command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}" + (
+        "`" if kind == "cpu" else f" --device {kind}`"
+    )
     name, seeds = f"[{one.experiment}]({one.experiment}/README.md)", str(needed) if needed else f"above {SIZES[-1]}"
     said = f"{claim.name}: {one.text}"
     return cost, [name, said, one.figures, one.interval, bound, seeds, number(cost) if needed else "–", command]

@@ -32,13 +32,20 @@ OPTIONS = {
 """Kind of device -> program of a run -> its options."""
 
 
+def flag(name: str, value: Any) -> str:
+    """An option as XLA_FLAGS has it."""
+    return f"--{name}={str(value).lower()}"
+
+
 def options(program: str, device: str | None = None) -> dict[str, Any] | None:
     """The compiler's options for a program of a run on a kind of device (default: that of this process).
 
-    A flag in XLA_FLAGS, which the user or a parent process has set, is not overridden.
+    Another value in XLA_FLAGS, which the user has set, is not overridden. Ours, which `device.start` puts there, are
+    given all the same: XLA does not read the variable again if JAX had started before.
     """
     import jax
 
     flags = os.environ.get("XLA_FLAGS", "")
     chosen = OPTIONS.get(device or jax.default_backend(), {}).get(program, {})
-    return {name: value for name, value in chosen.items() if f"--{name}" not in flags} or None
+    told = {name for name, value in chosen.items() if f"--{name}" in flags and flag(name, value) not in flags.split()}
+    return {name: value for name, value in chosen.items() if name not in told} or None

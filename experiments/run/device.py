@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from prospect_rl.experiments.run.compiler import GPU
+from prospect_rl.experiments.run.compiler import GPU, flag
 
 KINDS = ("cpu", "gpu")
 """Kinds of device. The kind is part of a run's configuration, and left out of it for the CPU."""
@@ -147,7 +147,7 @@ def environment(device: str, share: float = 1.0) -> dict[str, str]:
     if device != "gpu":
         return variables
     before = os.environ.get("XLA_FLAGS", "")
-    ours = [f"--{name}={str(value).lower()}" for name, value in GPU.items() if f"--{name}" not in before]
+    ours = [flag(name, value) for name, value in GPU.items() if f"--{name}" not in before]
     if share < 1 and "XLA_PYTHON_CLIENT_MEM_FRACTION" not in os.environ:
         variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{MEMORY * share:.3g}"
     return variables | {"XLA_FLAGS": " ".join(filter(None, [before, *ours]))}

@@ -18,7 +18,7 @@ from prospect_rl.experiments.sweeps.job import plan
 FILE = '''"""{title}.
 
 {text}
-Written by `prospect search`; run it with: prospect run {path} --tier repro
+Written by `prospect search`; run it with: prospect run {path} --tier {tier}
 """
 
 from prospect_rl.experiments.register import load
@@ -48,13 +48,15 @@ def compare(
 
     def tier(name: str) -> Tier:
         one = base.tier(name)
-        agent, tasks = one.agents[label], (env,) if env in one.envs else one.envs
+        fields = {env: one.env_fields.get(env, searched.env_fields.get(env, {}))}
+        tasks = (env,) if env in one.envs else one.envs
+        agent = replace(one, env_fields=fields).agent_of(label, env)
         data = one.data_of(label, env) or searched.data_of(label, env)
         return replace(
             one, agents={"default": agent, "tuned": replace(agent, **settings)}, envs=(env,),
             seeds=one.seeds_of(label), exams={}, datasets={env: data} if data else {},
-            budget=max(one.budget_of(task, label) for task in tasks),
-            env_fields={env: one.env_fields.get(env, searched.env_fields.get(env, {}))},
+            budget=max(one.budget_of(task, label) for task in tasks), env_fields=fields, sized={}, seen=0,
+            gpu_seeds=None,
         )  # fmt: skip
 
     claim = Claim(
@@ -89,8 +91,9 @@ def write(study: Study) -> tuple[Trial | None, Path | None]:
         f"{search.metric}" + (f"; the agent as it was: {was:.4g}." if was is not None else ".")
     )
     source = FILE.format(
-        title=f"{study.experiment.title}: the winner of its search", text=text, path=path, label=search.label,
-        env=search.env, reference=study.experiment.reference, metric=search.metric, better=search.better,
+        title=f"{study.experiment.title}: the winner of its search", text=text, path=path, tier=search.tier,
+        label=search.label, env=search.env, metric=search.metric, better=search.better,
+        reference=study.experiment.reference,
         settings=pprint.pformat(dict(best.settings), width=100, sort_dicts=False),
     )  # fmt: skip
     durable.write(path, source.encode())

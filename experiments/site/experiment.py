@@ -10,9 +10,11 @@ from itertools import chain
 from prospect_rl.experiments.metrics import number, words_of
 from prospect_rl.experiments.reports.budgets import on_one_axis
 from prospect_rl.experiments.reports.claims import METHODS_NOTE
+from prospect_rl.experiments.reports.kinds import devices_in
 from prospect_rl.experiments.reports.overview import Judged
 from prospect_rl.experiments.reports.plots import curve_metrics
-from prospect_rl.experiments.reports.report import CLAIMS_NOTE, CURVES_NOTE, bound_of
+from prospect_rl.experiments.reports.report import CLAIMS_NOTE, CURVES_NOTE, DEVICES_NOTE, bound_of
+from prospect_rl.experiments.reports.scores import finished
 from prospect_rl.experiments.site import charts
 from prospect_rl.experiments.site.charts import panel
 from prospect_rl.experiments.site.comparisons import all_profiles, improvement
@@ -62,14 +64,14 @@ def listed(facts: Iterable[tuple[str, object]]) -> Html:
 
 
 def _facts(results: Results) -> Html:
-    tier, rows, name = results.tier, results.rows, results.experiment.name
-    wanted = sum(tier.seeds_of(label) for label in tier.agents) * len(tier.envs)
+    rows, name = results.rows, results.experiment.name
     minutes = sum({row["hash"]: row["wall_minutes"] for row in rows}.values())
     return listed([
         ("Source", results.experiment.source),
-        ("Tier", f"{results.tier_name}: {len(rows)} of {wanted} seeds finished"),
+        ("Tier", f"{results.tier_name}: {finished(results.experiment, results.tier_name, rows)}"),
         ("Command", element("code", f"make {name} TIER={results.tier_name}")),
         ("Newest result", f"{max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run"),
+        *([("Devices", DEVICES_NOTE.removeprefix("- Devices: "))] if devices_in(rows) else []),
         *(("Versions", versions) for versions in sorted({row["versions"] for row in rows})),
     ])  # fmt: skip
 
@@ -113,6 +115,8 @@ def _sides(one: Judged) -> Html:
             seeds, planned = int(row[f"{name}_seeds"]) - int(row[f"{name}_missing"]), row[f"{name}_planned"]
             mean = number(one.figure(f"{name}_mean"))
             lines.append(element("small", f"{row[name]}: {mean} ({seeds} of {planned})"))
+    if others := row.get("others"):
+        lines.append(element("small", f"left out: {others}"))
     return cell(lines)
 
 
@@ -188,7 +192,7 @@ def scores(results: Results) -> Html:
 def _score_table(results: Results, env: str) -> Html:
     lines = []
     for label in results.labels:
-        finished = sum(row["env"] == env and row["label"] == label for row in results.rows)
+        finished = sum(row["env"] == env and row["label"] == label for row in results.shown)
         cells = [_score(results, env, label, metric, finished) for metric in results.metrics]
         lines.append([label, sortable(finished), *cells])
     return table(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from prospect_rl.experiments.api import Experiment, Tier
 from prospect_rl.experiments.metrics import words_of
-from prospect_rl.experiments.reports import records, tables_csv
+from prospect_rl.experiments.reports import kinds, records
 from prospect_rl.experiments.reports.budgets import on_one_axis
 from prospect_rl.experiments.reports.claims import interval, scores_of, side
 from prospect_rl.experiments.reports.overview import Judged
@@ -49,7 +50,7 @@ class Results:
     rows: list[Row]
     """The rows of summary.csv."""
     curves: list[Row]
-    """The rows of curves.csv."""
+    """The rows of curves.csv that figures show."""
     claims: list[Judged]
     """The rows of claims.csv, each with its claim."""
 
@@ -57,6 +58,11 @@ class Results:
     def tier(self) -> Tier:
         """The tier that was run."""
         return self.experiment.tier(self.tier_name)
+
+    @cached_property
+    def shown(self) -> list[Row]:
+        """The rows of summary.csv that figures show: one kind of device in an environment."""
+        return kinds.shown(self.rows)
 
     @property
     def labels(self) -> list[str]:
@@ -78,11 +84,11 @@ class Results:
 
     def values(self, env: str, label: str, metric: str) -> np.ndarray:
         """The final values [S] of an agent's runs that have one."""
-        return side(self.rows, env, label, metric).values
+        return side(self.shown, env, label, metric).values
 
     def iqm(self, env: str, label: str, metric: str) -> float:
         """The interquartile mean of an agent's final values."""
-        return side(self.rows, env, label, metric).iqm
+        return side(self.shown, env, label, metric).iqm
 
     def point(self, env: str, label: str, metric: str) -> Point:
         """The mean of an agent's final values and its interval, as for claims; NaN bounds for fewer than two values."""
@@ -97,7 +103,8 @@ class Results:
 
 def read(experiment: Experiment, folder: Path) -> Results:
     """Read the committed files of an experiment. Raises ValueError if they do not match its declaration."""
-    rows, curves = records.read_summary(folder), tables_csv.read_csv(folder / "curves.csv")
+    tables = records.tables_in(folder)
+    rows, curves = tables.summary, tables.shown().curves
     judged = read_claims(folder / "claims.csv")
     known = {claim.name: claim for claim in experiment.claims}
     tier = rows[0]["tier"]

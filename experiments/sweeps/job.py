@@ -155,15 +155,20 @@ def folder_name(seeds: Sequence[int], device: str) -> str:
     return seeds_name(seeds) + ("" if device == "cpu" else f"-{device}")
 
 
-def _runs(cells: Tier, label: str, env: str, count: int, device: str) -> tuple[str, list[tuple[int, ...]]]:
-    """(kind of device, seeds of each run) of an agent in an environment; `device` may be "auto"."""
+def _runs(cells: Tier, label: str, env: str, most: int | None, device: str) -> tuple[str, list[tuple[int, ...]]]:
+    """(kind of device, seeds of each run) of an agent in an environment, at most `most`; `device` may be "auto"."""
     from prospect_rl.agents.api import can_share
     from prospect_rl.experiments.run.choice import best
     from prospect_rl.experiments.run.seeds import seeds_together
 
-    agent, seeds = cells.agents[label], tuple(range(count))
+    def count(kind: str) -> int:
+        planned = cells.seeds_of(label, kind)
+        return min(planned, most or planned)
+
+    agent = cells.agents[label]
     able = can_share(agent) and not callable(cells.data_of(label, env))
-    kind = best(agent, env, count if able else 1) if device == "auto" else device
+    kind = best(agent, env, count(GPU) if able else 1) if device == "auto" else device
+    seeds = tuple(range(count(kind)))
     return kind, [seeds] if able and seeds_together(agent, kind) else [(seed,) for seed in seeds]
 
 
@@ -214,7 +219,7 @@ def plan(
         for a, label in enumerate(cells.agents):
             if agents and label not in agents:
                 continue
-            kind, batches = _runs(cells, label, env, min(cells.seeds_of(label), seeds or cells.seeds_of(label)), device)
+            kind, batches = _runs(cells, label, env, seeds, device)
             for batch in batches:
                 payload = on({
                     "experiment": experiment.reference, "tier": tier, "label": label, "env": env, "seeds": list(batch)

@@ -54,6 +54,13 @@ def test_what_holds_for_any_group(seed):
     np.testing.assert_array_equal(plain, right)  # the verifier alone is the limit
 
 
+@pytest.mark.parametrize("by_std", [False, True])
+def test_equal_rewards_have_no_advantage(by_std):
+    """Not even that of a rounding error, which the deviation would blow up."""
+    equal = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (64, 1)), (64, 7))
+    np.testing.assert_array_equal(groups.group_advantage(equal, by_std=by_std), np.zeros((64, 7)))
+
+
 def test_scores_that_are_not_finite_and_empty_strata():
     right = jnp.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)
     scores = jnp.array([[jnp.nan, 1, 2, jnp.inf], [jnp.nan] * 4])

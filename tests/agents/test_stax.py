@@ -18,6 +18,7 @@ from prospect_rl.envs.api import Drawing
 from prospect_rl.envs.drawing import disc
 from prospect_rl.envs.rollout import episodes
 from tests.agents.evolution import Point, begin, same_structure
+from tests.crashes import CrashError, crash_at
 
 FIELDS = {"hidden": (), "population": 10, "neighbours": 3, "archive_capacity": 300, "chunk": 100,
           "reward_capacity": 400, "emitter_capacity": 20, "max_emitter_steps": 20}  # fmt: skip
@@ -249,20 +250,12 @@ def test_an_environment_of_the_readers_own_trains():
 
 
 @pytest.mark.slow
-def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch):
+def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch, fine):
     from prospect_rl.experiments import train
-    from prospect_rl.experiments.run import driver
 
     monkeypatch.setattr(training, "PART", 1)  # an epoch takes three iterations
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
-    left = [8, 10, 11, 20, 30, 33]
-
-    def killer(told):
-        if left and told["iteration"] >= left[0]:
-            left.pop(0)
-            raise InterruptedError
+    kills = [8, 10, 11, 20, 30, 33]
+    killer = crash_at(kills)
 
     def run(folder, progress=None):
         agent = Stax(**SEEN)
@@ -270,8 +263,8 @@ def test_killed_in_trainings_it_ends_with_the_same_bits(tmp_path, monkeypatch):
 
     calm = run("calm")
     assert calm.rows[-1]["learn/trainings"] >= 2
-    for _ in range(len(left)):
-        with pytest.raises(InterruptedError):
+    for _ in kills:
+        with pytest.raises(CrashError):
             run("killed", killer)
     result = run("killed", killer)
-    assert not left and result.digest == calm.digest and result.rows == calm.rows
+    assert result.digest == calm.digest and result.rows == calm.rows

@@ -19,8 +19,8 @@ from prospect_rl.envs.api import Dict as OurDict
 from prospect_rl.envs.api import Discrete as OurDiscrete
 from prospect_rl.envs.gymnasium import spaces
 from prospect_rl.experiments import train
-from prospect_rl.experiments.run import driver
 from tests import toy_agents
+from tests.crashes import CrashError
 
 N = 3
 
@@ -437,20 +437,13 @@ def test_a_wrong_observation_is_named():
 # --- the driver --------------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    pass
-
-
-def test_a_resumed_run_goes_on_and_says_what_it_lost(tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
+def test_a_resumed_run_goes_on_and_says_what_it_lost(tmp_path, fine):
 
     def kill(facts):
         if facts["used"] >= 63:
-            raise KilledError
+            raise CrashError
 
-    with pytest.raises(KilledError):
+    with pytest.raises(CrashError):
         train(toy_agents.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run", progress=kill)
     with pytest.warns(UserWarning, match="the run will differ from one that was never interrupted"):
         result = train(toy_agents.Walker(), counters(), budget=21 * 8, evals=2, out=tmp_path / "run")

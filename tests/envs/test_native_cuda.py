@@ -1,4 +1,4 @@
-"""Native MuJoCo in programs on a GPU: the handlers of cuda.cc with a driver that needs none, and on one."""
+"""Native MuJoCo in programs on a GPU: the handlers of cuda.cc with a driver that needs none (on one: tests/gpu)."""
 
 import ctypes
 import shutil
@@ -168,15 +168,3 @@ def test_without_a_driver_it_goes_on_in_python(on_gpu, driver, path, tmp_path, m
         assert physics.choose.__wrapped__("auto") == "callback"
     with pytest.raises(ValueError, match=said):
         physics.choose.__wrapped__("ffi")
-
-
-@pytest.mark.gpu
-def test_a_gpu_gives_the_bits_of_the_cpu():
-    if jax.default_backend() != "gpu":
-        pytest.skip("no GPU")
-    p = envs.make("mujoco/half_cheetah").physics
-    assert p.backend == "ffi"
-    for count in (1, 10, 300):
-        found = roll(p, count)
-        with jax.default_device(jax.devices("cpu")[0]):
-            same(roll(p, count), found)

@@ -64,7 +64,7 @@ def test_a_verifier_misses_successes_and_accepts_no_failure():
     def last(key):
         state, _ = env.reset(key)
         state = state.replace(time=jnp.int32(env.horizon - 1))
-        goal = jnp.argwhere(env.task.bank.levels.cells[0] == 8, size=1)[0]  # any level: the goal is in one corner
+        goal = jnp.argwhere(env.task.bank.levels.cells[0] & 15 == 8, size=1)[0]  # any level: the goal is in one corner
         beside = state.task.replace(x=goal[0] - 1, y=goal[1], direction=jnp.int32(0))
         action = jax.random.randint(key, (), 1, 3)  # turn right or go on
         return env.step(state.replace(task=beside), action, key)[1].info
@@ -77,23 +77,26 @@ def test_a_verifier_misses_successes_and_accepts_no_failure():
 
 @pytest.mark.parametrize("id", [*GRIDS[1:], "verified/reacher"])
 def test_the_members_of_a_group_start_alike(id):
-    """What is seen at step 0 is the same for all N of a group; groups differ, and each iteration has others."""
+    """What is seen at step 0 is the same for all N of a group; groups differ, and each iteration has others.
+
+    Two levels may look the same to an agent that sees only what is before it.
+    """
     env = envs.make(id, **({} if "reacher" in id else {"levels": 64}))
-    agent = agents.GRPO(prompts=3, group=4, minibatches=1, hidden=(4,), encoding=4).bind(env.spec)
+    agent = agents.GRPO(prompts=8, group=4, minibatches=1, hidden=(4,), encoding=4).bind(env.spec)
     behaviour, _ = agent.explore(agent.init(jax.random.key(0)), jax.random.key(1))
     play = jax.jit(
         lambda key: rollout.episodes(
-            env, agent, behaviour, jnp.ones(12, bool), key, jax.random.key(3), population=12, group=4, starts="fresh",
+            env, agent, behaviour, jnp.ones(32, bool), key, jax.random.key(3), population=32, group=4, starts="fresh",
             shared=True, keep_steps=True,
         ).steps.inputs.obs
     )  # fmt: skip
     first, second = (
-        np.concatenate([np.asarray(x[0]).reshape(3, 4, -1) for x in jax.tree.leaves(play(jax.random.key(i)))], axis=2)
+        np.concatenate([np.asarray(x[0]).reshape(8, 4, -1) for x in jax.tree.leaves(play(jax.random.key(i)))], axis=2)
         for i in range(2)
     )
     for starts in (first, second):
         assert np.all(starts == starts[:, :1])
-        assert len(np.unique(starts[:, 0], axis=0)) == 3
+        assert len(np.unique(starts[:, 0], axis=0)) > 2
     assert not np.array_equal(first, second)
 
 

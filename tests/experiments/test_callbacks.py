@@ -11,7 +11,7 @@ from PIL import Image
 
 from prospect_rl import agents
 from prospect_rl.experiments import Run, train
-from prospect_rl.experiments.run import callbacks, checkpoint, driver, reopen, video
+from prospect_rl.experiments.run import callbacks, checkpoint, reopen, video
 from prospect_rl.experiments.run.callbacks import EarlyStop, SaveBest, best_folder, parse_stop
 from prospect_rl.experiments.run.episode import watch
 from prospect_rl.experiments.run.folder import Folder
@@ -25,14 +25,6 @@ RUN = Run(toy_agents.Cloner(), toy_envs.Point(), (), (3,), 200, 8, 2)
 def clone(folder, *watchers, **options):
     """Eight rows, at 25, 50 ... 200 updates; the loss falls from row to row."""
     return toy_runs.run("batches", folder, evals=8, callbacks=watchers, **options)
-
-
-@pytest.fixture
-def fine(monkeypatch):
-    """A checkpoint after every iteration, however long it takes."""
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from prospect_rl.experiments.run import checkpoint, durable
+from tests.crashes import CrashError
 
 
 def tree(scale=1):
@@ -143,10 +144,6 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path):
 def test_a_random_key_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"random key at \['k'\]"):
         checkpoint.flatten({"k": jax.random.key(0)})
-
-
-class CrashError(Exception):
-    pass
 
 
 def test_a_crash_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, monkeypatch):

@@ -118,6 +118,15 @@ def test_flags_go_after_the_users_and_never_instead(gpu, monkeypatch):
     assert len(mine) == len(compiler.GPU) + 1 and "xla_gpu_autotune_level" not in compiler.options("advance", "gpu")
 
 
+def test_programs_have_all_options_where_a_process_was_told_its_flags(gpu, monkeypatch):
+    """Also if JAX had started before, so that it never read them."""
+    monkeypatch.setenv("XLA_FLAGS", device.environment("gpu")["XLA_FLAGS"])
+    assert compiler.options("advance", "gpu") == compiler.GPU
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_exclude_nondeterministic_ops=false")
+    monkeypatch.setenv("XLA_FLAGS", device.environment("gpu")["XLA_FLAGS"])
+    assert set(compiler.GPU) - set(compiler.options("init", "gpu")) == {"xla_gpu_exclude_nondeterministic_ops"}
+
+
 def test_workers_have_a_device_and_a_share_of_its_memory(gpu, monkeypatch):
     assert worker_environment()["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in worker_environment()
     mine = worker_environment("gpu", 0.25)

@@ -15,7 +15,7 @@ from prospect_rl.agents.online.smose.trees import Fidelity
 from prospect_rl.envs.small.point import SparsePoint
 from prospect_rl.experiments import train
 from prospect_rl.experiments.api import Exam
-from prospect_rl.experiments.cli.explain import explain_run
+from prospect_rl.experiments.cli.explain import chosen, explain_run, seeds_in
 from prospect_rl.experiments.cli.main import main
 from prospect_rl.experiments.run import reading
 from prospect_rl.experiments.run.config import Run
@@ -109,10 +109,27 @@ def test_the_data_are_episodes_of_the_shipped_policy(run):
     assert seen.usage.sum() == pytest.approx(1) and len(seen.alone) == 3
 
 
+def test_a_folder_of_seeds_as_one_program(tmp_path):
+    """As a sweep on a GPU leaves them, here beside a seed on cores."""
+    configs = {"seed-1": {"seeds": [1]}, "seeds-0-2-gpu": {"seeds": [0, 1, 2], "device": "gpu"}}
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"config": config}))
+    folders = seeds_in(tmp_path)
+    assert [folder.name for folder in folders] == list(configs)
+    assert [chosen(folders, seed).name for seed in (None, 0, 1, 2)] == [
+        "seed-1", "seeds-0-2-gpu", "seed-1", "seeds-0-2-gpu",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="has no seed 7; it has 0, 1, 2$"):
+        chosen(folders, 7)
+
+
 def test_a_folder_of_seeds(run, tmp_path, capsys):
     folder, _ = run
-    for seed in (0, 10):
-        (tmp_path / f"seed-{seed}").symlink_to(folder, target_is_directory=True)
+    (tmp_path / "seed-0").symlink_to(folder, target_is_directory=True)
+    (tmp_path / "seed-10").mkdir()
+    (tmp_path / "seed-10" / "run.json").write_text(json.dumps({"config": {"seeds": [10]}}))
+    (tmp_path / "seed-10" / "result.json").write_text((folder / "result.json").read_text())
     assert explain_run([str(tmp_path), "--seed", "0", "--episodes", "2", "--out", str(tmp_path / "a" / "b.html")]) == 0
     text = (tmp_path / "a" / "b.html").read_text()
     assert "All seeds" in text and "seed 0" in text and (tmp_path / "a" / "trees.json").exists()

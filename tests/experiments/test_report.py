@@ -12,7 +12,7 @@ import pytest
 
 from prospect_rl.agents import NoveltySearch, RandomSearch
 from prospect_rl.experiments.api import REAL, Claim, Experiment, Tier
-from prospect_rl.experiments.reports import records, report, tables_csv
+from prospect_rl.experiments.reports import records, report, scores, tables_csv
 from prospect_rl.experiments.sweeps.job import plan
 
 ENV = "point/sparse"
@@ -219,9 +219,9 @@ def test_sums_over_tasks(experiment):
     hopper = "mujoco/hopper"
     tier = replace(experiment.repro, envs=(hopper, "mujoco/walker2d"), budget=1000)
     summed = replace(experiment, repro=tier, claims=(), sums=("eval/return",))
-    scores = {(hopper, "novelty"): (1, 3), ("mujoco/walker2d", "novelty"): (10, 20), (hopper, "random"): (5, 5)}
-    rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in scores.items() for x in xs]
-    table, note = report.sums_table(summed, "repro", rows)
+    returns = {(hopper, "novelty"): (1, 3), ("mujoco/walker2d", "novelty"): (10, 20), (hopper, "random"): (5, 5)}
+    rows = [{"env": env, "label": label, "eval/return": float(x)} for (env, label), xs in returns.items() for x in xs]
+    table, note = scores.sums_table(summed, "repro", rows)
     assert table.splitlines()[-1] == "| return of an evaluation | 17 [-47.8, 81.8] | – (1 of 2) |"
     assert f"{hopper}, mujoco/walker2d" in note
 
@@ -256,20 +256,11 @@ def test_a_page_says_which_seeds_ran_where(experiment, root, tmp_path, apart):
         if job.label == "novelty":
             shutil.rmtree(job.out)
     on_gpus(experiment, root, "novelty", ["A100", "H200", "H200"])
+    for job in plan(experiment, "repro", root=root):
+        if job.label == "random":
+            shutil.rmtree(job.out)
+    on_gpus(experiment, root, "random", ["H200"] * 3)
     text = page_of(experiment, root, tmp_path)
-    assert "| finished seeds | 3 (A100: seed 0; H200: seeds 1, 2) | 3 |" in text
-    assert "novelty: 0.6 (3 of 3, on A100: seed 0; H200: seeds 1, 2); random: 0.2 (3 of 3, on cpu)" in text
+    assert "| finished seeds | 3 (A100: seed 0; H200: seeds 1, 2) | 3 (H200) |" in text
+    assert "novelty: 0.6 (3 of 3, on A100: seed 0; H200: seeds 1, 2); random: 0.2 (3 of 3, on H200" in text
     assert "- Devices: " in text
-
-
-def test_seeds_on_cores_and_on_a_gpu_are_never_in_one_cell(experiment, root, tmp_path, apart):
-    on_gpus(experiment, root, "novelty", ["H200"])
-    with pytest.warns(UserWarning, match=r"point/sparse novelty: the report has the seeds on cpu, not .* gpu \(0\)"):
-        assert "Devices" not in page_of(experiment, root, tmp_path)
-    for job in plan(experiment, "repro", root=root, seeds=1):
-        shutil.rmtree(job.out)  # two seeds on cores are left
-    shutil.rmtree(plan(experiment, "repro", root=root, device="gpu")[0].out)
-    on_gpus(experiment, root, "novelty", ["H200"] * 3)
-    with pytest.warns(UserWarning, match=r"has the seeds on gpu, not those on cpu \(1, 2\)"):
-        text = page_of(experiment, root, tmp_path)
-    assert "| finished seeds | 3 (H200) | 3 |" in text  # the other agent's are kept from the tables beside it

@@ -16,6 +16,7 @@ import pytest
 
 from prospect_rl.agents import MBPO, MAPElites
 from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.cli.search import trials_table
 from prospect_rl.experiments.register import load
 from prospect_rl.experiments.search_space import Choice, IntUniform, LogUniform, Search, Uniform
 from prospect_rl.experiments.searches import study as studies
@@ -109,6 +110,7 @@ def test_the_registered_searches_can_be(tmp_path):
 FILE = f"""
 from prospect_rl.agents import MAPElites
 from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.cli.search import trials_table
 from prospect_rl.experiments.search_space import LogUniform, Search
 
 TIER = Tier({{"me": MAPElites(mutation=0.0005)}}, ("{ENV}",), seeds=1, budget=200, evals=2)
@@ -238,8 +240,8 @@ def test_the_winner_is_an_experiment_that_trains(tmp_path):
     from prospect_rl.experiments.run.driver import train_run
 
     path = tmp_path / "base.py"
-    search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500)"
-    path.write_text(FILE.replace(", TIER)", f", TIER, search={search})"))
+    search = f"Search('me', '{ENV}', {{'mutation': LogUniform(.001, .5)}}, 500, tier='gpu')"
+    path.write_text(FILE.replace(", TIER)", f", TIER, gpu=TIER, search={search})"))
     study = Study(load(str(path)), tmp_path / "search")
     study.folder.mkdir()
     for trial in study.trials:
@@ -248,6 +250,7 @@ def test_the_winner_is_an_experiment_that_trains(tmp_path):
     assert best.number == 3 and file == study.folder / "toy_file_best.py"
     facts = json.loads((study.folder / "best.json").read_text())
     assert facts["best"]["settings"] == study.search.draw(3) and len(facts["trials"]) == 16
+    assert f"run it with: prospect run {file} --tier {study.search.tier}\n" in file.read_text()
     made = load(str(file))
     assert made.name == "toy_file_best" and list(made.smoke.agents) == ["default", "tuned"]
     assert made.repro.agents["tuned"] == replace(made.repro.agents["default"], **study.search.draw(3))
@@ -271,6 +274,27 @@ def test_winners_of_the_registered_searches_plan_all_tiers():
         search = base.search
         made = compare(base, label=search.label, env=search.env, settings=search.draw(1), metric=search.metric)
         assert made.smoke.envs == (search.env,) and all(plan(made, tier) for tier in base.tiers)
+
+
+def test_a_search_may_be_on_an_agent_that_its_environment_sizes(tmp_path):
+    """And on a tier with a second look, and with more seeds on a GPU: none of these are a trial's."""
+
+    def size(spec):
+        return {"batch": 50 + spec.obs.size}
+
+    tier = replace(
+        TIER, agents={"me": MAPElites(), "other": MAPElites()}, sized={"me": size, "other": size}, seen=3,
+        seeds={"me": 4, "other": 5}, gpu_seeds={"other": 9},
+    )  # fmt: skip
+    base = Experiment("toy", "A toy", "t", "s", tier, tier, tier, search=SEARCH)
+    wanted = tier.agent_of("me", ENV)
+    assert wanted.batch > 50
+    study = Study(base, tmp_path)
+    assert [trial.run.agent.batch for trial in study.trials[:2]] == [wanted.batch, SEARCH.draw(1)["batch"]]
+    assert list(trials_table(study).columns[1].cells)[0] == str(wanted.batch)
+    made = compare(base, label="me", env=ENV, settings={"mutation": 0.2}, metric="eval/return")
+    assert made.repro.agents == {"default": wanted, "tuned": replace(wanted, mutation=0.2)}
+    assert (made.repro.seen, made.repro.seeds_of("tuned", "gpu")) == (0, 4)
 
 
 # --- what Tune is told -------------------------------------------------------------------------------

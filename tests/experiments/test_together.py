@@ -12,12 +12,13 @@ import pytest
 from prospect_rl import agents, envs
 from prospect_rl.agents.api import hyper, traced, with_arrays
 from prospect_rl.experiments import Interrupted, Run, train, train_many
-from prospect_rl.experiments.run import checkpoint, driver
+from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.run.program import Program
 from prospect_rl.experiments.run.reopen import shipped
 from prospect_rl.experiments.run.together import groups, train_together
 from tests import toy_agents, toy_envs
+from tests.crashes import CrashError
 
 BUDGET = {"budget": 21 * 45, "evals": 4, "eval_episodes": 2}
 RATES = (0.01, 0.05, 0.2)
@@ -47,13 +48,6 @@ def race(out=None, rates=RATES, **options):
 def calm():
     """All variants in one go, without folders."""
     return race()
-
-
-@pytest.fixture
-def one_at_a_time(monkeypatch):
-    """Chunks of one iteration, each of which is saved."""
-    for name, value in (("SAVE_EVERY", 0.0), ("SAVE_SHARE", float("inf")), ("GROWTH", 1)):
-        monkeypatch.setattr(driver, name, value)
 
 
 def close(one, other, tolerance=1e-4):
@@ -136,23 +130,19 @@ def test_every_traced_field_may_be_an_argument(name):
 # --- going on ----------------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    """A run is cut off."""
-
-
 def killer(chunks):
     left = iter(range(chunks))
 
     def kill(now):
         if next(left, None) is None:
-            raise KilledError
+            raise CrashError
 
     return kill
 
 
-def test_killed_and_started_again(calm, tmp_path, one_at_a_time):
+def test_killed_and_started_again(calm, tmp_path, fine):
     for chunks in (3, 20):
-        with pytest.raises(KilledError):
+        with pytest.raises(CrashError):
             race(tmp_path, progress=killer(chunks))
     behind = sorted(tmp_path.glob("*"))[1]  # as if the kill had come before its last checkpoint was written
     shutil.rmtree(checkpoint.steps(behind / "checkpoints")[-1])
@@ -202,7 +192,7 @@ def test_groups_by_where_runs_stand(tmp_path):
     assert found == [([2], None), ([0, 1], 10), ([3], 60), ([4], None)]
 
 
-def test_a_signal_saves_all(calm, tmp_path, monkeypatch, one_at_a_time):
+def test_a_signal_saves_all(calm, tmp_path, monkeypatch, fine):
     import os
     import signal
 

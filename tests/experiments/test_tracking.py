@@ -9,17 +9,9 @@ from pathlib import Path
 import pytest
 
 from prospect_rl.experiments.cli import main as cli
-from prospect_rl.experiments.run import driver, tracking
+from prospect_rl.experiments.run import tracking
 from prospect_rl.experiments.run.tracking import TensorBoard, WandB
 from tests import toy_runs
-
-
-@pytest.fixture
-def fine(monkeypatch):
-    """A checkpoint after every iteration, however long it takes."""
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
 
 
 def crash(told):

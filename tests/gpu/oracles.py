@@ -3,6 +3,7 @@
 `python -m tests.gpu.oracles` writes minigrid.npz and popgym.npz; it needs the extra `dev`.
 """
 
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -78,8 +79,9 @@ def popgym():
     return found
 
 
+@cache
 def read(name):
-    """Group -> field -> array of one of the files."""
+    """Group -> field -> array of one of the files, read once."""
     groups = {}
     with np.load(HERE / f"{name}.npz", allow_pickle=False) as file:
         for key in file.files:

@@ -11,7 +11,9 @@ from prospect_rl import agents, envs
 from prospect_rl.envs.minigrid.env import Bank, MiniGrid
 from prospect_rl.envs.minigrid.state import State
 from prospect_rl.envs.minigrid.table import FAMILIES, TASKS
+from prospect_rl.envs.native import build
 from prospect_rl.envs.rollout import open_streams, segments, select
+from tests.envs import test_native_cuda as native
 from tests.gpu import oracles
 from tests.gpu.places import on
 
@@ -124,6 +126,18 @@ def test_a_segment_is_that_of_a_processor():
             return jax.tree.map(np.asarray, jax.jit(both)(jax.random.key(1)))
 
     assert_same(segment("accelerator"), segment("processor"))
+
+
+@pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("count", [1, 10, 300])
+def test_native_physics_have_the_bits_of_a_processor(count):
+    """In calls that reset and step only some of the simulations."""
+    physics = envs.make("mujoco/half_cheetah").physics
+    assert physics.backend == "ffi"
+    with on("accelerator"):
+        found = native.roll(physics, count)
+    with on("processor"):
+        native.same(native.roll(physics, count), found)
 
 
 def test_an_accelerator_is_what_is_tested():

@@ -11,24 +11,18 @@ import pytest
 
 from prospect_rl.experiments.cli import main as cli
 from prospect_rl.experiments.reports import records
-from prospect_rl.experiments.run import checkpoint, driver, durable, machine
+from prospect_rl.experiments.run import checkpoint, durable, machine
 from prospect_rl.experiments.run.folder import Folder
 from prospect_rl.experiments.sweeps.job import Job
 from tests import toy_runs
+from tests.crashes import CrashError, crash_at, save_always
 
 ENDED = ("run.json", "metrics.jsonl", "report.npz", "result.json")
 
 
-class CrashError(Exception):
-    pass
-
-
 @pytest.fixture
-def fine(monkeypatch):
-    """A checkpoint after every iteration, however long it takes."""
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
+def fine(fine, monkeypatch):
+    """A checkpoint after every iteration, and nothing else that writes."""
     monkeypatch.setattr("prospect_rl.experiments.run.lock.BEAT", 600.0)  # the lock's own thread writes too
 
 
@@ -42,18 +36,11 @@ def calm(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     """A run that was killed at iteration 30 of 40, after three of its four rows."""
-
-    def crash(told):
-        if told["iteration"] == 30:
-            raise CrashError
-
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "SAVE_EVERY", 0.0)
-        patch.setattr(driver, "SAVE_SHARE", float("inf"))
-        patch.setattr(driver, "GROWTH", 1)
+        save_always(patch)
         with pytest.raises(CrashError):
-            toy_runs.run("batches", folder, progress=crash)
+            toy_runs.run("batches", folder, progress=crash_at([30]))
     return folder
 
 

@@ -13,36 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from prospect_rl.experiments.run import checkpoint, driver
+from prospect_rl.experiments.run import checkpoint
 from prospect_rl.experiments.run.callbacks import SaveBest, best_folder
 from prospect_rl.experiments.run.lock import EXPIRY, Busy, Lock, namespace, owner_alive, started, this_process
 from tests import toy_runs
+from tests.crashes import CrashError, crash_at, start, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
-
-
-class CrashError(Exception):
-    pass
-
-
-def crash_at(iterations):
-    """A progress callback that fails at these iterations, each once."""
-    left = list(iterations)
-
-    def progress(told):
-        if left and told["iteration"] >= left[0]:
-            left.pop(0)
-            raise CrashError
-
-    return progress
-
-
-@pytest.fixture
-def fine(monkeypatch):
-    """A checkpoint after every iteration, however long it takes."""
-    monkeypatch.setattr(driver, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(driver, "SAVE_SHARE", float("inf"))
-    monkeypatch.setattr(driver, "GROWTH", 1)
 
 
 @pytest.fixture(scope="module")
@@ -181,23 +158,6 @@ def test_what_is_no_larger_budget_is_refused_in_one_line(calm, tmp_path):
 
 
 # --- processes ---------------------------------------------------------------------------------------
-
-
-def start(case, folder, pause=0.03):
-    command = [sys.executable, "-m", "tests.toy_runs", case, str(folder), str(pause)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_checkpoint(process, folder, after):
-    """Until there is a checkpoint later than iteration `after`; gives its iteration, None if the run has ended."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (found := checkpoint.steps(folder / "checkpoints")) and int(found[-1].name) > after:
-            return int(found[-1].name)
-        time.sleep(0.01)
-    assert process.poll() == 0, f"no further checkpoint: {process.communicate()}"
-    return None
 
 
 def kill_often(case, folder, kills, seed):

@@ -59,8 +59,9 @@ EXPERIMENT = Experiment(
         TASKS[:2], seeds=1, budget=2048, evals=2, eval_episodes=4, env_fields=banks(TASKS[:2], 64),
     ),
     repro=Tier(
-        explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS, seeds=5, budget=303_104, evals=37,
-        eval_episodes=32, env_fields=banks(TASKS),
+        explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS,
+        seeds=dict.fromkeys(("ppo", "count", "rnd", "icm", "noveld", "ride", "random"), 5) | {"ppo": 85, "noveld": 85},
+        budget=303_104, evals=37, eval_episodes=32, env_fields=banks(TASKS), seen=5,
     ),
     paper=Tier(
         explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS, seeds=5, budget=1_003_520, evals=49,

@@ -58,8 +58,9 @@ EXPERIMENT = Experiment(
         seeds=1, budget=2048, evals=2, eval_episodes=2, env_fields=banks(TASKS[2:], 64),
     ),
     repro=Tier(
-        explorers(("ppo", "count", "noveld", "ride")), TASKS, seeds=3, budget=1_998_848, evals=61, eval_episodes=32,
-        env_fields=banks(TASKS),
+        explorers(("ppo", "count", "noveld", "ride")), TASKS,
+        seeds={"ppo": 60, "count": 40, "noveld": 60, "ride": 3, "random": 3}, budget=1_998_848, evals=61,
+        eval_episodes=32, env_fields=banks(TASKS), seen=3,
     ),
     paper=Tier(
         explorers(("ppo", "count", "rnd", "icm", "noveld", "ride")), TASKS + MORE + STRETCH, seeds=5,

@@ -38,7 +38,8 @@ EXPERIMENT = Experiment(
         eval_episodes=2, env_fields=banks(TASK, 64),
     ),
     repro=Tier(
-        agents(), TASK, seeds=3, budget=1_998_848, evals=61, eval_episodes=32, env_fields=banks(TASK),
+        agents(), TASK, seeds={"ppo": 60, "ppo_gru": 60, "noveld_gru": 3, "random": 3}, budget=1_998_848, evals=61,
+        eval_episodes=32, env_fields=banks(TASK), seen=3,
     ),
     paper=Tier(agents(), TASK, seeds=5, budget=10_002_432, evals=99, eval_episodes=32, env_fields=banks(TASK)),
     claims=(

@@ -65,8 +65,9 @@ def beside(percent: int, name: str = "K3") -> Claim:
 
 
 RUN = Tier(
-    learners(SHORT, PERCENTS), (LARGE,), seeds=5, budget=SHORT, evals=10, eval_episodes=EPISODES,
-    datasets=subsets(data, PERCENTS),
+    learners(SHORT, PERCENTS), (LARGE,),
+    seeds=dict.fromkeys(learners(SHORT, PERCENTS), 5) | {"cde_100": 40, "optidice_100": 40}, budget=SHORT, evals=10,
+    eval_episodes=EPISODES, datasets=subsets(data, PERCENTS), seen=5,
 )  # fmt: skip
 
 EXPERIMENT = Experiment(

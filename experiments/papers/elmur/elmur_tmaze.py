@@ -143,8 +143,8 @@ def wide() -> Tier:
 
 
 OWN = "our reading of the method (docs/methods/elmur.md)"
-MORE_SEEDS = {"bc_mlp": 40, "transformer": 32}
-"""Agents whose success is claimed to be that of a guess, which four seeds cannot show."""
+MORE_SEEDS = {"bc_mlp": 40, "transformer": 32, "bptt12_.79": 20, "rmt": 20, "rate": 20}
+"""Agents of claims that four seeds cannot decide: those whose success is that of a guess, and those of `ahead`."""
 
 EXPERIMENT = Experiment(
     name="elmur_tmaze",
