@@ -82,9 +82,12 @@ def test_bad_fields_are_one_line():
 
 @pytest.mark.slow
 def test_it_learns_to_reverse(tmp_path):
-    agent = TextPPO(**TINY | {"prompts": 64, "width": 32, "ffn": 64}, cold=60, learning_rate=3e-3, kl=0.02)
-    run = Run(agent, "text/reverse", (("length", 2),), budget=64 * 200, evals=4, eval_episodes=128)
-    assert train_run(run, out=tmp_path / "run").rows[-1]["eval/success"] > 0.9
+    """From a cold start after which about half of the answers are right."""
+    fields = TINY | {"prompts": 64, "width": 32, "ffn": 64}
+    agent = TextPPO(**fields, cold=40, learning_rate=1e-3, kl=0.02)
+    run = Run(agent, "text/reverse", (("length", 2),), budget=64 * 240, evals=6, eval_episodes=128)
+    found = [row["eval/success"] for row in train_run(run, out=tmp_path / "run").rows]
+    assert found[0] < 0.7 and found[-1] > 0.8
 
 
 def test_it_learns_outside_texts_too():
