@@ -91,7 +91,7 @@ def taps(pixels: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(first, 1 - share), (second, share)]
 
 
-def disc(x: Array, y: Array, at: Sequence[Array | float], radius: float) -> Array:
+def disc(x: Array | np.ndarray, y: Array | np.ndarray, at: Sequence[Array | float] | Array, radius: float) -> Array:
     """Mark the pixels nearer to `at` (x, y) than `radius`, bool [n, n]."""
     return jnp.square(x - at[0]) + jnp.square(y - at[1]) < radius**2
 
