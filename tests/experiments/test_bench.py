@@ -31,7 +31,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module.measure = lambda: {"speed": 10.0, "seconds": 1.5, "other": 7.0}
     monkeypatch.setitem(sys.modules, "fake_bench", module)
     monkeypatch.setattr(bench, "BENCHES", {"fake": "fake_bench"})
-    monkeypatch.setattr(bench, "version", lambda name: "1.2.3")
+    monkeypatch.setattr(bench, "version_of", lambda name: "1.2.3")
     return module
 
 

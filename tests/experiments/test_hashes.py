@@ -7,6 +7,7 @@ import pytest
 from prospect_rl.experiments.register import EXPERIMENTS, load
 from prospect_rl.experiments.reports import defaults
 from prospect_rl.experiments.reports.tables_csv import read_csv
+from prospect_rl.experiments.run.device import KINDS
 from prospect_rl.experiments.sweeps.job import plan
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -23,9 +24,9 @@ def test_tables_are_of_experiments_that_there_are():
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name != "defaults"])
 def test_the_runs_of_an_experiment_keep_their_hashes(name, tmp_path):
-    planned = {
-        (job.env, job.label, job.hash) for tier in load(name).tiers for job in plan(load(name), tier, root=tmp_path)
-    }
+    one = load(name)
+    jobs = [job for kind in KINDS for tier in one.tiers for job in plan(one, tier, root=tmp_path, device=kind)]
+    planned = {(job.env, job.label, job.hash) for job in jobs}
     assert committed(name) <= planned
 
 
