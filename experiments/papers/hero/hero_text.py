@@ -53,7 +53,7 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=tier(
-        ("verifier", "hero"), 8, 0, 0,
+        ("hero",), 8, 0, 0,
         {"cold": 4, "fit": 4, "prompts": 8, "group": 4, "layers": 2, "width": 32, "ffn": 64, "model_width": 16},
         seeds=1, evals=2, eval_episodes=32, env_fields={ENV: {"length": 3}},
     ),

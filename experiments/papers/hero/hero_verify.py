@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=tier(
-        REGIMES[1:2], ("verifier", "hero"), 8,
+        REGIMES[1:2], ("hero",), 8,
         {"cold": 4, "fit": 4, "prompts": 8, "group": 4, "layers": 2, "width": 32, "ffn": 64, "model_width": 16},
         seeds=1, evals=2, eval_episodes=32, env_fields={REGIMES[1]: {"length": 3}},
     ),
