@@ -98,7 +98,10 @@ EXPERIMENT = Experiment(
     ),
     source="ours, after HERO, 2025, arXiv 2510.07242; tasks of MiniGrid (Chevalier-Boisvert et al. 2023) and Gymnasium",
     smoke=tier(
-        {"hero": learners(**SMALL)["hero"], "ppo": PPO(num_envs=8, length=32, minibatches=4, hidden=(16,), encoding=16)},
+        {
+            "hero": learners(**SMALL)["hero"],
+            "ppo": PPO(num_envs=8, length=32, minibatches=4, hidden=(16,), encoding=16),
+        },
         (DOORKEY,), 0.02, seeds=1, evals=2, eval_episodes=4, env_fields={DOORKEY: {"levels": 16}},
     ),
     repro=tier(learners(), tuple(STEPS), seeds=5, evals=20, eval_episodes=128),
