@@ -32,7 +32,7 @@ from prospect_rl.agents.api import (
     hyper,
 )
 from prospect_rl.agents.language import grpo_data
-from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, mean_over, rows_of, speaks
+from prospect_rl.agents.language.grpo_data import Behaviour, Extras, Rows, State, losses, mean_over, rows_of, speaks
 from prospect_rl.agents.nn.actor_critic import ActorCritic, actor_critic, replay
 from prospect_rl.agents.nn.decoder import Decoder
 from prospect_rl.agents.nn.encoder import blank
@@ -148,6 +148,11 @@ class GRPO(Sampled):
         return self.spec is not None and speaks(self.spec)
 
     @property
+    def cold_start(self) -> int:
+        """Number of iterations of cold start in this environment: none outside text tasks."""
+        return self.cold if self.text else 0
+
+    @property
     def network(self) -> Decoder | ActorCritic:
         """The decoder, or the network of PPO (whose value is not used)."""
         if not self.text:
@@ -185,7 +190,7 @@ class GRPO(Sampled):
 
     def phase(self, state: State) -> Array | int:
         """0 during the cold start, then 1; always 0 if `cold` is."""
-        return (state.updates >= (self.cold if self.text else 0)).astype(jnp.int32) if self.cold else 0
+        return (state.updates >= self.cold_start).astype(jnp.int32) if self.cold else 0
 
     def explore(self, state: State, key: Key, phase: int = 0) -> tuple[Behaviour, Array]:
         """The policy with sampled actions."""
@@ -214,7 +219,7 @@ class GRPO(Sampled):
     def learn(self, state: State, data: Episodes, key: Key, phase: int = 0) -> tuple[State, Figures]:
         """Passes over the episodes in minibatches; of the cold start on what the expert says, else on advantages."""
         k_rewards, k_passes = jax.random.split(key)
-        cold = self.text and self.cold > 0 and phase == 0
+        cold = self.cold_start > 0 and phase == 0
         reward, variant, figures = self.rewards(state, data, k_rewards)
         rows, loss = self.rows(state, data, reward), self.imitation if cold else self.loss
 
@@ -259,7 +264,7 @@ class GRPO(Sampled):
         outputs, values = self.outputs(params, rows.obs, rows.first)
         policy, zero = Categorical(outputs), jnp.zeros(())
         loss = -self.mean(policy.log_prob(rows.expert), rows)
-        figures = self.losses(loss, self.mean(policy.entropy(), rows), zero, zero)
+        figures = losses(loss, self.mean(policy.entropy(), rows), zero, zero)
         return loss + self.loss_of_values(values, rows), figures
 
     def loss(self, params: Tree, cold: Tree, rows: Rows) -> tuple[Array, Figures]:
@@ -275,7 +280,7 @@ class GRPO(Sampled):
         total = loss - self.entropy * entropy + self.loss_of_values(values, rows)
         total += self.loss_of_distance(cold, change, rows)
         clipped = self.mean((near != ratio).astype(jnp.float32), rows)
-        return total, self.losses(loss, entropy, clipped, self.mean(ratio - 1 - change, rows))
+        return total, losses(loss, entropy, clipped, self.mean(ratio - 1 - change, rows))
 
     def loss_of_values(self, values: Array, rows: Rows) -> Array | float:
         """What a subclass with a value function adds to the loss; nothing here."""
@@ -292,9 +297,3 @@ class GRPO(Sampled):
     def mean(self, x: Array, rows: Rows) -> Array:
         """The mean [] of x [B, T] over the steps that count."""
         return mean_over(x, rows.mine, self.mean_over)
-
-    def losses(self, loss: Array, entropy: Array, clipped: Array, kl: Array) -> Figures:
-        """Metrics of a gradient step."""
-        return {
-            "learn/loss_policy": loss, "learn/entropy": entropy, "learn/clipped": clipped, "learn/kl": kl,
-        }  # fmt: skip

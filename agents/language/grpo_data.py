@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -11,6 +12,7 @@ from flax import struct
 from prospect_rl.agents.api import Array, Discrete, Episodes, Spec, Tree
 from prospect_rl.agents.ops.groups import mixed, over, shares
 from prospect_rl.agents.ops.minibatches import Figures
+from prospect_rl.agents.ops.returns import advantages
 
 WINDOW = 10
 """Number of iterations over which the share of groups without a right member is averaged."""
@@ -117,6 +119,27 @@ def mean_over(x: Array, mine: Array, kind: Literal["tokens", "episodes"]) -> Arr
     if kind == "tokens":
         return jnp.sum(x * mine) / jnp.maximum(jnp.sum(mine), 1)
     return jnp.mean(jnp.sum(x * mine, axis=1) / jnp.maximum(jnp.sum(mine, axis=1), 1))
+
+
+def credits(
+    paid: Array, value: Array, last: Array, mean: Callable[[Array], Array], *, gamma: float, lam: float
+) -> tuple[Array, Array]:
+    """(standardised advantages, targets of the values) of rewards, values and last steps, all [B, T].
+
+    mean: the mean [] over the steps that count.
+    """
+    each = (paid, value, jnp.roll(value, -1, axis=1), last, jnp.zeros_like(last))
+    credit = advantages(*(x.T for x in each), gamma=gamma, lam=lam).T
+    centre = mean(credit)
+    spread = jnp.sqrt(mean((credit - centre) ** 2))
+    return (credit - centre) / (spread + 1e-8), credit + value
+
+
+def losses(loss: Array, entropy: Array, clipped: Array, kl: Array) -> Figures:
+    """Metrics of a gradient step."""
+    return {
+        "learn/loss_policy": loss, "learn/entropy": entropy, "learn/clipped": clipped, "learn/kl": kl,
+    }  # fmt: skip
 
 
 def group_figures(truth: Array, verdicts: Array, reward: Array, advantage: Array) -> Figures:

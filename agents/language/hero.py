@@ -24,7 +24,7 @@ import optax
 from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Rollouts, Spec, Tree, hyper
 from prospect_rl.agents.language import reward_model
 from prospect_rl.agents.language.grpo import GRPO
-from prospect_rl.agents.language.grpo_data import State
+from prospect_rl.agents.language.grpo_data import State, losses
 from prospect_rl.agents.language.reward_model import Judge, Weighing
 from prospect_rl.agents.ops import groups
 from prospect_rl.agents.ops.minibatches import Figures
@@ -106,9 +106,9 @@ class HERO(GRPO):
 
     def phase(self, state: State) -> Array:
         """0 during the cold start, then 2 while the reward model is learned, then 1."""
-        cold, fit = self.cold if self.text else 0, self.fit if self.learns_model else 0
-        later = jnp.where(state.updates < cold + fit, 2, 1)
-        return jnp.where(state.updates < cold, 0, later).astype(jnp.int32)
+        fit = self.fit if self.learns_model else 0
+        later = jnp.where(state.updates < self.cold_start + fit, 2, 1)
+        return jnp.where(state.updates < self.cold_start, 0, later).astype(jnp.int32)
 
     # --- the reward model ----------------------------------------------------------------------------
 
@@ -178,7 +178,11 @@ class HERO(GRPO):
     def rewards(self, state: State, data: Episodes, key: Key) -> tuple[Array, Judge, Figures]:
         """The rewards [P, N], the judge with its new running mean, and how good the reward model is."""
         judge: Any = state.variant
-        right, scores = self.verdicts(data), self.scores(judge, data, key)
+        return self._by(judge, data, self.scores(judge, data, key))
+
+    def _by(self, judge: Judge, data: Episodes, scores: Array) -> tuple[Array, Judge, Figures]:
+        """`rewards` by the reward model's scores [P, N]."""
+        right = self.verdicts(data)
         spreads = groups.spread(scores)
         usual = jnp.where(judge.spread > 0, judge.spread, jnp.mean(spreads))  # the first batch has its own
         weights = groups.hero_weight(spreads, usual, least=self.least, most=self.most, steep=self.steep)
@@ -219,24 +223,23 @@ class HERO(GRPO):
         else:
             k_fit, k_rewards = jax.random.split(key)
             judge, loss = self.fitted(state.variant, data, k_fit)
-            now = replace(state, variant=replace(judge, spread=zero))  # its scores still change
-            reward, _, figures = self.rewards(now, data, k_rewards)
-            state, found = self.counted(now, data, reward)
-            judge = self._counted(now, data, k_rewards)
-            figures |= found | self.losses(zero, zero, zero, zero)
+            judge = replace(judge, spread=zero)  # its scores still change
+            scores = self.scores(judge, data, k_rewards)
+            reward, _, figures = self._by(judge, data, scores)
+            judge = self._counted(judge, data, scores, state.updates)
+            state, found = self.counted(state, data, reward)
+            figures |= found | losses(zero, zero, zero, zero)
         return replace(state, variant=judge), figures | {"learn/loss_model": loss} | self._known(judge)
 
     def _weighed(self, judge: Judge, change: Array) -> Judge:
         known = judge.weighing
         return replace(judge, weighing=Weighing(jnp.maximum(known.most, change), known.total + change, known.count + 1))
 
-    def _counted(self, state: State, data: Episodes, key: Key) -> Judge:
+    def _counted(self, judge: Judge, data: Episodes, scores: Array, updates: Array) -> Judge:
         """The judge after the answers of an iteration in the second half of the comparisons."""
-        judge: Any = state.variant
-        truth, scores = self.grouped(data.info["success"]), self.scores(judge, data, key)
-        yes = scores > jnp.mean(scores) + YES
+        truth, yes = self.grouped(data.info["success"]), scores > jnp.mean(scores) + YES
         found = jnp.stack([reward_model.counts(truth, self.verdicts(data)), reward_model.counts(truth, yes)])
-        late = state.updates >= (self.cold if self.text else 0) + self.fit // 2
+        late = updates >= self.cold_start + self.fit // 2
         return replace(judge, answers=judge.answers + jnp.where(late, found, 0.0))
 
     def _known(self, judge: Judge) -> Figures:

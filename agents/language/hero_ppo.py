@@ -15,9 +15,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from prospect_rl.agents.api import Array, DefaultRun, Episodes, hyper
-from prospect_rl.agents.language.grpo_data import Rows, State
+from prospect_rl.agents.language.grpo_data import Rows, State, credits
 from prospect_rl.agents.language.hero import HERO
-from prospect_rl.agents.ops.returns import advantages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +39,9 @@ class HeroPPO(HERO):
         value = self.outputs(state.params, rows.obs, rows.first)[1]
         last = jnp.arange(value.shape[1]) == data.length - 1  # [B, T], of lengths [B, 1]
         paid = jnp.where(last, reward.reshape(-1, 1), 0.0)
-        each = (paid, value, jnp.roll(value, -1, axis=1), last, jnp.zeros_like(last))
-        credit = advantages(*(x.T for x in each), gamma=self.gamma, lam=self.lam).T
-        mean = self.mean(credit, rows)
-        spread = jnp.sqrt(self.mean((credit - mean) ** 2, rows))
-        return replace(rows, advantage=(credit - mean) / (spread + 1e-8), target=credit + value)
+        mean = lambda x: self.mean(x, rows)  # noqa: E731
+        advantage, target = credits(paid, value, last, mean, gamma=self.gamma, lam=self.lam)
+        return replace(rows, advantage=advantage, target=target)
 
     def loss_of_values(self, values: Array, rows: Rows) -> Array:
         """The squared error of the values."""

@@ -24,7 +24,6 @@ from prospect_rl.agents.api import Array, DefaultRun, Episodes, Key, Tree, hyper
 from prospect_rl.agents.language import grpo_data
 from prospect_rl.agents.language.grpo import GRPO
 from prospect_rl.agents.ops.minibatches import Figures
-from prospect_rl.agents.ops.returns import advantages
 
 
 @struct.dataclass
@@ -104,7 +103,7 @@ class TextPPO(GRPO):
         """Passes over the episodes, then the next weight of the divergence from the cold start, which has none."""
         found: tuple[Any, Figures] = super().learn(state, data, key, phase)
         after, figures = found
-        if self.text and self.cold > 0 and phase == 0:
+        if self.cold_start and phase == 0:
             return after, figures | {"start/away": jnp.zeros(()), "start/weight": state.weight}
         weight = adapted(
             state.weight, figures["start/away"], len(data.returns), target=self.kl_target, horizon=self.kl_horizon
@@ -120,13 +119,9 @@ class TextPPO(GRPO):
             start = self.policy(state.cold, self.outputs(state.cold, rows.obs, rows.first)[0])
             away = jnp.where(mine, rows.log_prob - start.log_prob(rows.choice), 0.0)
         paid = jnp.where(mine, reward - state.weight * away, 0.0)
-        last = last_of(mine)
-        each = (paid, value, jnp.roll(value, -1, axis=1), last, jnp.zeros_like(last))
-        credit = advantages(*(x.T for x in each), gamma=self.gamma, lam=self.lam).T
-        mean = self.mean(credit, rows)
-        spread = jnp.sqrt(self.mean((credit - mean) ** 2, rows))
-        found = vars(rows) | {"advantage": (credit - mean) / (spread + 1e-8), "target": credit + value}
-        return Rows(**found, value=value, away=away)
+        mean = lambda x: self.mean(x, rows)  # noqa: E731
+        advantage, target = grpo_data.credits(paid, value, last_of(mine), mean, gamma=self.gamma, lam=self.lam)
+        return Rows(**vars(rows) | {"advantage": advantage, "target": target}, value=value, away=away)
 
     def counted(self, state: State, data: Episodes, reward: Array) -> tuple[State, Figures]:
         """(state after one more iteration, metrics of its groups) with all that an episode was paid as its reward."""

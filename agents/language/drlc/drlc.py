@@ -86,7 +86,7 @@ class DRLC(TextPPO):
         """The share of the critic's rewards that is still paid."""
         if not self.anneal:
             return 1.0
-        return jnp.clip(1 - (state.updates - (self.cold if self.text else 0)) / self.anneal, 0, 1)
+        return jnp.clip(1 - (state.updates - self.cold_start) / self.anneal, 0, 1)
 
 
 def scripted(good: Array, bad: Array, mine: Array, key: Key, true_rate: float, false_rate: float) -> Critique:
