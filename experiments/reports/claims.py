@@ -236,7 +236,11 @@ def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None 
 
     A side that has none there has those of the other kind.
     """
-    kind, rows = kinds.for_claim(rows, cells_of(claim))
+    return _sides(claim, kinds.for_claim(rows, cells_of(claim)), tier)
+
+
+def _sides(claim: Claim, chosen: kinds.Chosen, tier: Tier | None) -> list[Side]:
+    kind, rows, _ = chosen
 
     def of(label: str) -> Side:
         planned = tier.seeds_of(label, kind) if tier else 0
@@ -249,12 +253,10 @@ def sides_of(claim: Claim, rows: Sequence[Mapping[str, Any]], tier: Tier | None 
 
 def judge(claim: Claim, rows: Sequence[Mapping[str, Any]], *, budget: int, tier: Tier | None = None) -> Verdict:
     """Test a claim with the summary rows of a tier whose runs had this budget."""
-    cells = set(cells_of(claim))
-    used = kinds.for_claim(rows, cells)[1]
-    left_out = [row for row in rows if kinds.cell_of(row) in cells and not any(row is one for one in used)]
-    apart = len({kinds.kind_of(row) for row in used}) > 1
-    verdict = _judged(claim, sides_of(claim, rows, tier), budget, tier)
-    return replace(verdict, others=kinds.in_words(left_out), apart=apart)
+    chosen = kinds.for_claim(rows, cells_of(claim))
+    verdict = _judged(claim, _sides(claim, chosen, tier), budget, tier)
+    apart = len({kinds.kind_of(row) for row in chosen.rows}) > 1
+    return replace(verdict, others=kinds.in_words(chosen.others), apart=apart)
 
 
 def _judged(claim: Claim, sides: Sequence[Side], budget: int, tier: Tier | None) -> Verdict:

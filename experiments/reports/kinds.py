@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from prospect_rl.experiments.run.device import KINDS
 
@@ -54,8 +54,19 @@ def chosen(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> str:
     return max(KINDS, key=worth)
 
 
-def for_claim(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> tuple[str, list[Any]]:
-    """(the kind of device that a comparison of these cells has, their rows on it).
+class Chosen(NamedTuple):
+    """The rows of a comparison."""
+
+    kind: str
+    """The kind of device of the comparison."""
+    rows: list[Any]
+    """The rows of its cells that it has."""
+    others: list[Any]
+    """Those that it leaves out."""
+
+
+def for_claim(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> Chosen:
+    """The rows of a comparison of these cells, on one kind of device.
 
     A cell with too few seeds for a verdict on that kind has those of the other one, if these are more: rounding is
     little beside what seeds differ by.
@@ -65,7 +76,10 @@ def for_claim(rows: Iterable[Mapping[str, Any]], cells: Iterable[Cell]) -> tuple
     kind, counts = chosen(mine, cells), Counter((kind_of(row), *cell_of(row)) for row in mine)
     (other,) = {*KINDS} - {kind}
     elsewhere = {cell for cell in cells if counts[kind, *cell] < min(LEAST_SEEDS, counts[other, *cell])}
-    return kind, [row for row in mine if (kind_of(row) == kind) != (cell_of(row) in elsewhere)]
+    parts: tuple[list[Any], list[Any]] = [], []
+    for row in mine:
+        parts[(kind_of(row) == kind) == (cell_of(row) in elsewhere)].append(row)
+    return Chosen(kind, *parts)
 
 
 def of_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -151,8 +151,10 @@ class Tables:
         Curves, which do not tell seeds apart, are those of the tables with more seeds in the cell.
         """
         planned, mine, theirs = {job.hash for job in jobs}, _by_cell(self.summary), _by_cell(before.summary)
-        whole = {cell for cell, rows in theirs.items() if all(row["hash"] in planned for row in rows)}
-        kept = {cell for cell in whole if len(theirs[cell]) > len(mine.get(cell, ()))}
+        kept = {
+            cell for cell, rows in theirs.items()
+            if len(rows) > len(mine.get(cell, ())) and all(row["hash"] in planned for row in rows)
+        }  # fmt: skip
         order = [(*cell, kind) for cell in dict.fromkeys((job.env, job.label) for job in jobs) for kind in KINDS]
         summary = [
             row for cell in order for row in _joined(mine.get(cell, []), theirs.get(cell, []), cell in kept, planned)

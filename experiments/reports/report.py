@@ -235,7 +235,7 @@ def bound_of(claim: Claim) -> str:
 
 
 DEVICES_NOTE = (
-    "- Devices: runs were on cores, except where a number of seeds names another device. A claim, a figure and a table "
+    "runs were on cores, except where a number of seeds names another device. A claim, a figure and a table "
     "have seeds on one kind of device, CPU or GPU, for all their agents: the kind on which the agent with fewest seeds "
     "has more. A claim names the seeds on the other kind, which it leaves out; where no kind has seeds of both its "
     "sides, each has its own, and the claim says so."
@@ -252,7 +252,7 @@ def _facts(experiment: Experiment, tier: str, rows: Sequence[Row]) -> str:
         f"- Command: `make {experiment.name} TIER={tier}`",
         f"- Newest result: {max(row['date'] for row in rows)}; {number(minutes)} wall minutes{where}.",
         *(f"- Versions: {versions}" for versions in sorted({row["versions"] for row in rows})),
-        *([DEVICES_NOTE] if devices_in(rows) else []),
+        *([f"- Devices: {DEVICES_NOTE}"] if devices_in(rows) else []),
     ]
     return "\n".join(lines)
 

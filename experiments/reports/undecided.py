@@ -76,27 +76,16 @@ def page(results: Path = RESULTS) -> str:
 def _line(one: Judged, experiment: Experiment, rows: Sequence[Row], results: Path) -> tuple[float, list[str]]:
     """(cost, cells of the table) of a claim."""
     claim = one.claim
-    kind, rows = kinds.for_claim(rows, cells_of(claim))
+    kind, rows, _ = kinds.for_claim(rows, cells_of(claim))
     sides = sides_of(claim, rows)
     labels, needed = [one.label for one in sides], seeds_needed(claim, sides)
     each = [minutes_a_seed(rows, env, label) for env in claim.envs for label in labels]
     cost = sum(each) * needed if needed else math.inf
-    tier = tier_of(results / one.experiment)
-    command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}" + (
-        "`" if kind == "cpu" else f" --device {kind}`"
-    )
+    tier, device = tier_of(results / one.experiment), "" if kind == "cpu" else f" --device {kind}"
+    command = f"`prospect run {one.experiment} --tier {tier} --agents {','.join(labels)}{device}`"
     name, seeds = f"[{one.experiment}]({one.experiment}/README.md)", str(needed) if needed else f"above {SIZES[-1]}"
-    said = f"{claim.name}: {one.text}"
-    return cost, [
-        name,
-        said,
-        one.figures,
-        one.interval,
-        bound_of(claim),
-        seeds,
-        number(cost) if needed else "–",
-        command,
-    ]
+    said, minutes = f"{claim.name}: {one.text}", number(cost) if needed else "–"
+    return cost, [name, said, one.figures, one.interval, bound_of(claim), seeds, minutes, command]
 
 
 def write(results: Path = RESULTS) -> Path:

@@ -71,7 +71,7 @@ def _facts(results: Results) -> Html:
         ("Tier", f"{results.tier_name}: {finished(results.experiment, results.tier_name, rows)}"),
         ("Command", element("code", f"make {name} TIER={results.tier_name}")),
         ("Newest result", f"{max(row['date'] for row in rows)}; {number(minutes)} wall minutes, one core a run"),
-        *([("Devices", DEVICES_NOTE.removeprefix("- Devices: "))] if devices_in(rows) else []),
+        *([("Devices", DEVICES_NOTE)] if devices_in(rows) else []),
         *(("Versions", versions) for versions in sorted({row["versions"] for row in rows})),
     ])  # fmt: skip
 
