@@ -148,7 +148,8 @@ class Tier:
         ):
             if strange := set(per) - keys:
                 raise ValueError(f"{name} names {sorted(strange)}, which the tier does not have")
-        _ = [self.budget_of(env, label) for env in self.envs for label in self.agents]  # raises where there is none
+        for env in self.envs:
+            self.budgets_in(env)  # raises where there is none
 
     def seeds_of(self, label: str, device: str = "cpu") -> int:
         """Number of seeds of an agent on a kind of device."""
@@ -165,6 +166,10 @@ class Tier:
         if isinstance(found := found.get(env) if isinstance(found, Mapping) else found, int):
             return found
         raise ValueError(f"budget names neither {label} nor {env}: {label} has none in {env}")
+
+    def budgets_in(self, env: str) -> tuple[int, ...]:
+        """The budgets of all agents in an environment, each once."""
+        return tuple(dict.fromkeys(self.budget_of(env, label) for label in self.agents))
 
     def agent_of(self, label: str, env: str) -> Agent:
         """The agent of a label in an environment, with the fields that follow from its spec."""

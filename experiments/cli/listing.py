@@ -14,7 +14,7 @@ from prospect_rl.agents.api import wants_of
 from prospect_rl.envs.api import Drawing, Spec
 from prospect_rl.envs.names import unknown
 from prospect_rl.experiments import terminal
-from prospect_rl.experiments.api import Experiment, Tier
+from prospect_rl.experiments.api import Experiment
 from prospect_rl.experiments.options import Option, options_of, show
 from prospect_rl.experiments.register import EXPERIMENTS, load
 
@@ -125,7 +125,7 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
         {
             "tier": name, "agents": ", ".join(tier.agents), "environments": ", ".join(tier.envs),
             "seeds": ", ".join(dict.fromkeys(str(tier.seeds_of(label)) for label in tier.agents)),
-            "budget": ", ".join(" or ".join(_budgets(tier, env)) for env in tier.envs),
+            "budget": ", ".join(" or ".join(f"{x:,}" for x in tier.budgets_in(env)) for env in tier.envs),
         }
         for name, tier in one.tiers.items()
     ]  # fmt: skip
@@ -144,11 +144,6 @@ def _experiment_facts(one: Experiment) -> dict[str, str | Rows]:
         facts["search"] = f"of {search.label} in {search.env}, {search.trials} trials of {search.budget:,}"
         facts["space"] = [{"field": name, "domain": str(domain)} for name, domain in search.space.items()]
     return facts
-
-
-def _budgets(tier: Tier, env: str) -> list[str]:
-    """The budgets of the agents in an environment, each once."""
-    return list(dict.fromkeys(f"{tier.budget_of(env, label):,}" for label in tier.agents))
 
 
 def print_rows(where: Console, rows: Rows) -> None:

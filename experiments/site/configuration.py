@@ -53,7 +53,7 @@ def _settings(name: str, ours: Tier, paper: Tier) -> Html:
 
 def _budget(tier: Tier, env: str) -> int | tuple[int, ...]:
     """The budget in an environment, or all of them where agents have different ones."""
-    first, *others = dict.fromkeys(tier.budget_of(env, label) for label in tier.agents)
+    first, *others = tier.budgets_in(env)
     return (first, *others) if others else first
 
 
