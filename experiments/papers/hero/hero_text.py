@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from prospect_rl.agents import HERO
 from prospect_rl.experiments.api import Claim, Experiment, Tier
-from prospect_rl.experiments.papers.hero.common import ARMS, METRICS, PAPER_BUDGET, SOURCE, answers, arm
+from prospect_rl.experiments.papers.hero.common import ARMS, METRICS, PAPER, PAPER_BUDGET, SMOKE, SOURCE, arms
 
 ENV = "text/sort"
 UPDATES, FEW = 600, 181
@@ -17,16 +17,12 @@ SEEDS = dict.fromkeys(ARMS, 5) | {"hero_warm": 20, "verifier_warm": 20}
 TABLE = f"{SOURCE}, table 2, hard to verify: HERO 56.8 and 56.5, verifier 47.4 and 54.2, reward model 55.1 and 53.7"
 
 
-def tier(labels: tuple[str, ...], updates: int, few: int, warm: int, fields: dict[str, Any], **sizes: Any) -> Tier:
+def tier(labels: tuple[str, ...], updates: int, few: int, warm: int, fields: Mapping[str, Any], **sizes: Any) -> Tier:
     """Arms of so many updates each, and two that begin warm and have a few."""
-    agents = {label: arm(label, **fields) for label in labels}
-    budget = {label: answers(agent, updates) for label, agent in agents.items()}
+    agents, budget = arms(labels, updates, **fields)
     if few:
-        late: dict[str, HERO] = {
-            f"{label}_warm": arm(label, **{**fields, "cold": warm}) for label in ("hero", "verifier")
-        }
-        agents |= late
-        budget |= {label: answers(agent, few) for label, agent in late.items()}
+        for of, late in zip((agents, budget), arms(("hero", "verifier"), few, **{**fields, "cold": warm}), strict=True):
+            of |= {f"{label}_warm": x for label, x in late.items()}
     return Tier(agents, (ENV,), budget=budget, **sizes)
 
 
@@ -53,14 +49,11 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=tier(
-        ("hero",), 8, 0, 0,
-        {"cold": 4, "fit": 4, "prompts": 8, "group": 4, "layers": 2, "width": 32, "ffn": 64, "model_width": 16},
-        seeds=1, evals=2, eval_episodes=32, env_fields={ENV: {"length": 3}},
+        ("hero",), 8, 0, 0, SMOKE, seeds=1, evals=2, eval_episodes=32, env_fields={ENV: {"length": 3}},
     ),
     repro=tier(tuple(ARMS), UPDATES, FEW, WARM, {}, seeds=SEEDS, evals=20, eval_episodes=512, seen=5, gpu_seeds=20),
     paper=tier(
-        tuple(ARMS), 3000, 900, 120, {"cold": 80, "group": 16, "layers": 6, "width": 256, "heads": 8, "ffn": 768},
-        seeds=5, evals=30, eval_episodes=512, env_fields={ENV: {"length": 16}},
+        tuple(ARMS), 3000, 900, 120, PAPER, seeds=5, evals=30, eval_episodes=512, env_fields={ENV: {"length": 16}},
     ),
     claims=(
         claim(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prospect_rl.experiments.api import Experiment, Tier
-from prospect_rl.experiments.papers.hero.common import SOURCE, answers, arm
+from prospect_rl.experiments.papers.hero.common import PAPER, SMOKE, SOURCE, arms
 
 REGIMES = tuple(f"text/sort_{name}" for name in ("verifiable", "hard", "mixed"))
 LABELS = ("verifier", "rm", "mix", "gated", "hero")
 
 
-def tier(envs: tuple[str, ...], labels: tuple[str, ...], updates: int, fields: dict[str, Any], **sizes: Any) -> Tier:
+def tier(envs: tuple[str, ...], labels: tuple[str, ...], updates: int, fields: Mapping[str, Any], **sizes: Any) -> Tier:
     """Arms of so many updates each."""
-    agents = {label: arm(label, **fields) for label in labels}
-    return Tier(agents, envs, budget={label: answers(agent, updates) for label, agent in agents.items()}, **sizes)
+    agents, budget = arms(labels, updates, **fields)
+    return Tier(agents, envs, budget=budget, **sizes)
 
 
 EXPERIMENT = Experiment(
@@ -34,14 +35,12 @@ EXPERIMENT = Experiment(
     ),
     source=SOURCE,
     smoke=tier(
-        REGIMES[1:2], ("hero",), 8,
-        {"cold": 4, "fit": 4, "prompts": 8, "group": 4, "layers": 2, "width": 32, "ffn": 64, "model_width": 16},
-        seeds=1, evals=2, eval_episodes=32, env_fields={REGIMES[1]: {"length": 3}},
+        REGIMES[1:2], ("hero",), 8, SMOKE, seeds=1, evals=2, eval_episodes=32, env_fields={REGIMES[1]: {"length": 3}},
     ),
     repro=tier(REGIMES, LABELS, 600, {}, seeds=5, evals=20, eval_episodes=512),
     paper=tier(
-        REGIMES, LABELS, 3000, {"cold": 80, "group": 16, "layers": 6, "width": 256, "heads": 8, "ffn": 768},
-        seeds=5, evals=30, eval_episodes=512, env_fields={env: {"length": 16} for env in REGIMES},
+        REGIMES, LABELS, 3000, PAPER, seeds=5, evals=30, eval_episodes=512,
+        env_fields={env: {"length": 16} for env in REGIMES},
     ),
     metrics=(
         "eval/success", "unseen/success", "verifier/recall", "verifier/precision", "verifier/false_yes", "rm/recall",

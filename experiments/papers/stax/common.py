@@ -8,7 +8,7 @@ from typing import Any
 
 from prospect_rl.agents import Aurora, NoveltySearch, RandomSearch, Serene, Stax, Taxons, UntrainedStax
 from prospect_rl.agents.api import Agent
-from prospect_rl.experiments.api import Claim
+from prospect_rl.experiments.api import Claim, Tier
 from prospect_rl.experiments.papers.serene.common import PLACES
 
 SOURCE = "Paolo et al., Evolutionary Computation 32(3), arXiv 2111.01919"
@@ -23,6 +23,7 @@ BOUNDS = (
     "grey (smoke: 5 epochs, 1024 policies, 16 x 16)."
 )
 """What bounds the cost of training, which every page says."""
+ARM = "arm/redundant"
 SEEDS = {
     "stax": 10, "serene": 10, "taxons": 10, "untrained": 10, "untrained_official": 10, "redrawn": 5, "pixels": 5,
     "aurora": 5, "novelty_search": 5, "random_search": 5,
@@ -56,6 +57,19 @@ def beside(agents: Mapping[str, Agent], *labels: str, **fields: Any) -> dict[str
     """The agents with these labels, or all, with other fields, and random search."""
     made = {label: replace(agent, **fields) for label, agent in agents.items() if label in (labels or agents)}
     return made | {"random_search": RandomSearch()}
+
+
+def study(agents: Mapping[str, Agent], *few: str, without: str) -> dict[str, Any]:
+    """The three tiers of a study on the arm, the first of a few labels.
+
+    without: the field that is studied, which the agents set themselves in the paper's tier too.
+    """
+    official = {name: x for name, x in PAPER.items() if name != without}
+    return {
+        "smoke": Tier(beside(agents, *few, **SMOKE), (ARM,), seeds=1, budget=3000, evals=3),
+        "repro": Tier(beside(agents), (ARM,), seeds=5, budget=100_000, evals=50),
+        "paper": Tier(beside(agents, **official), (ARM,), seeds=15, budget=500_000),
+    }
 
 
 def best(areas: int, prefix: str) -> Callable[[Row], float]:

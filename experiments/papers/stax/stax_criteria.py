@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prospect_rl.agents import Stax
-from prospect_rl.experiments.api import Claim, Experiment, Tier
-from prospect_rl.experiments.papers.stax.common import BOUNDS, OWN, PAPER, SMOKE, SOURCE, beside, derived, metrics
+from prospect_rl.experiments.api import Claim, Experiment
+from prospect_rl.experiments.papers.stax.common import ARM, BOUNDS, OWN, SOURCE, derived, metrics, study
 
-ENV = "arm/redundant"
 NOVELTY = Stax(criterion="novelty")
 AGENTS = {
     "fronts": Stax(),
@@ -18,7 +17,6 @@ AGENTS = {
     "fronts_raw": Stax(input="raw"),
     "novelty_raw": replace(NOVELTY, input="raw"),
 }
-OFFICIAL = {name: x for name, x in PAPER.items() if name != "input"}
 
 EXPERIMENT = Experiment(
     name="stax_criteria",
@@ -30,13 +28,11 @@ EXPERIMENT = Experiment(
         f"which the spread of the features and the unexplained share show. {BOUNDS} Random search is the floor."
     ),
     source=SOURCE,
-    smoke=Tier(beside(AGENTS, "fronts", "novelty", **SMOKE), (ENV,), seeds=1, budget=3000, evals=3),
-    repro=Tier(beside(AGENTS), (ENV,), seeds=5, budget=100_000, evals=50),
-    paper=Tier(beside(AGENTS, **OFFICIAL), (ENV,), seeds=15, budget=500_000),
+    **study(AGENTS, "fronts", "novelty", without="input"),
     claims=(
         Claim(
             "S6", "On the arm STAX covers more by fronts of novelty and surprise than by novelty alone.", OWN,
-            "ledger/coverage", ENV, left="fronts", right="novelty", paper_budget=500_000, kind="check",
+            "ledger/coverage", ARM, left="fronts", right="novelty", paper_budget=500_000, kind="check",
         ),
     ),
     derived=derived(3),
