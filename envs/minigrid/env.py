@@ -38,6 +38,10 @@ class Bank:
         with jax.ensure_compile_time_eval():  # the first access may happen while a program is traced
             return jax.tree.map(jnp.asarray, self._make())
 
+    def number(self, key: Key) -> Array:
+        """Return the number [] of a level, drawn uniformly: the bias is below levels / 2^32."""
+        return jax.random.bits(key) % self.levels.t.shape[0]
+
     def tree_flatten(self) -> tuple[tuple[State], None]:
         """Return the levels as the only child, for JAX."""
         return (self.levels,), None
@@ -152,9 +156,8 @@ class MiniGrid(Env):
         if self.source == "generator" and generators.cheap(self.name):
             state = generators.level(self.name, key)
             return state, self.observe(state)
-        levels = self.bank.levels
-        number = jax.random.bits(key) % levels.t.shape[0]  # the bias is below levels / 2^32
-        state = jax.tree.map(lambda leaf: leaf[number], levels)
+        number = self.bank.number(key)
+        state = jax.tree.map(lambda leaf: leaf[number], self.bank.levels)
         return state, self.observe(state)
 
     def reset_if(self, needed: Array, key: Key) -> tuple[State, Tree]:

@@ -53,14 +53,15 @@ class Start:
 
 def table(level: Level) -> Table:
     """The table of a level as it begins."""
-    kind = kind_of(level.cells.astype(jnp.int32))
+    cells = level.cells.astype(jnp.int32)
+    kind = kind_of(cells)
     goal = jnp.argwhere(kind == GOAL, size=1)[0]
-    locked = (kind == DOOR) & (door_of(level.cells.astype(jnp.int32)) == LOCKED)
+    locked = (kind == DOOR) & (door_of(cells) == LOCKED)
     near = solve(*targets_and_costs(level))
-    colour = jnp.max(jnp.where(locked, colour_of(level.cells.astype(jnp.int32)), 0))
+    colour = jnp.max(jnp.where(locked, colour_of(cells), 0))
     armed = replace(level, carry=code(KEY, colour).astype(jnp.uint16))
-    cells = jnp.where(kind == KEY, EMPTY, level.cells).astype(jnp.uint16)
-    home = solve(*targets_and_costs(replace(armed, cells=cells)))
+    cleared = jnp.where(kind == KEY, EMPTY, level.cells).astype(jnp.uint16)
+    home = solve(*targets_and_costs(replace(armed, cells=cleared)))
     return Table(goal.astype(jnp.int32), home, jnp.where(jnp.any(locked), near, 0))
 
 
@@ -102,9 +103,8 @@ class Grid(Verified):
 
     def start(self, needed: Array, key: Key) -> tuple[Level, Tree, Start]:
         """Draw a level."""
-        levels, tables = self.task.bank.levels, self.tables.levels
-        number = jax.random.bits(key) % levels.t.shape[0]
-        level, known = jax.tree.map(lambda x: x[number], (levels, tables))
+        number = self.task.bank.number(key)
+        level, known = jax.tree.map(lambda x: x[number], (self.task.bank.levels, self.tables.levels))
         return level, self.task.observe(level), Start(known, left(known, level), distance(known, level))
 
     def judge(self, memory: Start, state: Level, step: Step, last: Array) -> tuple[Start, Array, Array, Array]:

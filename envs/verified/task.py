@@ -5,8 +5,8 @@
     progress   from 0 to 1, how much has been done, for judges of reward models
     proxy      from 0 to 1, a rating that can be high without progress
 
-A verdict is given when the episode ends. A subclass has a `task`, and says what is to be remembered of its start
-(`begin`) and how a step is judged (`judge`).
+A verdict is given when the episode ends. A subclass has an `inner` task, and says how it starts and what is to be
+remembered of that (`start`), and how a step is judged (`judge`).
 """
 
 from __future__ import annotations
