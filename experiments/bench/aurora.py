@@ -6,8 +6,6 @@ the extra `qd`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -22,12 +20,13 @@ from prospect_rl.agents.api import Agent
 from prospect_rl.envs.api import Array, Key
 from prospect_rl.envs.rollout import episodes
 from prospect_rl.experiments import bench
+from prospect_rl.experiments.bench import loops
 from prospect_rl.experiments.run.program import Program
 
 TARGETS: bench.Targets = {"ratio_to_qdax": ("at least", 1.0)}
 
-BATCH, GENERATIONS, TURNS = 200, 10, 5
-"""Policies in a generation, generations in a measurement, and measurements, of which the best counts."""
+BATCH, GENERATIONS = 200, 10
+"""Policies in a generation, and generations in a measurement, of which the best counts."""
 CAPACITY, THRESHOLD, TARGET = 4096, 0.05, 2000
 """Rows of QDax's repertoire, its first threshold, and the size to which it is controlled."""
 
@@ -51,17 +50,6 @@ def maze() -> Any:
     return envs.make("maze/hard", robot_drawn=1 / 30)
 
 
-def best(turn: Callable[[], Any]) -> float:
-    """Evaluations a second of the best of some measurements; the first call, which compiles, is not one."""
-    turn()
-    times = []
-    for _ in range(TURNS):
-        begun = time.perf_counter()
-        turn()
-        times.append(time.perf_counter() - begun)
-    return BATCH * GENERATIONS / min(times)
-
-
 def speed(agent: Agent) -> float:
     """Evaluations a second of the driver's program of an agent."""
     env = maze()
@@ -73,7 +61,7 @@ def speed(agent: Agent) -> float:
         state, status, _ = program.advance(state, 1, 2**30, GENERATIONS)
         jax.block_until_ready(status)
 
-    return best(turn)
+    return loops.best_of(turn, BATCH * GENERATIONS)
 
 
 def repertoires() -> Any:
@@ -133,4 +121,4 @@ def original() -> float:
         key = jax.random.fold_in(key, 1)
         repertoire = jax.block_until_ready(run(repertoire, key))
 
-    return best(turn)
+    return loops.best_of(turn, BATCH * GENERATIONS)

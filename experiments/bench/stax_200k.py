@@ -1,6 +1,6 @@
 """STAX on the hard maze as in `stax_maze`'s repro tier, 200,000 evaluations on one core, beside SERENE.
 
-`share training` is the share of STAX's time that trains the autoencoder and renews features. Two seeds side by side,
+`share_training` is the share of STAX's time that trains the autoencoder and renews features. Two seeds side by side,
 a core each, are compared with one alone at a fifth of the budget.
 """
 
